@@ -1,0 +1,135 @@
+"""What the YAML says, as frozen data: pipelines, variants with footprints, tiers. Built once, at the border, by the CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: The quantities a footprint may be linear in, and where each comes from. `<knob>` is any numeric knob of the variant.
+TERMS = {
+    "base": "1",
+    "per_second": "the item's seconds of audio",
+    "per_channel_second": "seconds x channels",
+    "per_character": "characters of the item's text",
+    "per_batch": "the knob `batch`",
+    "per_batch_second": "batch x seconds",
+    "per_segment_second": "the knob `segment` (seconds), at most the item's seconds",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes and seconds of a variant on one kind of device. `workspace` and `seconds` are sums of `TERMS`.
+
+    weights, load_peak: bytes. workspace: bytes per unit of each term. seconds: run seconds per unit of each term.
+    context: bytes each library holds once imported or initialised, by library name; counted once per process.
+    source: where the figures come from (`measured 2026-11 on ...`, `<project> README`, `estimate`).
+    """
+
+    weights: int = 0
+    load_peak: int | None = None
+    workspace: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    load_seconds: float = 0.0
+    reload_seconds: float | None = None
+    output: int = 0
+    context: Mapping[str, int] = field(default_factory=dict)
+    source: str = "estimate"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A model with settings: one file of `conf/model/<role>/`.
+
+    name: `<role>/<file stem>`, also the model's id in a problem. quality: rank within the role, higher is better.
+    weights: how to find them (`{repo:|path:|hub:..., sha256:...}`), empty where none are needed or the library ships them.
+    footprints: by device kind (`cpu`, `cuda`); `cuda` also serves `simulated`.
+    """
+
+    name: str
+    role: str
+    target: str
+    quality: float = 0.0
+    licence: str = ""
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    footprints: Mapping[str, Footprint] = field(default_factory=dict)
+    isolation: str = "thread"
+    environment: tuple[str, ...] = ()
+    about: str = ""
+    commercial_use: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One entry of a pipeline's `nodes:`. Exactly one of `role` (the tier and the user choose a variant) and `target`.
+
+    inputs: input port -> `node.port` or `item.port`. after: nodes that must end first without passing a value.
+    """
+
+    name: str
+    role: str | None = None
+    target: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    isolation: str | None = None
+    device: str | None = None
+    footprint: Footprint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSpec:
+    """One file of `conf/pipeline/`. items: the ports an item offers, by name (`audio`, `text`), with their port types."""
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    items: Mapping[str, str] = field(default_factory=lambda: {"audio": "audio"})
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What a device may use: one file of `conf/tier/`, after the profile, environment and command line had their say.
+
+    limit_bytes None is all of the device. allow: role -> variant names, best first. Other settings are in `settings`.
+    """
+
+    name: str
+    limit_bytes: int | None = None
+    streams: int = 1
+    allow: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One input. seconds, channels: from the file's header. characters: of its text. path: the input file, where there is one."""
+
+    name: str
+    path: str | None = None
+    seconds: float = 0.0
+    channels: int = 1
+    characters: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def evaluate(terms: Mapping[str, float], item: Item, knobs: Mapping[str, Any]) -> float:
+    """The sum of a footprint's terms for one item under a variant's knobs.
+
+    >>> evaluate({"base": 3.0, "per_segment_second": 2.0}, Item("a", seconds=60), {"segment": 7.8})
+    18.6
+    """
+    batch = float(knobs.get("batch") or 1)
+    quantity = {
+        "base": 1.0,
+        "per_second": item.seconds,
+        "per_channel_second": item.seconds * item.channels,
+        "per_character": float(item.characters),
+        "per_batch": batch,
+        "per_batch_second": batch * item.seconds,
+        "per_segment_second": min(float(knobs.get("segment") or item.seconds), item.seconds or float("inf")),
+    }
+    return sum(value * quantity[name] for name, value in terms.items())

@@ -1,0 +1,104 @@
+"""The contract between the engine and a node: what a node states about itself and what it is given when it works.
+
+A node object holds settings only. Its weights live in the object that `load` returns, which the engine keeps while the
+plan says the model is resident and hands to `run`. So one loaded model serves every item, and the plan owns residency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from pipelines.schema.errors import Interrupted
+from pipelines.schema.values import Value
+
+Inputs = Mapping[str, Value]
+Outputs = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One named input or output. `type` is a key of `values.PORTS`. A missing optional input is absent from `inputs`."""
+
+    type: str
+    about: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model is to be loaded. `device` is what torch calls it (`cpu`, `cuda:0`); `weights` the folder or file the
+    resolver found, None for a model that ships inside its library or has none."""
+
+    device: str = "cpu"
+    weights: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What one task is given besides its inputs.
+
+    item: the item's name. folder: the task's own artifact folder; files a node writes go there and nowhere else.
+    settings: the item's own settings (a row of a table: text, voice, language, lyrics...), after the run's.
+    device: as in `Place`. seed: the task's own, derived from the run's.
+    """
+
+    item: str
+    folder: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    seed: int = 0
+    report: Callable[[float, str], None] = lambda fraction, note: None
+    cancelled: Callable[[], bool] = lambda: False
+    warn: Callable[[str], None] = lambda sentence: None
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Say that `fraction` (0..1) of the task is done. Also the place where a cancelled task stops (`Interrupted`)."""
+        if self.cancelled():
+            raise Interrupted(f"{self.item} was cancelled.")
+        self.report(min(max(fraction, 0.0), 1.0), note)
+
+
+@runtime_checkable
+class Node(Protocol):
+    """What every node class has. The constructor takes its `knobs` as keywords and does nothing heavy."""
+
+    inputs: ClassVar[Mapping[str, Port]]
+    outputs: ClassVar[Mapping[str, Port]]
+
+    def load(self, place: Place) -> Any:
+        """Put the weights on the device and return what `run` needs (None for a node without weights)."""
+
+    def unload(self, model: Any) -> None:
+        """Let go of everything `load` made, module globals of libraries included. The engine collects garbage after."""
+
+    def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
+        """Do the work for one item. Pure but for files under `context.folder`. The same inputs give the same outputs."""
+
+
+@runtime_checkable
+class BatchNode(Protocol):
+    """A node that may take several items at once; the engine uses it only where the plan runs them together."""
+
+    def run_batch(self, model: Any, batch: Sequence[tuple[Inputs, Context]]) -> Sequence[Outputs]:
+        """`run` for each of `batch`, sharing work where that pays."""
+
+
+@runtime_checkable
+class StreamNode(Protocol):
+    """A node that may give an output piece by piece, and take its main input so."""
+
+    def stream(self, model: Any, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Value]:
+        """Yield pieces of the first output, which joined equal what `run` gives. `chunks` are pieces of the first input."""
+
+
+class Plain:
+    """A convenience base for nodes without weights: nothing to load, nothing to unload."""
+
+    def load(self, place: Place) -> None:
+        """Nothing to load."""
+
+    def unload(self, model: Any) -> None:
+        """Nothing to unload."""
