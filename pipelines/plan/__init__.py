@@ -1,0 +1,1 @@
+"""Problem in, plan out: a pure function, its proofs, its explanations and the independent checker."""

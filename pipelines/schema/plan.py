@@ -167,7 +167,9 @@ def _step(body: Any, where: str) -> Step:
     if op == "unload":
         return Unload(read.text("model"), read.count("resident_bytes"))
     if op == "load":
-        return Load(read.text("model"), read.count("resident_bytes"), read.text("during") if read.has("during") else None)
+        return Load(
+            read.text("model"), read.count("resident_bytes"), read.text("during") if read.has("during") else None
+        )
     raise InvalidError(f"{where}.op is {op!r}. {did_you_mean(op, ('load', 'run', 'unload'))}")
 
 

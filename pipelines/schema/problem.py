@@ -183,10 +183,14 @@ def _validate(problem: Problem, where: str) -> None:
     for index, task in enumerate(problem.tasks):
         for name in task.models:
             if name not in problem.models:
-                raise InvalidError(f"{where}: tasks[{index}] ({task.id}) needs an unknown model {name!r}. {did_you_mean(name, problem.models)}")
+                raise InvalidError(
+                    f"{where}: tasks[{index}] ({task.id}) needs an unknown model {name!r}. {did_you_mean(name, problem.models)}"
+                )
         for name in task.after:
             if name not in position:
-                raise InvalidError(f"{where}: tasks[{index}] ({task.id}) comes after an unknown task {name!r}. {did_you_mean(name, list(position)[:500])}")
+                raise InvalidError(
+                    f"{where}: tasks[{index}] ({task.id}) comes after an unknown task {name!r}. {did_you_mean(name, list(position)[:500])}"
+                )
     _refuse_cycle(problem, position, where)
 
 
@@ -205,7 +209,9 @@ def _refuse_cycle(problem: Problem, position: Mapping[str, int], where: str) -> 
             if waiting[index] == 0:
                 ready.append(index)
     if done < len(problem.tasks):
-        raise InvalidError(f"{where}: the tasks wait for each other in a circle: {' -> '.join(_one_cycle(problem, position, waiting))}.")
+        raise InvalidError(
+            f"{where}: the tasks wait for each other in a circle: {' -> '.join(_one_cycle(problem, position, waiting))}."
+        )
 
 
 def _one_cycle(problem: Problem, position: Mapping[str, int], waiting: list[int]) -> list[str]:

@@ -22,7 +22,9 @@ def read_json(path: Path) -> Any:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name a JSON file.")
         if size > MAX_FILE_BYTES:
-            raise InvalidError(f"{path} is {size / 1024**2:,.0f} MiB; files over {MAX_FILE_BYTES // 1024**2} MiB are not read.")
+            raise InvalidError(
+                f"{path} is {size / 1024**2:,.0f} MiB; files over {MAX_FILE_BYTES // 1024**2} MiB are not read."
+            )
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(f"There is no file {path}.") from None

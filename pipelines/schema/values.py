@@ -57,11 +57,13 @@ class Audio:
         import soundfile
 
         block, _ = soundfile.read(str(self.path), start=start, stop=stop, dtype="float32", always_2d=True)
-        return np.ascontiguousarray(block.T)
+        samples: Samples = np.ascontiguousarray(block.T)
+        return samples
 
     def mono(self) -> Samples:
         """All of it as float32 [frames], channels averaged."""
-        return self.read().mean(axis=0)
+        mixed: Samples = self.read().mean(axis=0)
+        return mixed
 
     def blocks(self, frames: int) -> Iterator[Samples]:
         """Consecutive pieces of at most `frames` frames, float32 [channels, n]."""
