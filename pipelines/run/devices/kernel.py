@@ -1,0 +1,109 @@
+"""What Linux says about memory: resident sets and their high-water marks, the machine's RAM, control-group limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Control-group v1 says "no limit" with a number near 2**63; nothing real is above this.
+_NO_LIMIT = 2**60
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The two file systems the kernel answers in; tests point them at folders of their own."""
+
+    proc: Path = Path("/proc")
+    cgroups: Path = Path("/sys/fs/cgroup")
+
+    def resident_bytes(self, pid: int) -> int:
+        """Bytes of RAM the process holds now; 0 when it is gone."""
+        return self._status(pid).get("VmRSS", 0)
+
+    def peak_bytes(self, pid: int) -> int | None:
+        """The highest resident set since the process began or `reset_peak`; None where the kernel does not say."""
+        return self._status(pid).get("VmHWM")
+
+    def data_bytes(self, pid: int) -> int:
+        """Private writable address space of the process, which is what RLIMIT_DATA limits."""
+        return self._status(pid).get("VmData", 0)
+
+    def reset_peak(self, pid: int) -> bool:
+        """Bring the high-water mark down to now. False where the kernel does not let us."""
+        try:
+            (self.proc / str(pid) / "clear_refs").write_text("5")
+        except OSError:
+            return False
+        return True
+
+    def total_bytes(self) -> int:
+        """RAM this process may hold: the machine's, or its control group's limit where that is lower."""
+        return min([self._meminfo().get("MemTotal", _NO_LIMIT), *self._group("limit")])
+
+    def available_bytes(self) -> int:
+        """RAM that could be had without swapping, the control group's included."""
+        info = self._meminfo()
+        room = [limit - used for limit, used in zip(self._group("limit"), self._group("usage"), strict=False)]
+        return max(0, min([info.get("MemAvailable", info.get("MemFree", 0)), *room]))
+
+    def _status(self, pid: int) -> Mapping[str, int]:
+        return _kib_fields(self.proc / str(pid) / "status")
+
+    def _meminfo(self) -> Mapping[str, int]:
+        return _kib_fields(self.proc / "meminfo")
+
+    def _group(self, what: str) -> list[int]:
+        """`limit` or `usage` of every control group this process is in that has a limit, from the leaf upwards."""
+        found = []
+        for folder, limit_name, usage_name in self._group_folders():
+            limit = _number(folder / limit_name)
+            if limit is not None and limit < _NO_LIMIT:
+                usage = _working_set(folder, _number(folder / usage_name) or 0)
+                found.append(limit if what == "limit" else usage)
+        return found
+
+    def _group_folders(self) -> list[tuple[Path, str, str]]:
+        folders = []
+        for line in _lines(self.proc / "self" / "cgroup"):
+            number, controllers, path = (*line.split(":", 2), "", "")[:3]
+            if number == "0" and not controllers:
+                root, names = self.cgroups, ("memory.max", "memory.current")
+            elif "memory" in controllers.split(","):
+                root, names = self.cgroups / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            else:
+                continue
+            leaf = root / path.lstrip("/")
+            # Inside a container the path is often the host's and does not exist; the mount's root is then ours.
+            chain = [leaf, *leaf.parents] if leaf.is_dir() else [root]
+            folders += [(folder, *names) for folder in chain if folder == root or root in folder.parents]
+        return folders
+
+
+def _working_set(folder: Path, usage: int) -> int:
+    """Usage without clean file pages, which the kernel gives back before it refuses an allocation."""
+    stat = dict(line.split(maxsplit=1) for line in _lines(folder / "memory.stat") if " " in line)
+    cache = stat.get("total_inactive_file", stat.get("inactive_file", "0"))
+    return max(0, usage - int(cache))
+
+
+def _kib_fields(path: Path) -> dict[str, int]:
+    """`Name:  123 kB` lines as bytes."""
+    fields = {}
+    for line in _lines(path):
+        name, _, rest = line.partition(":")
+        if rest.endswith("kB"):
+            fields[name] = int(rest[:-2]) * 1024
+    return fields
+
+
+def _number(path: Path) -> int | None:
+    lines = _lines(path)
+    return int(lines[0]) if lines and lines[0].strip().isdigit() else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,83 @@
+"""What the engine knows of the memory a run is held to. One small protocol, so that tests and simulations can stand in."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that is not ours and holds memory of the device. `bytes` is 0 where the driver does not say."""
+
+    pid: int
+    name: str
+    bytes: int
+
+
+@dataclass(slots=True)
+class Reading:
+    """The memory of one step, complete once its `watch` has ended. All figures are bytes, context included.
+
+    peak_bytes: the highest moment. start_bytes, end_bytes: what counted before and after.
+    source: how the peak is known: `kernel` (a high-water mark), `driver` (the card's own count plus the allocator's
+    high-water mark), `tracked` (tensor bytes seen by a dispatch mode), `declared` (figures of the plan, nothing was
+    measured), `tracked+declared` (both kinds of model at once), `sampled` (polled; short peaks may be missed).
+    """
+
+    start_bytes: int = 0
+    end_bytes: int = 0
+    peak_bytes: int = 0
+    source: str = ""
+
+
+class DeviceOutOfMemory(MemoryError):
+    """The device (a simulated one, or the cap we set) has no room. Treated as any library's own out-of-memory error."""
+
+
+class Device(Protocol):
+    """Where memory is counted. Figures are bytes, as a user would see them in `nvidia-smi` or `top`.
+
+    kind: `cpu`, `cuda` or `simulated`. name: for people. torch_device: what nodes are told in `Place` and `Context`.
+    total_bytes: the size; never more than the machine has, except for `simulated`.
+    """
+
+    kind: str
+    name: str
+    torch_device: str
+    total_bytes: int
+
+    def used_bytes(self) -> int:
+        """Everything of ours that counts now: context, weights, outputs, allocator caches that cannot be reused."""
+
+    def free_bytes(self) -> int:
+        """What could be allocated now, given every other process on the machine."""
+
+    def others(self) -> tuple[Process, ...]:
+        """Other processes that hold memory of the device, largest first."""
+
+    def watch(self, declared_bytes: int = 0) -> AbstractContextManager[Reading]:
+        """Measure one step, in the thread that does its work. Watches may overlap (a prefetch during a run).
+
+        declared_bytes: what the plan allows this step above what is held when it begins (workspaces and outputs of a
+        run; load_peak of a load). Only a device that cannot measure uses it, and then `Reading.source` says so.
+        """
+
+    def loaded(self, key: str, declared_bytes: int, made: Any = None) -> None:
+        """Say, after a load's `watch`, that `key` (a model's or a task's id) is now held.
+
+        declared_bytes: its weights by the plan. made: what `Node.load` returned, so that its real bytes can be counted.
+        """
+
+    def unloaded(self, key: str) -> None:
+        """Say that `key` was let go. Unknown keys are ignored, so it may be called on the way out of an error."""
+
+    def reclaim(self) -> None:
+        """Collect garbage and give caches back, so that freed bytes show in `used_bytes`."""
+
+    def cap(self, limit_bytes: int | None) -> None:
+        """Hold our own use to `limit_bytes` for real, as far as the device can; None lifts it."""
+
+    def adopt(self, pid: int) -> None:
+        """Count the process `pid` (a worker of ours) from now on; it is forgotten by itself once it has died."""
