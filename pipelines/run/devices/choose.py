@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from pipelines.run.devices.cpu import CpuDevice
+from pipelines.run.devices.cuda import CudaDevice
+from pipelines.run.devices.driver import Driver, Nvml
 from pipelines.run.devices.protocol import Device
 from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.schema.errors import SurroundingsFailed, UsageError, did_you_mean
@@ -11,24 +15,46 @@ from pipelines.schema.units import format_bytes
 KINDS = ("auto", "cpu", "cuda", "simulated")
 
 
-def open_device(spec: str, *, total: int | None = None, name: str | None = None, context: int = 0) -> Device:
-    """The device `spec` names: `auto`, `cpu`, `cuda`, `cuda:N` or `simulated`.
+def open_device(
+    spec: str, *, total: int | None = None, name: str | None = None, context: int = 0, driver: Driver | None = None
+) -> Device:
+    """The device `spec` names: `auto`, `cpu`, `cuda`, `cuda:N` or `simulated`. `auto` is the first card, else the CPU.
 
     total: bytes; required for `simulated`, elsewhere a smaller size to keep to. name: for people.
-    context: bytes a simulated card's libraries hold.
+    context: bytes a simulated card's libraries hold. driver: instead of NVML.
     Raises `UsageError` for a spec that cannot be, `SurroundingsFailed` where the machine has no such device.
     """
     kind, _, index = spec.partition(":")
-    if kind not in KINDS or (index and (kind != "cuda" or not index.isdigit())):
+    if kind not in KINDS or (":" in spec and (kind != "cuda" or not index.isdigit())):
         raise UsageError(f"device={spec} is not a device. {did_you_mean(kind, KINDS)} A second card is cuda:1.")
     if kind == "simulated":
         if not total:
             raise UsageError("device=simulated needs a size; add device.total=8GiB, say.")
-        return SimulatedDevice(total_bytes=total, name=name or "simulated card", context_bytes=context)
-    if kind == "cuda":
-        raise SurroundingsFailed(f"device={spec}: no CUDA device answers here. Use device=cpu or device=simulated.")
-    device = CpuDevice(total_bytes=total or 0, name=name or "CPU")
+        return SimulatedDevice(total_bytes=total, name=name or "simulated card", context=context)
+    if kind in ("cuda", "auto"):
+        card = _cuda(int(index or 0), total, name, driver)
+        if card is not None:
+            return card
+        if kind == "cuda":
+            raise SurroundingsFailed(f"device={spec}: no such CUDA card here. Use device=cpu or device=simulated.")
+    cpu = CpuDevice(total_bytes=total or 0, name=name or "CPU")
+    return _not_more_than(cpu, total)
+
+
+def _cuda(index: int, total: int | None, name: str | None, driver: Driver | None) -> Device | None:
+    # CUDA numbers cards by speed unless told otherwise, NVML by bus; they must speak of the same card.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    try:
+        driver = driver or Nvml()
+    except OSError:
+        return None
+    if index >= driver.count():
+        return None
+    return _not_more_than(CudaDevice(driver, index=index, total_bytes=total or 0, name=name or ""), total)
+
+
+def _not_more_than(device: Device, total: int | None) -> Device:
     if total and total > device.total_bytes:
         have = format_bytes(device.total_bytes)
-        raise UsageError(f"device.total={format_bytes(total)} is more than this machine may hold ({have}).")
+        raise UsageError(f"device.total={format_bytes(total)} is more than {device.name} has ({have}).")
     return device

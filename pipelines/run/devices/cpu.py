@@ -6,13 +6,14 @@ import ctypes
 import gc
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.run.devices.kernel import Kernel
 from pipelines.run.devices.protocol import Process, Reading
+from pipelines.run.devices.sampler import Sampler
 from pipelines.schema.units import MIB
 
 #: Processes below this are not worth a line when a person asks who holds the memory.
@@ -48,6 +49,10 @@ class CpuDevice:
         self._workers -= {pid for pid in self._workers if not self.kernel.resident_bytes(pid)}
         return sum(self.kernel.resident_bytes(pid) for pid in self._pids())
 
+    def context_bytes(self) -> int:
+        """This process as it is now; ask before anything is loaded."""
+        return self.used_bytes()
+
     def free_bytes(self) -> int:
         """What the machine could still give us, at most what is left of `total_bytes`."""
         return max(0, min(self.total_bytes - self.used_bytes(), self.kernel.available_bytes()))
@@ -74,7 +79,7 @@ class CpuDevice:
             self._fold()
             reset = [self.kernel.reset_peak(pid) for pid in self._pids()]
             self._open.append(watch)
-        sampler = None if all(reset) else _Sampler(self.used_bytes, self.sample_seconds)
+        sampler = None if all(reset) else Sampler(self.used_bytes, self.sample_seconds)
         try:
             yield reading
         finally:
@@ -120,23 +125,3 @@ class CpuDevice:
 @dataclass(eq=False)
 class _Watch:
     peak: int
-
-
-class _Sampler:
-    """Polls on a thread until stopped; for kernels that give no high-water mark."""
-
-    def __init__(self, read: Callable[[], int], every: float) -> None:
-        self._read, self._every = read, every
-        self._peak = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._loop, daemon=True)
-        self._thread.start()
-
-    def _loop(self) -> None:
-        while not self._done.wait(self._every):
-            self._peak = max(self._peak, self._read())
-
-    def stop(self) -> int:
-        self._done.set()
-        self._thread.join()
-        return self._peak

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -24,12 +25,14 @@ class Reading:
     source: how the peak is known: `kernel` (a high-water mark), `driver` (the card's own count plus the allocator's
     high-water mark), `tracked` (tensor bytes seen by a dispatch mode), `declared` (figures of the plan, nothing was
     measured), `tracked+declared` (both kinds of model at once), `sampled` (polled; short peaks may be missed).
+    beside: what else the device knows about the step, in bytes, by name (torch's own counters on CUDA).
     """
 
     start_bytes: int = 0
     end_bytes: int = 0
     peak_bytes: int = 0
     source: str = ""
+    beside: Mapping[str, int] = field(default_factory=dict)
 
 
 class DeviceOutOfMemory(MemoryError):
@@ -50,6 +53,9 @@ class Device(Protocol):
 
     def used_bytes(self) -> int:
         """Everything of ours that counts now: context, weights, outputs, allocator caches that cannot be reused."""
+
+    def context_bytes(self) -> int:
+        """What counts before any model is loaded: imported libraries, a CUDA context. Measured where it can be."""
 
     def free_bytes(self) -> int:
         """What could be allocated now, given every other process on the machine."""

@@ -9,7 +9,7 @@ from pipelines.schema.errors import SurroundingsFailed, UsageError
 
 
 def test_a_ledger_counts_context_holdings_and_the_step() -> None:
-    device = SimulatedDevice(total_bytes=1000, context_bytes=100)
+    device = SimulatedDevice(total_bytes=1000, context=100)
     with device.watch(300) as load:
         pass
     device.loaded("demucs", 200)
@@ -62,5 +62,5 @@ def test_specs_that_cannot_be(spec: str, error: type[Exception]) -> None:
 
 
 def test_a_card_that_is_not_there() -> None:
-    with pytest.raises(SurroundingsFailed, match="no CUDA device"):
+    with pytest.raises(SurroundingsFailed, match="no such CUDA card"):
         open_device("cuda:7")

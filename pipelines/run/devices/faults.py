@@ -1,0 +1,36 @@
+"""Which exceptions mean that memory ran out. Every library has its own; nothing else decides what the ladder answers to."""
+
+from __future__ import annotations
+
+import errno
+
+#: Lower-case pieces of the messages libraries give. torch (CUDA, CPU), cuBLAS/cuDNN, CTranslate2, onnxruntime.
+_MESSAGES = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "alloc_failed",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error`, or what it was raised from, says that memory ran out.
+
+    >>> is_out_of_memory(RuntimeError("CUDA failed with error out of memory"))
+    True
+    >>> is_out_of_memory(RuntimeError("shape mismatch"))
+    False
+    """
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, MemoryError) or (isinstance(link, OSError) and link.errno == errno.ENOMEM):
+            return True
+        if isinstance(link, RuntimeError) and any(piece in str(link).lower() for piece in _MESSAGES):
+            return True
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
+    return False
