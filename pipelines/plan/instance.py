@@ -64,16 +64,22 @@ class Instance:
         )
 
     @cached_property
+    def topological(self) -> tuple[int, ...]:
+        """The tasks, each after its predecessors; among ready ones the order is fixed but means nothing."""
+        waiting = [len(before) for before in self.preds]
+        order = [index for index, count in enumerate(waiting) if count == 0]
+        for task in order:  # grows while it is walked
+            for after in self.succs[task]:
+                waiting[after] -= 1
+                if waiting[after] == 0:
+                    order.append(after)
+        return tuple(order)
+
+    @cached_property
     def generation(self) -> tuple[int, ...]:
         """Each task's stage: the length of the longest chain of predecessors behind it."""
         level = [0] * len(self.task_ids)
-        waiting = [len(before) for before in self.preds]
-        ready = [index for index, count in enumerate(waiting) if count == 0]
-        while ready:
-            task = ready.pop()
+        for task in self.topological:
             for after in self.succs[task]:
                 level[after] = max(level[after], level[task] + 1)
-                waiting[after] -= 1
-                if waiting[after] == 0:
-                    ready.append(after)
         return tuple(level)
