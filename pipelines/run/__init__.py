@@ -1,0 +1,1 @@
+"""Carries plans out: devices, lanes, records. The only layer with clocks, files and heavy libraries."""

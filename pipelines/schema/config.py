@@ -45,6 +45,7 @@ class Variant:
     name: `<role>/<file stem>`, also the model's id in a problem. quality: rank within the role, higher is better.
     weights: how to find them (`{repo:|path:|hub:..., sha256:...}`), empty where none are needed or the library ships them.
     footprints: by device kind (`cpu`, `cuda`); `cuda` also serves `simulated`.
+    requires: modules that must be importable. environment: a pinned package list of its own, where pins conflict.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Variant:
     footprints: Mapping[str, Footprint] = field(default_factory=dict)
     isolation: str = "thread"
     environment: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
     about: str = ""
     commercial_use: bool = True
 

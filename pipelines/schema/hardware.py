@@ -133,11 +133,11 @@ def choose(cards: Sequence[Card]) -> tuple[Card | None, str]:
     ranked = sorted(cards, key=_rank)
     best = ranked[0]
     if len(ranked) == 1:
-        return best, f"cuda:{best.index} is the only card."
+        return best, f"cuda:{best.index} is the only card that can be used."
     other = ranked[1]
     return (
         best,
-        f"cuda:{best.index} of {len(ranked)} cards, {best.name} before {other.name}: {_difference(best, other)}.",
+        f"cuda:{best.index} of {len(ranked)}, {best.name} before {other.name}: {_difference(best, other)}.",
     )
 
 

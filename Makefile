@@ -1,0 +1,45 @@
+# Two commands matter on a new machine: `make demo` and `make test`. Both set up what they need first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+# One process a core: the libraries' own threads would fight over two cores.
+TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
+
+.PHONY: help setup demo test check lint bench clean
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(STAMP)  ## an environment in .venv with the command .venv/bin/headroom
+
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Headroom needs Python 3.11 or newer; this is %d.%d. Set PYTHON=/path/to/python3.11." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $(STAMP)
+
+demo: $(STAMP)   ## make a song, turn it into a song file, show both
+	$(BIN)/headroom sample --out outputs/sample
+	$(BIN)/headroom run pipeline=ultrasinger input=outputs/sample/song.wav lyrics=outputs/sample/lyrics.txt
+
+test: $(STAMP) lint  ## everything: style, types, layers, all tests
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(STAMP)  ## the fast part, for one's own loop
+	$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/lint-imports --no-cache > /dev/null
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow"
+
+lint: $(STAMP)   ## style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(STAMP)  ## remake every figure of the README (about an hour on two cores)
+	$(BIN)/python -m benchmarks
+
+clean:           ## remove caches; runs and the environment stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info

@@ -1,0 +1,199 @@
+"""One run from a prepared job to its end: plan written and shown, steps carried out, record closed, summary printed."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from pipelines.cli.live import Live
+from pipelines.cli.plan import certified
+from pipelines.cli.prepare import Prepared
+from pipelines.cli.show import console, show_plan, summary_table
+from pipelines.graph.draw import mermaid
+from pipelines.plan.planner import plan as make_plan
+from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
+from pipelines.run.engine import Engine, Outcome, outputs_of
+from pipelines.run.job import Job, remaining, split_task
+from pipelines.run.record import Record, cannot_write, surroundings
+from pipelines.schema.errors import ExitCode, InvalidError, Terminated
+from pipelines.schema.plan import Plan
+from pipelines.schema.problem import Problem
+from pipelines.schema.record import Event
+from pipelines.schema.units import format_bytes, format_seconds
+
+
+def facts_of(prepared: Prepared) -> dict[str, Any]:
+    """What `run.json` says of a run before its first step."""
+    settings = prepared.settings
+    return {
+        "command": ["headroom", *sys.argv[1:]],
+        "pipeline": settings.pipeline.name,
+        "tier": settings.tier.name,
+        "device": {
+            "kind": prepared.device.kind,
+            "name": prepared.device.name,
+            "total_bytes": prepared.device.total_bytes,
+        },
+        "limit_bytes": prepared.problem.limit_bytes,
+        "seed": prepared.problem.seed,
+        "variants": {
+            node: {"name": v.name, "licence": v.licence, "knobs": dict(v.knobs)} for node, v in prepared.choice.items()
+        },
+        "inputs": {
+            item.name: {"path": item.path, "sha256": digest(Path(item.path))} for item in prepared.items if item.path
+        },
+        "notes": list(prepared.notes),
+        **surroundings(),
+    }
+
+
+def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force: bool = False) -> ExitCode:
+    """Plan, show, run, summarise. Raises what stops the run; the caller closes the record then."""
+    out = console()
+    artifacts = Artifacts(record.folder / "artifacts")
+    whole = prepared.job(_nothing(prepared.problem), keep_going=keep_going)
+    _need_earlier_results(prepared, artifacts)
+    done = set() if force else finished(whole, artifacts)
+    problem = remaining(prepared.problem, done)
+    plan = certified(problem, make_plan(problem))
+    _write_plan(prepared, record, problem, plan)
+    if done:
+        out.print(f"{len(done)} of {len(prepared.problem.tasks)} tasks are finished already and are kept.")
+    show_plan(out, prepared, plan)
+    out.print()
+    job = Job(
+        **{**{name: getattr(whole, name) for name in whole.__dataclass_fields__}, "problem": problem, "plan": plan}
+    )
+    with _stoppable() as cancel, Live(out, len(plan.steps), plan.limit_bytes) as live:
+
+        def observe(event: Event) -> None:
+            record(event)
+            live(event)
+
+        engine = Engine(job, prepared.device, artifacts, observe, cancel=cancel)
+        engine.emit("run_started", schema="headroom/event/1", items=len(job.items), tasks=len(problem.tasks),
+                    steps=len(plan.steps), limit_bytes=plan.limit_bytes)  # fmt: skip
+        outcome = engine.carry_out(plan)
+    return _finish(record, out, plan, outcome, artifacts, done)
+
+
+def finished(job: Job, artifacts: Artifacts) -> set[str]:
+    """Tasks whose results lie in the run folder already, made by the same variant and settings."""
+    tasks = (task.id for task in job.problem.tasks)
+    return {
+        task
+        for task in tasks
+        if artifacts.is_done(*split_task(task), job.about(split_task(task)[1], split_task(task)[0]))
+    }
+
+
+def _need_earlier_results(prepared: Prepared, artifacts: Artifacts) -> None:
+    graph = prepared.graph
+    for name in graph.order:
+        for source in graph.node(name).inputs.values():
+            producer = source.partition(".")[0]
+            if producer == "item" or producer in graph.order:
+                continue
+            for item in prepared.items:
+                try:
+                    read_note(artifacts.folder(item.name, producer))
+                except OSError:
+                    raise InvalidError(
+                        f"{name} needs what {producer} makes of {item.name}, and it is not in {artifacts.root}. "
+                        "Name the run that has it with --resume RUN_DIR, or run that part too with --until."
+                    ) from None
+
+
+def _nothing(problem: Problem) -> Plan:
+    return Plan(problem.objective, problem.limit_bytes, problem.context_bytes, 0.0, 0.0, 0.0, True, (), ())
+
+
+def _write_plan(prepared: Prepared, record: Record, problem: Problem, plan: Plan) -> None:
+    labels = {node: variant.name for node, variant in prepared.choice.items()}
+    try:
+        write_atomic(record.folder / "problem.json", problem.to_json())
+        write_atomic(record.folder / "plan.json", plan.to_json())
+        write_atomic(record.folder / "graph.mmd", mermaid(prepared.graph, labels))
+    except OSError as error:
+        raise cannot_write(record.folder, error) from error
+
+
+def _finish(
+    record: Record, out: Console, plan: Plan, outcome: Outcome, artifacts: Artifacts, before: set[str]
+) -> ExitCode:
+    failed = bool(outcome.failed)
+    code = ExitCode.TASK_FAILED if failed else ExitCode.OK
+    outputs = outputs_of(artifacts, sorted(outcome.done | before))
+    record(Event("run_finished", record.elapsed(), {"status": "failed" if failed else "ok", "exit_code": int(code),
+                                                    "measured_peak_bytes": outcome.measured_peak_bytes}))  # fmt: skip
+    steps = [step.to_dict() for step in record.steps]
+    record.close(
+        "failed" if failed else "ok", code,
+        predicted_peak_bytes=plan.peak_bytes, measured_peak_bytes=outcome.measured_peak_bytes,
+        artifacts={name: digest(artifacts.root / name) for names in outputs.values() for name in names},
+        failed={task: str(error) for task, error in outcome.failed.items()}, skipped=dict(outcome.skipped),
+    )  # fmt: skip
+    _summary(out, record, plan, outcome, outputs, steps)
+    return code
+
+
+def _summary(
+    out: Console, record: Record, plan: Plan, outcome: Outcome, outputs: Mapping[str, list[str]], steps: list[Any]
+) -> None:
+    if len(steps) <= 24:
+        out.print()
+        out.print(summary_table(steps, plan.limit_bytes))
+    out.print()
+    limit = f" of {format_bytes(plan.limit_bytes)}" if plan.limit_bytes is not None else ""
+    out.print(
+        f"Peak {format_bytes(outcome.measured_peak_bytes)}{limit} (planned {format_bytes(plan.peak_bytes)}), "
+        f"{format_seconds(record.elapsed())}."
+    )
+    for path in _finals(outputs):
+        out.print(Text(f"  {record.folder / 'artifacts' / path}", style="bold"), soft_wrap=True)
+    for task, error in outcome.failed.items():
+        waiting = sum(1 for because in outcome.skipped.values() if because == task)
+        tail = f" ({waiting} that need it were skipped)" if waiting else ""
+        out.print(Text.assemble(("failed ", "bold red"), f"{task}: {error}{tail}"), soft_wrap=True)
+    out.print(Text(f"Record: {record.folder}", style="dim"), soft_wrap=True)
+
+
+def _finals(outputs: Mapping[str, list[str]], most: int = 12) -> list[str]:
+    """The files a person came for: songs and sound that no later node of the same item followed; few enough to read."""
+    last: dict[str, list[str]] = {}
+    for task, names in outputs.items():
+        item = split_task(task)[0]
+        if any(name.endswith(".txt") for name in names):
+            last[item] = [name for name in names if name.endswith(".txt")]
+    return [name for names in last.values() for name in names][:most]
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM stop the run at the next safe place; the record then says interrupted."""
+    cancel = threading.Event()
+
+    def on_term(number: int, frame: object) -> None:
+        cancel.set()
+        raise Terminated("Stopped by SIGTERM. Finished tasks are kept; continue with --resume RUN_DIR.")
+
+    def on_int(number: int, frame: object) -> None:
+        cancel.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, on_term)
+    signal.signal(signal.SIGINT, on_int)
+    try:
+        yield cancel
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,295 @@
+"""Hydra, driven from outside: composes the config tree, keeps Hydra's own flags working, and refuses what could run code."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import pipelines
+from pipelines.schema.errors import UsageError, did_you_mean
+
+CONFIG_NAME = "config"
+#: Values of these keys are quoted for Hydra, so that names with spaces, commas and accents work as typed.
+QUOTED = ("input", "text", "lyrics", "voice", "artist", "title", "weights_dir", "outputs_dir", "translations")
+_OVERRIDE = re.compile(r"^([+~]{0,2})([A-Za-z_][\w./@-]*)=(.*)$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A composed config. cfg: without `hydra`. choices: group -> option chosen. search: config folders, first wins."""
+
+    cfg: DictConfig
+    choices: Mapping[str, str]
+    search: tuple[Path, ...]
+    overrides: tuple[str, ...]
+    folder: Path | None = None
+
+
+def conf_dir() -> Path:
+    """The config tree that ships with Headroom: inside the package when installed, beside it in a checkout."""
+    package = Path(pipelines.__file__).parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def parse_hydra_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Hydra's own flags and the overrides among `arguments`. Unknown flags are a `UsageError`."""
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    try:
+        flags, unknown = parser.parse_known_intermixed_args([quote(argument) for argument in arguments])
+    except (SystemExit, argparse.ArgumentError) as error:
+        raise UsageError(f"These arguments cannot be read: {error}. See `headroom --help`.") from None
+    strange = [argument for argument in unknown if argument.startswith("-")]
+    if strange:
+        known = [option for action in parser._actions for option in action.option_strings]
+        raise UsageError(f"Unknown flag {strange[0]!r}. {did_you_mean(strange[0], known)}")
+    return flags
+
+
+def quote(argument: str) -> str:
+    """Quote the value of a free-text override for Hydra's grammar; leave lists, quotes already there and the rest alone."""
+    match = _OVERRIDE.match(argument)
+    if match is None or match[2] not in QUOTED:
+        return argument
+    value = match[3]
+    listed = value[:1] + value[-1:] in ("[]", "''", '""')
+    if value in ("", "null") or (listed and not Path(value).exists()):
+        return argument
+    escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", value).replace("${", "\\${")
+    trailing = re.search(r"\\+$", escaped)
+    return f"{match[1]}{match[2]}='{escaped}{trailing[0] if trailing else ''}'"
+
+
+class Composer:
+    """One Hydra instance over the shipped tree and the user's own folder (`-cd`). Use as a context manager."""
+
+    def __init__(self, flags: argparse.Namespace) -> None:
+        self._flags = flags
+        self._name = flags.config_name or CONFIG_NAME
+
+    def __enter__(self) -> Composer:
+        from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+        from hydra._internal.hydra import Hydra
+        from hydra._internal.utils import create_config_search_path
+        from hydra.core.config_search_path import SearchPathQuery
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+        _register_resolvers()
+        search: Any = create_config_search_path(str(Path(self._flags.config_path or conf_dir()).resolve()))
+        assert isinstance(search, ConfigSearchPathImpl)
+        if self._flags.config_dir is not None:
+            folder = Path(self._flags.config_dir).resolve()
+            if not folder.is_dir():
+                raise UsageError(f"The config folder {folder} (-cd) does not exist.")
+            search.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+        guarded: Any = type("GuardedHydra", (Hydra,), {"compose_config": _guarded(Hydra.compose_config)})
+        self._hydra: Any = guarded.create_main_hydra2("headroom", search)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+
+    @property
+    def is_show(self) -> bool:
+        """Whether Hydra was only asked to show something."""
+        flags = self._flags
+        return bool(flags.cfg or flags.info is not None or flags.hydra_help or flags.shell_completion)
+
+    def compose(self) -> Composed:
+        """The config without running anything: no folder is made."""
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        with _sentences(self._flags.overrides):
+            cfg = self._hydra.compose_config(
+                self._name, list(self._flags.overrides), RunMode.RUN, with_log_configuration=False
+            )
+            HydraConfig.instance().set_config(cfg)
+        return _composed(cfg, self.search())
+
+    def run(self, task: Callable[[Composed], Any]) -> Any:
+        """Compose, make the run folder with `.hydra/` in it, and call `task`. Its exceptions pass through."""
+        with _sentences(self._flags.overrides):
+            self._hydra.compose_config(
+                self._name, list(self._flags.overrides), _run_mode(), with_log_configuration=False
+            )
+        return self._hydra.run(self._name, self._task(task), list(self._flags.overrides), with_log_configuration=False)
+
+    def multirun(self, task: Callable[[Composed], Any]) -> None:
+        """Hand the sweep to Hydra's sweeper and launcher; `task` is called for each job."""
+        with _sentences(self._flags.overrides):
+            self._hydra.multirun(
+                self._name, self._task(task), list(self._flags.overrides), with_log_configuration=False
+            )
+
+    def show(self) -> None:
+        """`--cfg`, `--info`, `--hydra-help` and `--shell-completion`, as Hydra prints them."""
+        flags, overrides = self._flags, list(self._flags.overrides)
+        with _sentences(overrides):
+            if flags.cfg:
+                self._hydra.show_cfg(self._name, overrides, flags.cfg, flags.package, resolve=flags.resolve)
+            elif flags.info is not None:
+                self._hydra.show_info(flags.info, config_name=self._name, overrides=overrides)
+            elif flags.shell_completion:
+                self._hydra.shell_completion(config_name=self._name, overrides=overrides)
+            else:
+                from hydra._internal.utils import get_args_parser
+
+                self._hydra.hydra_help(config_name=self._name, args_parser=get_args_parser(), args=flags)
+
+    def search(self) -> tuple[Path, ...]:
+        """The folders of the search path, first wins; Hydra's own package is not a folder."""
+        entries = [entry.path for entry in self._hydra.config_loader.get_search_path().get_path()]
+        paths = [path.removeprefix("file://") for path in entries]
+        return tuple(Path(path) for path in paths if "://" not in path)
+
+    def _task(self, task: Callable[[Composed], Any]) -> Callable[[DictConfig], Any]:
+        def call(cfg: DictConfig) -> Any:
+            from hydra.core.hydra_config import HydraConfig
+
+            whole: Any = HydraConfig.instance().cfg
+            folder = Path(whole.hydra.runtime.output_dir)
+            return task(
+                Composed(
+                    cfg, dict(whole.hydra.runtime.choices), self.search(), tuple(whole.hydra.overrides.task), folder
+                )
+            )
+
+        return call
+
+
+def _run_mode() -> Any:
+    from hydra.types import RunMode
+
+    return RunMode.RUN
+
+
+def _composed(cfg: DictConfig, search: tuple[Path, ...]) -> Composed:
+    job = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    return Composed(job, dict(cfg.hydra.runtime.choices), search, tuple(cfg.hydra.overrides.task))
+
+
+def _register_resolvers() -> None:
+    def digest8(overrides: Any) -> str:
+        return hashlib.sha256("\n".join(str(override) for override in overrides).encode()).hexdigest()[:8]
+
+    def free_folder(path: str) -> str:
+        candidate, count = path, 1
+        while os.path.exists(candidate):
+            count += 1
+            candidate = f"{path}-{count}"
+        return candidate
+
+    OmegaConf.register_new_resolver("digest8", digest8, replace=True)
+    OmegaConf.register_new_resolver("free_folder", free_folder, replace=True, use_cache=True)
+
+
+def _guarded(original: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+    def compose_config(self: Any, *args: Any, **kwargs: Any) -> DictConfig:
+        cfg = original(self, *args, **kwargs)
+        refuse_foreign_code(cfg.hydra)
+        return cfg
+
+    return compose_config
+
+
+def refuse_foreign_code(hydra: DictConfig) -> None:
+    """Hydra would import whatever its own config names. Only its own packages and plain logging may stand there."""
+    data = OmegaConf.to_container(hydra, resolve=False)
+    assert isinstance(data, dict)
+    for place, key, value in _leaves(data, "hydra"):
+        if key == "_target_" and not str(value).startswith(("hydra.", "hydra_plugins.")):
+            raise UsageError(
+                f"{place}: {value!r} may not be named here; only Hydra's own launchers, sweepers and callbacks are."
+            )
+        logging = place.startswith(("hydra.job_logging", "hydra.hydra_logging"))
+        allowed = ("logging.", "ext://sys.std", "colorlog.")
+        if logging and key in ("()", "class", "stream", "factory") and not str(value).startswith(allowed):
+            raise UsageError(f"{place}: {value!r} may not be named here; only Python's own logging classes are.")
+    if data.get("job", {}).get("env_set"):
+        raise UsageError(
+            "hydra.job.env_set is not honoured: a config may not change the environment. Set it in the shell."
+        )
+    for path in data.get("searchpath") or []:
+        if str(path).startswith("pkg://") and not str(path).startswith("pkg://hydra"):
+            raise UsageError(f"hydra.searchpath: {path!r} would import a package. Name a folder: file:///path.")
+
+
+def _leaves(data: Any, place: str) -> Iterator[tuple[str, str, Any]]:
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _leaves(value, f"{place}.{key}")
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _leaves(value, f"{place}.{index}")
+    else:
+        yield place, place.rsplit(".", 1)[-1], data
+
+
+class _sentences:  # noqa: N801 - reads as a phrase: `with _sentences(overrides):`
+    """Turns Hydra's and OmegaConf's exceptions into `UsageError`s that name the thing and the nearest valid names."""
+
+    def __init__(self, overrides: Sequence[str]) -> None:
+        self._overrides = overrides
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+        from yaml import YAMLError
+
+        if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
+            raise UsageError(_sentence(error)) from None
+
+
+def _sentence(error: Exception) -> str:
+    from hydra.errors import MissingConfigException
+
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"There is no {group or 'config'} {name!r}. {did_you_mean(name, error.options)}"
+    text = " ".join(str(error).split())
+    missing = re.search(r"You must specify '(\w+)', e\.g, \w+=<OPTION>\s*(?:Available options: (.*))?", text)
+    if missing:
+        known = f" Known: {', '.join(sorted((missing[2] or '').split()))}." if missing[2] else ""
+        return f"Say which {missing[1]}, for example {missing[1]}=NAME.{known}"
+    key = re.search(r"Could not override '([^']+)'.*?Key '([^']+)' is not in struct", text)
+    if key:
+        return f"There is no setting {key[1]!r}: {_near_keys(key[1])} (A new key is added with a leading +.)"
+    absent = re.search(r"Could not override '([^']+)'\. No match in the defaults list", text)
+    if absent:
+        return f"There is no config group {absent[1]!r}. {did_you_mean(absent[1], _groups())}"
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _groups() -> list[str]:
+    root = conf_dir()
+    return [
+        str(folder.relative_to(root)) for folder in root.rglob("*") if folder.is_dir() and any(folder.glob("*.yaml"))
+    ]
+
+
+def _near_keys(key: str) -> str:
+    """Nearest valid keys to a misspelt one, from the shipped root config and the group names."""
+    root = OmegaConf.load(conf_dir() / f"{CONFIG_NAME}.yaml")
+    names = [str(name) for name in root if name not in ("defaults", "hydra")] + _groups()
+    head, _, last = key.rpartition(".")
+    if head:
+        folder = conf_dir() / head.replace(".", "/")
+        files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+        names = sorted({str(name) for file in files for name in OmegaConf.load(file)}) or names
+    return did_you_mean(last or key, names)

@@ -1,0 +1,270 @@
+"""From settings to a job that can be shown, explained or run: device, graph, items, variants, problem, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.cli import catalog
+from pipelines.cli.settings import Settings, load_variant
+from pipelines.graph.build import Graph, Ports, build
+from pipelines.graph.expand import Sizing, expand, footprint_of, nodes_between
+from pipelines.plan.planner import plan as make_plan
+from pipelines.run.devices.choose import open_device
+from pipelines.run.devices.protocol import Device
+from pipelines.run.inputs import find_items
+from pipelines.run.job import Job, split_task
+from pipelines.run.resolve import make_node, node_class, ports_of, trusted_packages
+from pipelines.run.weights import Located, locate, weights_home
+from pipelines.schema.config import Item, NodeSpec, Variant
+from pipelines.schema.errors import DoesNotFit, InvalidError, TaskFailed, UsageError, did_you_mean
+from pipelines.schema.node import Node, Place
+from pipelines.schema.plan import Plan
+from pipelines.schema.problem import Problem
+from pipelines.schema.roles import ROLES
+from pipelines.schema.units import format_bytes
+
+#: Settings every item starts from; a table's row may say otherwise.
+ITEM_SETTINGS = ("lyrics", "language", "voice", "artist", "title", "accept_licence")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which part of a pipeline is wanted, and what a config may name. From flags, never from YAML."""
+
+    only: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
+    trust: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything decided before anything is loaded. `notes` are lines a person should see."""
+
+    settings: Settings
+    device: Device
+    graph: Graph
+    items: tuple[Item, ...]
+    choice: Mapping[str, Variant]
+    problem: Problem
+    sizing: Sizing
+    notes: tuple[str, ...]
+    places: Mapping[str, Place]
+    options: Mapping[str, tuple[Variant, ...]] = field(default_factory=dict)
+    selection: Selection = Selection()
+
+    def plan(self) -> Plan:
+        """The plan of the problem. Raises `DoesNotFit`."""
+        return make_plan(self.problem)
+
+    def job(self, plan: Plan, *, keep_going: bool = False) -> Job:
+        """The job for the engine: node objects made, nothing loaded."""
+        nodes = {name: self._node(name) for name in self.graph.order}
+        return Job(
+            graph=self.graph,
+            items={item.name: item for item in self.items},
+            choice=self.choice,
+            nodes=nodes,
+            places=self.places,
+            problem=self.problem,
+            plan=plan,
+            seed=self.problem.seed,
+            keep_going=keep_going,
+        )
+
+    def _node(self, name: str) -> Node:
+        variant, spec = self.choice.get(name), self.graph.node(name)
+        trusted = trusted_packages(self.selection.trust)
+        if variant is not None:
+            return make_node(variant.target, variant.knobs, trusted)
+        assert spec.target is not None
+        return make_node(spec.target, spec.knobs, trusted)
+
+
+def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
+    """Decide everything. Raises `UsageError`, `InvalidError`, `TaskFailed` (unreadable input) or `DoesNotFit`."""
+    notes: list[str] = []
+    device = _device(settings, notes)
+    limit = _limit(settings, device)
+    graph = make_graph(settings, selection)
+    items = _items(settings)
+    options, located = _options(settings, graph, notes)
+    places = {
+        variant.name: Place(device.torch_device, found.path)
+        for variants in options.values()
+        for variant, found in zip(variants, (located[v.name] for v in variants), strict=True)
+    }
+    kind = "cpu" if device.kind == "cpu" else "cuda"
+    sizing = Sizing(kind, limit, base_context=settings.device.context if device.kind == "cpu" else 0)
+    choice, problem = _choose(settings, graph, items, options, sizing, notes)
+    return Prepared(
+        settings, device, graph, tuple(items), choice, problem, sizing, tuple(notes), places, options, selection
+    )
+
+
+def make_graph(settings: Settings, selection: Selection = Selection()) -> Graph:
+    """The checked graph of the pipeline, cut to the selection."""
+    trusted = trusted_packages(selection.trust)
+    pipeline = settings.pipeline
+    nodes = tuple(_with_own_footprint(node, trusted) for node in pipeline.nodes)
+    pipeline = replace(pipeline, nodes=nodes)
+    ports = {node.name: _ports(node, trusted) for node in pipeline.nodes}
+    graph = build(pipeline, ports, f"pipeline {pipeline.name}")
+    for name in (*selection.only, *selection.first, *selection.last):
+        if name not in graph.order:
+            raise UsageError(
+                f"There is no node {name!r} in pipeline {pipeline.name}. {did_you_mean(name, graph.order)}"
+            )
+    if selection.only:
+        return graph.only(set(selection.only))
+    if selection.first or selection.last:
+        return graph.only(nodes_between(graph, first=selection.first, last=selection.last))
+    return graph
+
+
+def _ports(node: NodeSpec, trusted: Sequence[str]) -> Ports:
+    if node.role is not None:
+        role = ROLES[node.role]
+        return Ports(role.inputs, role.outputs)
+    assert node.target is not None
+    return ports_of(node.target, trusted)
+
+
+def _with_own_footprint(node: NodeSpec, trusted: Sequence[str]) -> NodeSpec:
+    if node.target is None or node.footprint is not None:
+        return node
+    return replace(node, footprint=getattr(node_class(node.target, trusted), "footprint", None))
+
+
+def _device(settings: Settings, notes: list[str]) -> Device:
+    spec = settings.device
+    kind = f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
+    device = open_device(kind, total=spec.total, name=spec.name, context=0)
+    if spec.kind == "auto" and device.kind == "cpu":
+        notes.append("device=auto found no CUDA device: this runs on the CPU, and the tier's limit applies to its RAM.")
+    return device
+
+
+def _limit(settings: Settings, device: Device) -> int | None:
+    wanted = settings.tier.limit_bytes
+    if wanted is None:
+        return device.total_bytes
+    if wanted > device.total_bytes and settings.explicit_limit:
+        raise UsageError(
+            f"tier.limit={format_bytes(wanted)} is more than {device.name} has ({format_bytes(device.total_bytes)}). "
+            "Ask for less, or leave tier.limit= away to use what there is."
+        )
+    return min(wanted, device.total_bytes)
+
+
+def _items(settings: Settings) -> list[Item]:
+    values = settings.values
+    shared = {key: values.get(key) for key in ITEM_SETTINGS if values.get(key) not in (None, [])}
+    if shared.get("lyrics"):
+        shared["lyrics"] = _lyrics(str(shared["lyrics"]))
+    return find_items(values.get("input"), values.get("text"), shared, settings.pipeline.items)
+
+
+def _lyrics(name: str) -> str:
+    """The words in the file `lyrics=` names."""
+    path = Path(name).expanduser()
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TaskFailed(f"lyrics={name} cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise TaskFailed(f"lyrics={name} is not UTF-8 text.") from None
+
+
+Options = dict[str, tuple[Variant, ...]]
+
+
+def _options(settings: Settings, graph: Graph, notes: list[str]) -> tuple[Options, dict[str, Located]]:
+    """For each node with a role, the variants it may use, best first, all of them usable here."""
+    home = weights_home(settings.values.get("weights_dir"))
+    options: Options = {}
+    located: dict[str, Located] = {}
+    for name in graph.order:
+        spec = graph.node(name)
+        if spec.role is None:
+            continue
+        usable = []
+        for candidate in _candidates(settings, spec.role):
+            variant = _for_node(candidate, spec, settings)
+            located[variant.name] = found = locate(variant, home)
+            if not found.missing:
+                usable.append(variant)
+            elif spec.role in settings.pinned:
+                raise TaskFailed(
+                    f"{variant.name} was asked for, but {found.missing}. Put them there, or name another with model/{spec.role}=."
+                )
+            else:
+                notes.append(f"{variant.name} passed over: {found.missing}.")
+        if not usable:
+            raise UsageError(f"Node {name}: no variant of {spec.role} can be used here. {' '.join(notes[-3:])}")
+        options[name] = tuple(usable)
+    return options, located
+
+
+def _candidates(settings: Settings, role: str) -> list[Variant]:
+    if role in settings.pinned:
+        return [settings.pinned[role]]
+    search = settings.composed.search
+    known = catalog.options(search, f"model/{role}")
+    allowed = settings.tier.allow.get(role)
+    if allowed is None:
+        return sorted((load_variant(search, role, name) for name in known), key=lambda v: (-v.quality, v.name))
+    for name in allowed:
+        if name not in known:
+            raise UsageError(
+                f"tier {settings.tier.name} allows an unknown {role} {name!r}. {did_you_mean(name, known)}"
+            )
+    return [load_variant(search, role, name) for name in allowed]
+
+
+def _for_node(variant: Variant, node: NodeSpec, settings: Settings) -> Variant:
+    """The variant under the tier's knobs, unless the user pinned it, and under its node's own: then it is another model."""
+    if variant.role not in settings.pinned:
+        tuned = settings.tier.settings.get("knobs", {}) or {}
+        known = {knob: value for knob, value in (tuned.get(variant.role) or {}).items() if knob in variant.knobs}
+        variant = replace(variant, knobs={**variant.knobs, **known})
+    if not node.knobs:
+        return variant
+    return replace(variant, name=f"{variant.name}@{node.name}", knobs={**variant.knobs, **node.knobs})
+
+
+def _choose(
+    settings: Settings, graph: Graph, items: Sequence[Item], options: Options, sizing: Sizing, notes: list[str]
+) -> tuple[dict[str, Variant], Problem]:
+    """The best variants whose plan fits: from the best of each down, lowering the node that the refusal names."""
+    rank = dict.fromkeys(options, 0)
+    while True:
+        choice = {name: variants[rank[name]] for name, variants in options.items()}
+        problem = expand(graph, items, choice, settings.tier, sizing, int(settings.values.get("seed") or 0))
+        try:
+            make_plan(problem)
+        except DoesNotFit as refusal:
+            name = split_task(refusal.refusal.task)[1] if refusal.refusal.task else None
+            lower = [name] if name in options else sorted(options, key=lambda n: -_size(graph, n, choice, sizing))
+            step = next((n for n in lower if n is not None and rank[n] + 1 < len(options[n])), None)
+            if step is None:
+                raise
+            notes.append(
+                f"{choice[step].name} does not fit in {format_bytes(problem.limit_bytes or 0)}; trying the next."
+            )
+            rank[step] += 1
+            continue
+        return choice, problem
+
+
+def _size(graph: Graph, node: str, choice: Mapping[str, Variant], sizing: Sizing) -> int:
+    return footprint_of(graph, node, choice, sizing.kind).weights
+
+
+def check_inputs_exist(graph: Graph, have: Sequence[Any]) -> None:
+    """With `--only` or `--from`, what earlier nodes made must already lie in the run folder."""
+    if not have:
+        raise InvalidError(f"Nodes {', '.join(graph.order)} need results of earlier nodes. Add --resume RUN_DIR.")

@@ -1,0 +1,150 @@
+"""Plan a pipeline and carry it out; everything it leaves is under one folder of outputs/.
+
+headroom run pipeline=ultrasinger input=song.ogg
+headroom run pipeline=ultrasinger input='songs/*.flac' tier=low_end -k
+headroom run --resume outputs/ultrasinger/modest/2026-11-21_10-00-00_1a2b3c4d
+headroom run -m pipeline=ultrasinger input=song.ogg tier=low_end,modest
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pipelines.cli.compose import Composed, Composer, parse_hydra_flags
+from pipelines.cli.plan import add_selection
+from pipelines.run.record import Record
+from pipelines.schema.errors import (
+    DoesNotFit,
+    ExitCode,
+    HeadroomError,
+    Interrupted,
+    InvalidError,
+    SurroundingsFailed,
+    TaskFailed,
+    UsageError,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of `headroom run`."""
+    parser.add_argument(
+        "-k", "--keep-going", action="store_true", help="when a task fails, finish all that do not need it"
+    )
+    parser.add_argument("--resume", type=Path, metavar="RUN_DIR", help="continue a run: finished tasks are kept")
+    parser.add_argument("--force", action="store_true", help="with --resume: do finished tasks again")
+    add_selection(parser)
+
+
+def main(args: argparse.Namespace, rest: list[str]) -> int:
+    """Run, or sweep with -m, or show what Hydra is asked to show."""
+    if args.resume is not None:
+        rest = [*_resumed(args.resume), *rest]
+    flags = parse_hydra_flags(rest)
+    with Composer(flags) as composer:
+        if composer.is_show:
+            composer.show()
+            return 0
+        if flags.multirun:
+            from pipelines.cli.sweep import sweep
+
+            return sweep(composer, flags, _own_flags(args))
+        try:
+            result = composer.run(lambda composed: carry_out(composed, args))
+        except OSError as error:
+            raise SurroundingsFailed(
+                f"The run folder cannot be made ({error}). Choose another with outputs_dir=FOLDER."
+            ) from None
+        return int(result.return_value)
+
+
+def _own_flags(args: argparse.Namespace) -> list[str]:
+    """Our flags again, for the job processes of a sweep."""
+    flags = ["-k"] if args.keep_going else []
+    for flag, values in (
+        ("--only", args.only),
+        ("--from", args.first),
+        ("--until", args.last),
+        ("--trust", args.trust),
+    ):
+        flags += [part for value in values for part in (flag, value)]
+    return flags
+
+
+def _resumed(folder: Path) -> list[str]:
+    """The overrides of an earlier run, and its folder as this one's."""
+    from pipelines.cli.catalog import load_yaml
+
+    try:
+        overrides = load_yaml((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(f"{folder} is not a run folder: it has no .hydra/overrides.yaml.") from None
+    escaped = str(folder.resolve()).replace("'", "\\'")
+    return [*(str(override) for override in overrides or []), f"hydra.run.dir='{escaped}'"]
+
+
+def carry_out(composed: Composed, args: argparse.Namespace) -> int:
+    """One run in its own folder. Returns the exit code; the record is closed whatever happens."""
+    assert composed.folder is not None
+    record = Record(composed.folder)
+    try:
+        code = _planned_run(composed, args, record)
+    except (UsageError, InvalidError):
+        if not record.is_open:
+            _remove_if_fresh(composed.folder)
+        raise
+    finally:
+        _close_with(record, sys.exc_info()[1])
+    return code
+
+
+def _close_with(record: Record, error: BaseException | None) -> None:
+    """The record's last words for an exception on its way out; nothing where the run ended by itself."""
+    if error is None or not record.is_open:
+        return
+    interrupted = isinstance(error, (Interrupted, KeyboardInterrupt))
+    code = error.exit_code if isinstance(error, HeadroomError) else ExitCode.TASK_FAILED
+    code = ExitCode.INTERRUPTED if isinstance(error, KeyboardInterrupt) else code
+    with suppress(OSError, ValueError):
+        record.log("".join(traceback.format_exception(error)))
+    facts = {"refusal": error.refusal.to_dict()} if isinstance(error, DoesNotFit) else {}
+    record.close("interrupted" if interrupted else "failed", code, error=str(error) or type(error).__name__, **facts)
+
+
+def _remove_if_fresh(folder: Path) -> None:
+    """A run that never began leaves nothing: its folder goes if it holds only Hydra's copy of the config."""
+    with suppress(OSError):
+        if {entry.name for entry in folder.iterdir()} <= {".hydra"}:
+            shutil.rmtree(folder)
+            for parent in list(folder.parents)[:2]:
+                parent.rmdir()
+
+
+def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -> int:
+    from pipelines.cli.carry import carry, facts_of
+    from pipelines.cli.prepare import Selection, prepare
+    from pipelines.cli.settings import read_settings
+
+    settings = read_settings(composed)
+    selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
+    try:
+        prepared = prepare(settings, selection)
+    except (DoesNotFit, TaskFailed):
+        record.open({"pipeline": settings.pipeline.name, "tier": settings.tier.name, "command": sys.argv[1:]})
+        raise
+    record.open(facts_of(prepared))
+    write_config(record.folder, settings.resolved)
+    return int(carry(prepared, record, keep_going=args.keep_going, force=args.force))
+
+
+def write_config(folder: Path, resolved: Mapping[str, Any]) -> None:
+    """The config with every interpolation worked out."""
+    from omegaconf import OmegaConf
+
+    (folder / "config_resolved.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(dict(resolved))), encoding="utf-8")

@@ -1,0 +1,129 @@
+"""Plans, runs and sweeps as text for people: tables that read well at 80 columns. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.cli.prepare import Prepared
+from pipelines.run.inputs import sequence_of
+from pipelines.schema.plan import Load, Plan, Run, Step, Unload
+from pipelines.schema.units import MIB, format_bytes, format_seconds
+
+#: Longer plans are cut in the middle on screen; plan.json always has all of it.
+MAX_STEPS = 40
+_STYLE = {"load": "cyan", "prefetch": "cyan", "run": "bold", "unload": "magenta"}
+
+
+def console(**options: Any) -> Console:
+    """A console for people: colours only on terminals, and never with NO_COLOR."""
+    return Console(highlight=False, **options)
+
+
+def table(*columns: str, right: Iterable[int] = ()) -> Table:
+    """A plain table: no boxes, headings dim, numbers to the right."""
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for index, name in enumerate(columns):
+        made.add_column(name, justify="right" if index in set(right) else "left", overflow="fold")
+    return made
+
+
+def heading(prepared: Prepared, plan: Plan) -> Text:
+    """One line that says what is planned, for what and where."""
+    settings = prepared.settings
+    tasks = len(prepared.problem.tasks)
+    return Text.assemble(
+        (settings.pipeline.name, "bold"),
+        f" on {sequence_of(prepared.items)}, tier {settings.tier.name}, {prepared.device.name}: "
+        f"{tasks} task{'s' * (tasks != 1)}, {len(plan.steps)} steps",
+    )
+
+
+def show_plan(out: Console, prepared: Prepared, plan: Plan) -> None:
+    """Heading, notes, steps, stages and the verdict."""
+    out.print(heading(prepared, plan))
+    for note in prepared.notes:
+        out.print(Text(f"  {note}", style="dim"))
+    out.print()
+    out.print(steps_table(plan, limit=plan.limit_bytes, context=prepared.problem.context_bytes))
+    out.print()
+    out.print(verdict(plan))
+
+
+def steps_table(plan: Plan, *, limit: int | None, context: int) -> Table:
+    """The steps with the bytes of each, as they will be held."""
+    of = f"of {limit / MIB:,.0f}" if limit else ""
+    made = table("#", "step", "what", "MiB", of, right=(0, 3))
+    made.add_row(
+        "", "", Text("the process and its libraries", style="dim"), f"{context / MIB:,.0f}", _bar(context, limit)
+    )
+    for index, step in enumerate(plan.steps):
+        if len(plan.steps) > MAX_STEPS and MAX_STEPS // 2 <= index < len(plan.steps) - MAX_STEPS // 2:
+            if index == MAX_STEPS // 2:
+                made.add_row(
+                    "", "", Text(f"... {len(plan.steps) - MAX_STEPS} more steps, all in plan.json ...", style="dim")
+                )
+            continue
+        op, what, size = _row(step)
+        made.add_row(str(index + 1), Text(op, style=_STYLE[op]), what, f"{size / MIB:,.0f}", _bar(size, limit))
+    return made
+
+
+def _row(step: Step) -> tuple[str, str, int]:
+    if isinstance(step, Run):
+        return "run", ", ".join(step.tasks), step.peak_bytes
+    if isinstance(step, Unload):
+        return "unload", step.model, step.resident_bytes
+    assert isinstance(step, Load)
+    if step.during is None:
+        return "load", step.model, step.resident_bytes
+    return "prefetch", f"{step.model} during {step.during}", step.resident_bytes
+
+
+def _bar(size: int, limit: int | None, width: int = 16) -> Text:
+    if not limit:
+        return Text("")
+    filled = min(width, round(width * size / limit))
+    return Text("█" * filled + "·" * (width - filled), style="green" if size <= 0.9 * limit else "yellow")
+
+
+def verdict(plan: Plan) -> Text:
+    """Peak, headroom, times, and what is proved."""
+    if plan.limit_bytes is None:
+        room = f"Peak {format_bytes(plan.peak_bytes)}, no limit"
+    else:
+        left = plan.limit_bytes - plan.peak_bytes
+        room = (
+            f"Peak {format_bytes(plan.peak_bytes)} of {format_bytes(plan.limit_bytes)}, headroom {format_bytes(left)}"
+        )
+    gap = plan.cost - plan.lower_bound
+    proof = "proved least" if plan.proved_optimal else f"at most {format_seconds(gap)} above the least possible"
+    what = "loading" if plan.objective == "load" else "makespan"
+    times = f"loading {format_seconds(plan.load_seconds)}, all {format_seconds(plan.makespan_seconds)} (estimates); {what} {proof}."
+    return Text.assemble((room, "bold"), ". ", times[:1].upper() + times[1:])
+
+
+def summary_table(steps: Sequence[Mapping[str, Any]], limit: int | None) -> Table:
+    """Each step's planned and measured peak."""
+    made = table("#", "step", "what", "planned MiB", "measured MiB", "seconds", right=(0, 3, 4, 5))
+    for index, step in enumerate(steps):
+        what = step.get("model") or ", ".join(step.get("tasks", ()))
+        measured = step.get("measured_peak_bytes")
+        over = limit is not None and measured is not None and measured > limit
+        made.add_row(
+            str(index + 1),
+            Text(step["op"], style=_STYLE[step["op"]]),
+            what,
+            _mib(step.get("predicted_peak_bytes")),
+            Text(_mib(measured), style="bold red" if over else ""),
+            f"{step['seconds']:.1f}",
+        )
+    return made
+
+
+def _mib(count: int | None) -> str:
+    return "" if count is None else f"{count / MIB:,.0f}"

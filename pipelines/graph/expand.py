@@ -1,0 +1,126 @@
+"""Graph x items -> problem: each node on each item becomes a task, each chosen variant a model, in bytes and seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipelines.graph.build import Graph
+from pipelines.schema.config import Footprint, Item, Tier, Variant, evaluate
+from pipelines.schema.problem import Model, Problem, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """How footprints become bytes. margins: by variant (or node) name, 0.1 adds 10 %; `default_margin` for the rest.
+
+    kind: which footprint applies (`cpu`, `cuda`; `simulated` uses `cuda`). base_context: bytes of the process itself.
+    """
+
+    kind: str
+    limit_bytes: int | None
+    base_context: int = 0
+    default_margin: float = 0.0
+    margins: Mapping[str, float] = field(default_factory=dict)
+    keep_masters: bool = False
+
+
+Choice = Mapping[str, Variant]
+
+
+def task_id(item: str, node: str) -> str:
+    """The name of node `node` on item `item` in a problem."""
+    return f"{item}/{node}"
+
+
+def expand(graph: Graph, items: Sequence[Item], choice: Choice, tier: Tier, sizing: Sizing, seed: int = 0) -> Problem:
+    """The problem of running `graph` on `items` with a variant chosen for every node that has a role.
+
+    Bytes are declared or measured footprints with their margin, rounded up. Nothing stays on the device between
+    tasks: values travel through the host, so `output_bytes` is each footprint's own, mostly 0.
+    """
+    models: dict[str, Model] = {}
+    tasks = []
+    for node in graph.order:
+        variant = choice.get(node)
+        if variant is not None and holds_weights(footprint_of(graph, node, choice, sizing.kind)):
+            models[variant.name] = _model(variant, sizing)
+    for item in items:
+        tasks += [_task(graph, node, item, choice, sizing) for node in graph.order]
+    return Problem.of(
+        models.values(),
+        tasks,
+        sizing.limit_bytes,
+        context_bytes=context_bytes(graph, choice, sizing),
+        streams=max(1, tier.streams),
+        seed=seed,
+    )
+
+
+def holds_weights(footprint: Footprint) -> bool:
+    """Whether a variant occupies the device between tasks at all."""
+    return footprint.weights > 0 or footprint.load_seconds > 0
+
+
+def footprint_of(graph: Graph, node: str, choice: Choice, kind: str) -> Footprint:
+    """The footprint of `node` on a kind of device: of its chosen variant, or its own."""
+    variant = choice.get(node)
+    if variant is None:
+        return graph.node(node).footprint or Footprint()
+    return variant.footprints.get(kind) or variant.footprints.get("cuda") or Footprint()
+
+
+def context_bytes(graph: Graph, choice: Choice, sizing: Sizing) -> int:
+    """The process itself plus every library the chosen variants bring, each counted once."""
+    libraries: dict[str, int] = {}
+    for node in graph.order:
+        for library, size in footprint_of(graph, node, choice, sizing.kind).context.items():
+            libraries[library] = max(size, libraries.get(library, 0))
+    return sizing.base_context + sum(libraries.values())
+
+
+def _model(variant: Variant, sizing: Sizing) -> Model:
+    footprint = variant.footprints.get(sizing.kind) or variant.footprints.get("cuda") or Footprint()
+    margin = 1 + _margin(variant.name, sizing)
+    weights = math.ceil(footprint.weights * margin)
+    peak = footprint.weights if footprint.load_peak is None else footprint.load_peak
+    cold = footprint.load_seconds
+    return Model(
+        id=variant.name,
+        weights_bytes=weights,
+        load_seconds=cold,
+        reload_seconds=cold if footprint.reload_seconds is None else footprint.reload_seconds,
+        load_peak_bytes=max(weights, math.ceil(peak * margin)),
+    )
+
+
+def _task(graph: Graph, node: str, item: Item, choice: Choice, sizing: Sizing) -> Task:
+    variant = choice.get(node)
+    footprint = footprint_of(graph, node, choice, sizing.kind)
+    knobs = variant.knobs if variant else graph.node(node).knobs
+    margin = 1 + _margin(variant.name if variant else node, sizing)
+    return Task(
+        id=task_id(item.name, node),
+        models=(variant.name,) if variant and holds_weights(footprint) else (),
+        workspace_bytes=math.ceil(evaluate(footprint.workspace, item, knobs) * margin),
+        seconds=evaluate(footprint.seconds, item, knobs),
+        output_bytes=footprint.output,
+        after=tuple(sorted(task_id(item.name, before) for before in graph.predecessors(node))),
+    )
+
+
+def _margin(name: str, sizing: Sizing) -> float:
+    return sizing.margins.get(name, sizing.default_margin)
+
+
+def nodes_between(graph: Graph, *, first: Iterable[str] = (), last: Iterable[str] = ()) -> set[str]:
+    """The nodes from `first` on and up to `last`; an empty side is open."""
+    import networkx as nx
+
+    keep = set(graph.order)
+    if starts := set(first):
+        keep &= starts.union(*(nx.descendants(graph.dag, name) for name in starts))
+    if ends := set(last):
+        keep &= ends.union(*(nx.ancestors(graph.dag, name) for name in ends))
+    return keep

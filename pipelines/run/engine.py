@@ -1,0 +1,335 @@
+"""Carries a plan out step by step: loads, runs and unloads as the plan says, measures each step, and keeps what is finished.
+
+It decides nothing about order or residency: that is the plan's. What to do when memory disagrees is the ladder's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.run.artifacts import Artifacts
+from pipelines.run.devices.protocol import Device
+from pipelines.run.inputs import open_audio
+from pipelines.run.job import Job, split_task
+from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, TaskFailed
+from pipelines.schema.node import Context
+from pipelines.schema.plan import Load, Plan, Run, Step, Unload
+from pipelines.schema.record import Event, Observer
+from pipelines.schema.values import Text, Value
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of each task. `failed` maps a task to its error, `skipped` to the task it waited for."""
+
+    done: set[str] = field(default_factory=set)
+    failed: dict[str, HeadroomError] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    measured_peak_bytes: int = 0
+
+    @property
+    def dead(self) -> set[str]:
+        """Tasks that will not run any more."""
+        return self.failed.keys() | self.skipped.keys()
+
+
+class Engine:
+    """One run of one job on one device. `observe` hears every event; `cancel` is set from outside to stop between steps."""
+
+    def __init__(
+        self,
+        job: Job,
+        device: Device,
+        artifacts: Artifacts,
+        observe: Observer,
+        *,
+        cancel: threading.Event | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.job, self.device, self.artifacts = job, device, artifacts
+        self.outcome = Outcome()
+        self.cancel = cancel or threading.Event()
+        self._observe, self._clock, self._origin = observe, clock, clock()
+        self._speaking = threading.Lock()
+        self._resident: dict[str, Any] = {}
+        self._lane: ThreadPoolExecutor | None = None
+
+    def carry_out(self, plan: Plan) -> Outcome:
+        """Every step of `plan`. Raises what stops the run: `Interrupted`, `OutOfMemory`, `SurroundingsFailed`, and
+        without `keep_going` the first `TaskFailed`. Whatever happens, nothing stays loaded."""
+        predicted = predicted_peaks(self.job, plan)
+        index = 0
+        try:
+            while index < len(plan.steps):
+                group = _with_prefetches(plan.steps, index)
+                self._step(plan, index, group, predicted[index : index + len(group)])
+                index += len(group)
+        finally:
+            self.unload_all()
+        return self.outcome
+
+    def unload_all(self) -> None:
+        """Give back every resident model, in any state."""
+        for model in list(self._resident):
+            self._unload(model)
+        if self._lane is not None:
+            self._lane.shutdown()
+            self._lane = None
+
+    def emit(self, kind: str, **data: Any) -> None:
+        """Tell the observers."""
+        with self._speaking:
+            self._observe(Event(kind, self._clock() - self._origin, data))
+
+    # -- one step ---------------------------------------------------------------------------------------------
+
+    def _step(self, plan: Plan, index: int, group: Sequence[Step], predicted: Sequence[int]) -> None:
+        self._stop_if_cancelled()
+        last = len(group) - 1
+        if self._is_moot(plan, index + last, group[last]):
+            return
+        waiting = []
+        for offset, load in enumerate(group[:-1]):
+            assert isinstance(load, Load)
+            if self._still_used(load.model):
+                waiting.append(self._in_lane(self._measured, index + offset, load, predicted[offset]))
+        try:
+            self._measured(index + last, group[last], predicted[last])
+        finally:
+            for future in waiting:
+                future.result()
+
+    def _measured(self, index: int, step: Step, predicted: int) -> None:
+        """Do one step while the device watches. The thread it runs in is the step's lane."""
+        name = _facts(step)
+        self.emit("step_started", index=index, **name, predicted_peak_bytes=predicted)
+        begun = self._clock()
+        with self.device.watch(self._declared(step)) as reading:
+            made = self._do(step)
+        if isinstance(step, Load):
+            self.device.loaded(step.model, self.job.problem.models[step.model].weights_bytes, made)
+        self.outcome.measured_peak_bytes = max(self.outcome.measured_peak_bytes, reading.peak_bytes)
+        self.emit(
+            "step_finished", index=index, **name, predicted_peak_bytes=predicted,
+            measured_peak_bytes=reading.peak_bytes, source=reading.source, seconds=self._clock() - begun,
+        )  # fmt: skip
+
+    def _declared(self, step: Step) -> int:
+        """Bytes the plan allows a step above what is held when it begins."""
+        if isinstance(step, Load):
+            return self.job.problem.models[step.model].load_peak_bytes
+        if isinstance(step, Unload):
+            return 0
+        tasks = [task for task in self.job.problem.tasks if task.id in step.tasks]
+        return sum(task.workspace_bytes + task.output_bytes for task in tasks)
+
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, Load):
+            return self._load(step.model)
+        if isinstance(step, Unload):
+            return self._unload(step.model)
+        return self._run(step)
+
+    def _is_moot(self, plan: Plan, index: int, step: Step) -> bool:
+        """Whether failures before have left a step nothing to do."""
+        if isinstance(step, Load):
+            return not self._used_before_unload(plan, index, step.model)
+        if isinstance(step, Unload):
+            return step.model not in self._resident
+        return all(task in self.outcome.dead for task in step.tasks)
+
+    def _used_before_unload(self, plan: Plan, index: int, model: str) -> bool:
+        for step in plan.steps[index + 1 :]:
+            if isinstance(step, Unload) and step.model == model:
+                return False
+            if isinstance(step, Run) and any(
+                t not in self.outcome.dead and self._model_of(t) == model for t in step.tasks
+            ):
+                return True
+        return False
+
+    def _still_used(self, model: str) -> bool:
+        live = (task.id for task in self.job.problem.tasks if task.id not in self.outcome.dead | self.outcome.done)
+        return any(self._model_of(task) == model for task in live)
+
+    # -- models -----------------------------------------------------------------------------------------------
+
+    def _load(self, model: str) -> Any:
+        try:
+            made = self._resident[model] = self.job.loader(model).load(self.job.places[model])
+        except Exception as error:
+            raise as_headroom(error, f"{model} could not be loaded") from error
+        return made
+
+    def _in_lane(self, work: Callable[..., None], *arguments: Any) -> Future[None]:
+        if self._lane is None:
+            self._lane = ThreadPoolExecutor(1, thread_name_prefix="load-lane")
+        return self._lane.submit(work, *arguments)
+
+    def _unload(self, model: str) -> None:
+        loaded = self._resident.pop(model, None)
+        try:
+            self.job.loader(model).unload(loaded)
+        finally:
+            del loaded
+            self.device.unloaded(model)
+            self.device.reclaim()
+
+    def _model_of(self, task: str) -> str | None:
+        return self.job.model_of(split_task(task)[1])
+
+    # -- tasks ------------------------------------------------------------------------------------------------
+
+    def _run(self, step: Run) -> None:
+        tasks = [task for task in step.tasks if task not in self.outcome.dead | self.outcome.done]
+        if len(tasks) == 1:
+            self._settle(tasks[0], self._attempt(tasks[0]))
+            return
+        with ThreadPoolExecutor(len(tasks), thread_name_prefix="stream") as pool:
+            for task, error in zip(tasks, pool.map(self._attempt, tasks), strict=True):
+                self._settle(task, error)
+
+    def _attempt(self, task: str) -> HeadroomError | None:
+        try:
+            self._task(task)
+        except (Interrupted, KeyboardInterrupt):
+            self.artifacts.clear(*split_task(task))
+            raise
+        except Exception as error:
+            self.artifacts.clear(*split_task(task))
+            return as_headroom(error, f"{task} failed")
+        return None
+
+    def _settle(self, task: str, error: HeadroomError | None) -> None:
+        if error is None:
+            self.outcome.done.add(task)
+            return
+        if not isinstance(error, TaskFailed):
+            raise error
+        self.outcome.failed[task] = error
+        self.emit("task_failed", task=task, error=str(error))
+        for waiting in self._successors(task):
+            self.outcome.skipped[waiting] = task
+            self.emit("task_skipped", task=waiting, because=task)
+        if not self.job.keep_going:
+            raise error
+
+    def _successors(self, task: str) -> list[str]:
+        import networkx as nx
+
+        item, node = split_task(task)
+        after = nx.descendants(self.job.graph.dag, node)
+        return [f"{item}/{name}" for name in self.job.graph.order if name in after]
+
+    def _task(self, task: str) -> None:
+        item_name, node_name = split_task(task)
+        item, node = self.job.items[item_name], self.job.nodes[node_name]
+        self.artifacts.clear(item_name, node_name)
+        folder = self.artifacts.folder(item_name, node_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        begun = self._clock()
+        context = Context(
+            item=item_name,
+            folder=folder,
+            settings=item.settings,
+            device=self.device.torch_device,
+            seed=self.job.task_seed(task),
+            report=lambda fraction, note: self.emit("progress", task=task, fraction=fraction, note=note),
+            cancelled=self.cancel.is_set,
+            warn=lambda sentence: self.emit("warning", task=task, text=sentence),
+        )
+        model = self.job.model_of(node_name)
+        outputs = node.run(self._resident.get(model) if model else None, self._inputs(item_name, node_name), context)
+        digests = self.artifacts.save(item_name, node_name, outputs, self.job.about(node_name, item_name))
+        seconds = self._clock() - begun
+        speed = item.seconds / seconds if item.seconds and seconds else None
+        self.emit("task_finished", task=task, seconds=seconds, speed=speed, outputs=digests)
+
+    def _inputs(self, item: str, node: str) -> dict[str, Value]:
+        values = {}
+        for port, source in self.job.graph.node(node).inputs.items():
+            producer, _, name = source.partition(".")
+            values[port] = (
+                self._of_item(item, name) if producer == "item" else self.artifacts.value(item, producer, name)
+            )
+        return values
+
+    def _of_item(self, name: str, port: str) -> Value:
+        item = self.job.items[name]
+        if port == "text":
+            return Text(str(item.settings.get("text", "")), str(item.settings.get("language") or "en"))
+        if item.path is None:
+            raise TaskFailed(f"{name} has no {port}: its row names no file.")
+        return open_audio(item, self.artifacts.folder(name, "item"))
+
+    def _stop_if_cancelled(self) -> None:
+        if self.cancel.is_set():
+            raise Interrupted("Stopped before the next step, as asked.")
+
+
+def predicted_peaks(job: Job, plan: Plan) -> list[int]:
+    """The highest moment of each step as planned, in bytes: of a load its load peak, of a run its own peak."""
+    peaks = []
+    for step in plan.steps:
+        if isinstance(step, Run):
+            peaks.append(step.peak_bytes)
+        elif isinstance(step, Load) and step.during is None:
+            model = job.problem.models[step.model]
+            peaks.append(step.resident_bytes - model.weights_bytes + max(model.load_peak_bytes, model.weights_bytes))
+        elif isinstance(step, Unload):
+            peaks.append(step.resident_bytes + job.problem.models[step.model].weights_bytes)
+        else:
+            peaks.append(step.resident_bytes)
+    return peaks
+
+
+def as_headroom(error: BaseException, what: str) -> HeadroomError:
+    """Any exception as one of ours: memory trouble as `OutOfMemory`, full disks as they are, the rest as `TaskFailed`."""
+    if isinstance(error, HeadroomError):
+        return error
+    if is_out_of_memory(error):
+        return OutOfMemory(f"{what}: memory ran out ({error}).")
+    told = str(error) or "it gave no reason"
+    return TaskFailed(f"{what}: {type(error).__name__}: {told}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a library is saying that the device or the process has no bytes left."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    )
+
+
+def _with_prefetches(steps: Sequence[Step], index: int) -> Sequence[Step]:
+    end = index
+    while end < len(steps) - 1:
+        step = steps[end]
+        if not (isinstance(step, Load) and step.during is not None):
+            break
+        end += 1
+    return steps[index : end + 1]
+
+
+def _facts(step: Step) -> Mapping[str, Any]:
+    if isinstance(step, Run):
+        return {"op": "run", "tasks": step.tasks}
+    during = {"during": step.during} if isinstance(step, Load) and step.during else {}
+    return {"op": step.op, "model": step.model, **during}
+
+
+def outputs_of(artifacts: Artifacts, tasks: Iterable[str]) -> dict[str, list[str]]:
+    """Files of the finished `tasks`, by task, relative to the artifacts folder."""
+    from pipelines.run.artifacts import read_note
+
+    found = {}
+    for task in tasks:
+        folder = artifacts.folder(*split_task(task))
+        found[task] = [str((folder / name).relative_to(artifacts.root)) for name in read_note(folder)["sha256"]]
+    return found

@@ -1,0 +1,223 @@
+"""What `input=` names: files, globs, folders, lists and tables become items, their headers probed, nothing decoded."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.schema.config import Item
+from pipelines.schema.errors import TaskFailed, UsageError
+from pipelines.schema.values import Audio
+
+#: Extensions taken when a folder is named. Anything else may still be named file by file.
+SOUND = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".mp4", ".aif", ".aiff", ".wma", ".webm")
+TABLES = (".csv", ".jsonl")
+
+
+def find_items(spec: Any, text: str | None, shared: Mapping[str, Any], ports: Iterable[str]) -> list[Item]:
+    """Items for a run, in a stable order, with unique names that are safe as folder names.
+
+    spec: the value of `input=`. text: the value of `text=`. shared: settings every item starts from (lyrics, language...).
+    ports: what the pipeline takes from an item (`audio`, `text`). Raises `UsageError` where nothing is named or found.
+    """
+    rows = list(_rows(spec))
+    if not rows and text is not None:
+        rows = [(None, {"text": text})]
+    if not rows:
+        wanted = "input=FILE" if "audio" in ports else 'text="..."'
+        raise UsageError(
+            f"There is nothing to work on: add {wanted} (a file, a glob, a folder, or a .csv or .jsonl table)."
+        )
+    names: dict[str, int] = {}
+    items = []
+    for path, settings in rows:
+        merged = {key: value for key, value in {**shared, "text": text, **settings}.items() if value is not None}
+        stem = str(settings.get("name") or (path.stem if path else _text_stem(merged.get("text", ""))))
+        items.append(_item(_unique(safe_name(stem), names), path, merged))
+    return items
+
+
+def _rows(spec: Any) -> Iterable[tuple[Path | None, dict[str, Any]]]:
+    if spec is None:
+        return
+    for entry in spec if isinstance(spec, list | tuple) else [spec]:
+        path = Path(str(entry)).expanduser()
+        if path.suffix.lower() in TABLES and path.is_file():
+            yield from _table(path)
+        else:
+            yield from ((found, {}) for found in _files(str(entry), path))
+
+
+def _files(entry: str, path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in SOUND and not p.name.startswith("."))
+        if not found:
+            raise UsageError(f"The folder {path} holds no sound files ({', '.join(SOUND)}).")
+        return found
+    if path.exists():
+        return [path]
+    found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
+    if found:
+        return found
+    what = "No file matches" if glob.has_magic(entry) else "There is no file"
+    raise TaskFailed(f"{what} {entry!r}. Check input=.")
+
+
+def _table(path: Path) -> list[tuple[Path | None, dict[str, Any]]]:
+    """Rows of a table: the column `input` (or `audio`) names a file beside the table; the others are the item's settings."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The table {path} cannot be read as UTF-8 text: {error}.") from None
+    rows = []
+    for number, row in enumerate(_parse_table(path, text), start=1):
+        named = row.pop("input", None) or row.pop("audio", None)
+        file = None
+        if named:
+            file = (path.parent / str(named)).resolve()
+            if not file.is_file():
+                raise TaskFailed(f"{path.name}, row {number}: there is no file {str(named)!r} beside the table.")
+        rows.append((file, {key: value for key, value in row.items() if key and value not in (None, "")}))
+    if not rows:
+        raise UsageError(f"The table {path} has no rows.")
+    return rows
+
+
+def _parse_table(path: Path, text: str) -> list[dict[str, Any]]:
+    if path.suffix.lower() == ".csv":
+        return [dict(row) for row in csv.DictReader(text.splitlines())]
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise UsageError(f"{path.name}, line {number} is not JSON: {error}.") from None
+            if not isinstance(row, dict):
+                raise UsageError(f"{path.name}, line {number} must be an object with named fields.")
+            rows.append(row)
+    return rows
+
+
+def safe_name(name: str) -> str:
+    """`name` as a folder name: letters of any script kept, separators and control characters replaced, never hidden."""
+    text = unicodedata.normalize("NFC", name)
+    text = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", text).strip(" .") or "item"
+    while len(text.encode()) > 120:
+        text = text[:-1]
+    return text.strip(" .") or "item"
+
+
+def _unique(name: str, taken: dict[str, int]) -> str:
+    key = name.casefold()
+    taken[key] = taken.get(key, 0) + 1
+    if taken[key] == 1:
+        return name
+    return _unique(f"{name}-{taken[key]}", taken)
+
+
+def _text_stem(text: str) -> str:
+    words = re.findall(r"\w+", text)[:5]
+    return "-".join(words) or "text"
+
+
+def _item(name: str, path: Path | None, settings: Mapping[str, Any]) -> Item:
+    characters = len(str(settings.get("text", "")))
+    if path is None:
+        return Item(name=name, characters=characters, settings=dict(settings))
+    seconds, channels = probe(path)
+    return Item(name, str(path), seconds, channels, characters, dict(settings))
+
+
+def probe(path: Path) -> tuple[float, int]:
+    """(seconds, channels) from a file's header. Raises `TaskFailed` for what holds no sound."""
+    if path.stat().st_size == 0:
+        raise TaskFailed(f"{path} is empty. Is it still being written?")
+    audio = _by_soundfile(path)
+    seconds, channels = (audio.seconds, audio.channels) if audio else _by_av(path)
+    if seconds <= 0:
+        raise TaskFailed(f"{path} holds no sound: its length is zero.")
+    return seconds, channels
+
+
+def _by_soundfile(path: Path) -> Audio | None:
+    import soundfile
+
+    try:
+        return Audio.open(path)
+    except soundfile.LibsndfileError:
+        return None
+
+
+def _by_av(path: Path) -> tuple[float, int]:
+    try:
+        import av
+    except ImportError:
+        raise TaskFailed(
+            f"{path} is not a sound file soundfile can read. For m4a and others: pip install 'headroom-runner[audio]'."
+        ) from None
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1_000_000
+            return float(duration), stream.channels
+    except (OSError, ValueError, IndexError) as error:
+        raise TaskFailed(f"{path} cannot be read as sound ({error}). Is it complete, and is it audio?") from None
+
+
+def open_audio(item: Item, folder: Path) -> Audio:
+    """The item's sound as a file-backed value. What soundfile cannot read is decoded once to `folder`/input.wav.
+
+    Raises `TaskFailed` for sound with NaN or infinite samples, which would silently poison every model after it.
+    """
+    assert item.path is not None
+    audio = _by_soundfile(Path(item.path)) or _decode(Path(item.path), folder)
+    _refuse_bad_samples(audio, item.path)
+    return audio
+
+
+def _decode(path: Path, folder: Path) -> Audio:
+    import av
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "input.wav"
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            planar = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
+            with soundfile.SoundFile(str(target), "w", stream.rate, stream.channels, "FLOAT", format="RF64") as sound:
+                for frame in container.decode(stream):
+                    for block in planar.resample(frame):
+                        sound.write(block.to_ndarray().T)
+    except (OSError, ValueError) as error:
+        target.unlink(missing_ok=True)
+        raise TaskFailed(f"{path} cannot be decoded ({error}). Is the file complete?") from None
+    return Audio.open(target)
+
+
+def _refuse_bad_samples(audio: Audio, path: str) -> None:
+    import numpy as np
+    import soundfile
+
+    start = 0
+    try:
+        for block in audio.blocks(audio.rate * 60):
+            bad = ~np.isfinite(block).all(axis=0)
+            if bad.any():
+                at = (start + int(np.argmax(bad))) / audio.rate
+                raise TaskFailed(f"{path} has samples that are not numbers (the first at {at:.2f} s). Export it again.")
+            start += block.shape[1]
+    except soundfile.LibsndfileError as error:
+        raise TaskFailed(f"{path} breaks off at {start / audio.rate:.1f} s ({error}). Is the file complete?") from None
+
+
+def sequence_of(items: Sequence[Item]) -> str:
+    """`song` or `12 items`, for headings."""
+    return items[0].name if len(items) == 1 else f"{len(items)} items"

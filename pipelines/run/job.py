@@ -1,0 +1,77 @@
+"""Everything a run needs, decided beforehand: the graph, its items, the chosen variants as node objects, the plan."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipelines.graph.build import Graph
+from pipelines.schema.config import Item, Variant
+from pipelines.schema.node import Node, Place
+from pipelines.schema.plan import Plan
+from pipelines.schema.problem import Problem
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to carry out. nodes: a node object by graph node. places: where each model's weights lie, by model id.
+
+    choice: the variant of each graph node that has one. digests: of each model's weights, by model id.
+    """
+
+    graph: Graph
+    items: Mapping[str, Item]
+    choice: Mapping[str, Variant]
+    nodes: Mapping[str, Node]
+    places: Mapping[str, Place]
+    problem: Problem
+    plan: Plan
+    seed: int = 0
+    keep_going: bool = False
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def model_of(self, node: str) -> str | None:
+        """The model id of a graph node, None where it has no variant."""
+        return self.choice[node].name if node in self.choice else None
+
+    def loader(self, model: str) -> Node:
+        """The node object that loads and unloads `model`."""
+        return next(self.nodes[node] for node in self.graph.order if self.model_of(node) == model)
+
+    def about(self, node: str, item: str) -> dict[str, Any]:
+        """What a task's result depends on besides its inputs: the key for reusing it."""
+        spec = self.graph.node(node)
+        variant = self.choice.get(node)
+        return {
+            "node": node,
+            "item": item,
+            "target": variant.target if variant else spec.target,
+            "variant": variant.name if variant else None,
+            "weights": self.digests.get(variant.name) if variant else None,
+            "knobs": dict(variant.knobs if variant else spec.knobs),
+            "settings": dict(self.items[item].settings),
+            "seed": self.seed,
+            "takes": dict(spec.inputs),
+        }
+
+    def task_seed(self, task: str) -> int:
+        """A seed for one task: the run's and the task's name, the same on every machine."""
+        return int.from_bytes(hashlib.sha256(f"{self.seed}/{task}".encode()).digest()[:4])
+
+
+def split_task(task: str) -> tuple[str, str]:
+    """`item/node` -> (item, node)."""
+    item, _, node = task.rpartition("/")
+    return item, node
+
+
+def remaining(problem: Problem, done: set[str]) -> Problem:
+    """The problem without the tasks in `done`, whose results already lie on disk."""
+    tasks = tuple(
+        replace(task, after=tuple(name for name in task.after if name not in done))
+        for task in problem.tasks
+        if task.id not in done
+    )
+    return replace(problem, tasks=tasks)

@@ -1,0 +1,142 @@
+"""Writes down a run as it happens: `events.jsonl` line by line, `run.log`, and `run.json` at the start and at the end."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pipelines
+from pipelines.run.artifacts import write_atomic
+from pipelines.schema.errors import ExitCode, SurroundingsFailed
+from pipelines.schema.record import SCHEMA, Event, StepRecord
+
+#: Libraries whose version may change a result or a footprint.
+LIBRARIES = ("hydra-core", "omegaconf", "networkx", "numpy", "torch", "torchaudio", "demucs", "faster-whisper", "ctranslate2",
+             "torchcrepe", "swift-f0", "pocketsphinx", "librosa", "coqui-tts", "soundfile", "pyworld", "transformers")  # fmt: skip
+
+
+@dataclass
+class Record:
+    """One run's files. An observer: call it with each event."""
+
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    steps: list[StepRecord] = field(default_factory=list)
+    started: float = field(default_factory=time.time)
+    is_open: bool = False
+
+    def open(self, facts: Mapping[str, Any]) -> None:
+        """Begin: the folder, and a `run.json` that says running. Raises `SurroundingsFailed` where nothing can be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._events = (self.folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
+            self._log = (self.folder / "run.log").open("a", encoding="utf-8", buffering=1)
+            self.is_open = True
+            self.update(**facts)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+
+    def update(self, **facts: Any) -> None:
+        """Add facts and rewrite `run.json`, status running."""
+        self.facts.update(facts)
+        self._write({"status": "running", "exit_code": None})
+
+    def __call__(self, event: Event) -> None:
+        """Append an event; keep the steps for `run.json`."""
+        if event.kind == "sample":
+            return self._line(event)
+        if event.kind == "step_finished":
+            known = StepRecord.__dataclass_fields__
+            self.steps.append(StepRecord(**{key: value for key, value in event.data.items() if key in known}))
+        if event.kind != "progress":
+            self._line(event)
+        return None
+
+    def log(self, line: str) -> None:
+        """A line a person saw, or a traceback they did not, into `run.log`."""
+        self._log.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+
+    def close(self, status: str, code: ExitCode, **facts: Any) -> None:
+        """The end: final `run.json`. Never raises, so that a full disk cannot hide what happened before it."""
+        self.facts.update(facts)
+        self.is_open = False
+        try:
+            self._write({"status": status, "exit_code": int(code), "seconds": round(self.elapsed(), 3)})
+            self._events.close()
+            self._log.close()
+        except OSError as error:
+            sys.stderr.write(f"The record in {self.folder} could not be finished: {error}\n")
+
+    def elapsed(self) -> float:
+        """Seconds since the record was made."""
+        return time.time() - self.started
+
+    def _line(self, event: Event) -> None:
+        try:
+            self._events.write(json.dumps(event.to_dict(), ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+
+    def _write(self, state: Mapping[str, Any]) -> None:
+        body = {"schema": SCHEMA, **state, "started": _stamp(self.started), **self.facts,
+                "steps": [step.to_dict() for step in self.steps]}  # fmt: skip
+        write_atomic(self.folder / "run.json", json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+
+
+def cannot_write(folder: Path, error: OSError) -> SurroundingsFailed:
+    """The sentence for a folder that does not take files."""
+    return SurroundingsFailed(
+        f"{folder} cannot be written ({error.strerror or error}). Choose another with outputs_dir=FOLDER."
+    )
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions, machine and source revision: what must be the same for a result to be the same."""
+    return {
+        "headroom": pipelines.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "versions": versions(),
+        "git_revision": git_revision(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the libraries that matter, without importing them."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str | None:
+    """The checkout's commit, with `+changes` where files differ from it; None outside a checkout."""
+    root = Path(pipelines.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changes = _git(root, "status", "--porcelain", "-uno")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if changes else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=5, check=True)
+    return done.stdout.strip()
+
+
+def _stamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))

@@ -1,0 +1,69 @@
+"""From a `_target_` to a node object, and no further: only classes of `nodes.` and of registered plugins can be named."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any
+
+from pipelines.graph.build import Ports
+from pipelines.schema.errors import UsageError, did_you_mean
+from pipelines.schema.node import Node
+
+_DOTTED = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+
+
+def trusted_packages(extra: Sequence[str] = ()) -> tuple[str, ...]:
+    """Packages whose classes a config may name: ours, installed plugins' (entry point `headroom.nodes`), the command line's."""
+    plugins = sorted(point.value.partition(":")[0] for point in entry_points(group="headroom.nodes"))
+    return ("nodes", *plugins, *extra)
+
+
+def node_class(target: str, trusted: Sequence[str] = ("nodes",)) -> type[Node]:
+    """The class `target` names. Raises `UsageError` for anything outside `trusted` before importing anything."""
+    if not _DOTTED.match(target) or not any(target.startswith(package + ".") for package in trusted):
+        raise UsageError(
+            f"_target_ {target!r} is not allowed: it must be a class inside {' or '.join(trusted)}. "
+            "A plugin registers the entry point `headroom.nodes`; --trust PACKAGE allows one for this call."
+        )
+    module_name, _, name = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"_target_ {target!r}: there is no module {error.name!r}. Check the spelling or install its package."
+        ) from None
+    found = getattr(module, name, None)
+    if found is None:
+        classes = [key for key, value in vars(module).items() if inspect.isclass(value) and hasattr(value, "outputs")]
+        raise UsageError(f"_target_ {target!r}: {module_name} has no {name!r}. {did_you_mean(name, classes)}")
+    home = getattr(found, "__module__", "")
+    if not inspect.isclass(found) or not any(home == p or home.startswith(p + ".") for p in trusted):
+        raise UsageError(f"_target_ {target!r} is not a node class of {' or '.join(trusted)}.")
+    missing = [part for part in ("inputs", "outputs", "load", "unload", "run") if not hasattr(found, part)]
+    if missing:
+        raise UsageError(f"_target_ {target!r} is not a node: it has no {', '.join(missing)}.")
+    kind: Any = found
+    return kind
+
+
+def make_node(target: str, knobs: Mapping[str, Any], trusted: Sequence[str] = ("nodes",)) -> Node:
+    """A node object with its knobs. Raises `UsageError` for unknown knobs and for values its class refuses."""
+    kind = node_class(target, trusted)
+    known = [name for name in inspect.signature(kind).parameters if name != "self"]
+    for knob in knobs:
+        if knob not in known:
+            raise UsageError(f"{target} has no knob {knob!r}. {did_you_mean(knob, known)}")
+    try:
+        return kind(**knobs)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{target} refuses its knobs: {error}") from None
+
+
+def ports_of(target: str, trusted: Sequence[str] = ("nodes",)) -> Ports:
+    """The ports a node class states."""
+    kind = node_class(target, trusted)
+    return Ports(dict(kind.inputs), dict(kind.outputs))

@@ -1,0 +1,42 @@
+"""The roles a pipeline may ask for, and the ports every variant of a role must have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelines.schema.node import Port
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a step of this kind takes and gives, whichever variant does it."""
+
+    name: str
+    about: str
+    inputs: Mapping[str, Port]
+    outputs: Mapping[str, Port]
+
+
+_VOICE = Port("audio", "a reference recording of the voice", optional=True)
+
+ROLES: dict[str, Role] = {
+    role.name: role
+    for role in (
+        Role(
+            "separate",
+            "takes the singing out of a mix",
+            {"audio": Port("audio", "the mix")},
+            {"vocals": Port("audio", "the singing"), "instrumental": Port("audio", "the rest")},
+        ),
+        Role("transcribe", "hears words and when they are said", {"audio": Port("audio")}, {"words": Port("words")}),
+        Role("pitch", "tracks the fundamental frequency", {"audio": Port("audio")}, {"contour": Port("contour")}),
+        Role("speak", "says a text", {"text": Port("text"), "voice": _VOICE}, {"audio": Port("audio", "speech")}),
+        Role(
+            "convert",
+            "changes whose voice it is",
+            {"audio": Port("audio"), "voice": _VOICE},
+            {"audio": Port("audio", "the same words in the other voice")},
+        ),
+    )
+}
