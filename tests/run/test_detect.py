@@ -1,0 +1,168 @@
+import json
+
+import pytest
+
+from pipelines.run.detect import MachineProbe, decide, detect, render
+from pipelines.run.torch_build import TorchBuild, complaint, parse_build
+from pipelines.schema.hardware import Card, Hardware
+from pipelines.schema.units import GIB, MIB
+
+CU130 = TorchBuild("2.11.0+cu130", (13, 0))
+CU126 = TorchBuild("2.11.0+cu126", (12, 6))
+CU128 = TorchBuild("2.8.0+cu128", (12, 8))
+
+
+class FakeProbe:
+    def __init__(self, hardware, torch=CU130, mark="a"):
+        self.found, self.build, self.mark, self.asked = hardware, torch, mark, 0
+
+    def fingerprint(self):
+        return self.mark
+
+    def hardware(self):
+        self.asked += 1
+        return self.found
+
+    def torch(self):
+        return self.build
+
+
+def machine(*cards, driver="580.95", cuda=(13, 0), **rest):
+    return Hardware(tuple(cards), 32 * GIB, 32 * GIB, 8, driver, cuda, **rest)
+
+
+BLACKWELL = Card("NVIDIA GeForce RTX 5060 Ti", 16311 * MIB, (12, 0))
+PASCAL = Card("NVIDIA GeForce GTX 1080", 8 * GIB, (6, 1))
+
+
+def test_the_second_look_is_remembered_and_force_asks_again(tmp_path):
+    probe = FakeProbe(machine(BLACKWELL))
+    cache = tmp_path / "deep" / "detection.json"
+    first, second = detect(probe, cache=cache), detect(probe, cache=cache)
+    assert (first.remembered, second.remembered, probe.asked) == (False, True, 1)
+    assert second.tier == first.tier == "upper_mid"
+    assert second.card == first.card
+    assert detect(probe, cache=cache, force=True).remembered is False
+    assert probe.asked == 2
+
+
+def test_a_new_driver_or_card_is_not_answered_from_memory(tmp_path):
+    cache = tmp_path / "detection.json"
+    detect(FakeProbe(machine(BLACKWELL)), cache=cache)
+    assert detect(FakeProbe(machine(), mark="b"), cache=cache).tier == "cpu"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema": "headroom/detection/1"}', "\x00", '{"schema": 1, "mark": 2, "hardware": []}']
+)
+def test_a_spoilt_cache_is_no_reason_to_fail(tmp_path, text):
+    cache = tmp_path / "detection.json"
+    cache.write_text(text)
+    probe = FakeProbe(machine(BLACKWELL))
+    assert detect(probe, cache=cache).tier == "upper_mid"
+    assert json.loads(cache.read_text())["hardware"]["cards"][0]["name"] == BLACKWELL.name
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert detect(FakeProbe(machine(BLACKWELL)), cache=tmp_path / "file" / "detection.json").tier == "upper_mid"
+
+
+def test_who_else_is_on_the_card_is_told_and_never_remembered(tmp_path):
+    busy = Card("RTX 3090", 24 * GIB, (8, 6), used_bytes=9 * GIB, processes=((41, "blender", 8 * GIB),))
+    cache = tmp_path / "detection.json"
+    assert "blender (pid 41)" in detect(FakeProbe(machine(busy)), cache=cache).notes[0]
+    again = detect(FakeProbe(machine(busy)), cache=cache)
+    assert again.notes == ()
+    assert again.card.used_bytes == 0
+
+
+def test_a_broken_driver_is_one_line_then_the_cpu(tmp_path):
+    probe = FakeProbe(machine(driver="", cuda=None, trouble="NVIDIA's driver does not answer (Driver Not Loaded)."))
+    cache = tmp_path / "detection.json"
+    found = detect(probe, cache=cache)
+    assert found.tier == "cpu"
+    assert found.notes == ("NVIDIA's driver does not answer (Driver Not Loaded).",)
+    assert not cache.exists()  # it may be mended any minute
+
+
+def test_no_card_is_cpu_without_a_word_of_trouble():
+    found = decide(machine(driver="", cuda=None), CU130)
+    assert (found.tier, found.card, found.notes) == ("cpu", None, ())
+
+
+def test_the_documents_blackwell_card_with_cuda_12_2_cannot_work():
+    """002 pairs an RTX 5060 Ti with CUDA 12.2 and driver 546.33: torch has code for the card only from CUDA 12.8."""
+    assert "ends at 9.0" in complaint(CU126, BLACKWELL, "570.1", (12, 8))
+    found = decide(machine(BLACKWELL, driver="546.33", cuda=(12, 3)), CU130)
+    assert found.tier == "cpu"
+    assert "speaks 12.3" in found.notes[0]
+    assert "would be upper_mid" in found.reason
+    assert decide(machine(BLACKWELL), CU130).tier == "upper_mid"
+
+
+def test_cards_the_installed_torch_has_no_code_for_are_left_out():
+    found = decide(machine(PASCAL, Card("RTX 3060", 12 * GIB, (8, 6), 1)), CU130)
+    assert found.card.index == 1
+    assert "CUDA 12.6" in found.notes[0]
+    assert decide(machine(PASCAL), CU126).tier == "modest"
+    assert decide(machine(PASCAL), None).tier == "modest"
+
+
+def test_torch_without_cuda_leaves_the_cpu():
+    assert decide(machine(BLACKWELL), TorchBuild("2.11.0+cpu", None)).tier == "cpu"
+
+
+def test_volta_left_cuda_12_8_builds_with_torch_2_11():
+    volta = Card("Tesla V100", 32510 * MIB, (7, 0))
+    assert complaint(CU128, volta, "570", (12, 8)) == ""
+    assert complaint(TorchBuild("2.11.0+cu128", (12, 8)), volta, "570", (12, 8))
+
+
+def test_a_driver_runs_older_builds_of_its_own_major_version():
+    card = Card("RTX 3060", 12 * GIB, (8, 6))
+    assert complaint(CU128, card, "530", (12, 1)) == ""
+    assert complaint(CU126, card, "580", (13, 0)) == ""
+
+
+def test_version_files_of_builds_with_and_without_cuda():
+    assert parse_build("__version__ = '2.11.0+cpu'\ncuda: Optional[str] = None\n") == TorchBuild("2.11.0+cpu", None)
+    assert parse_build("nothing here") is None
+
+
+def test_rendering_names_the_tier_the_card_and_the_memory():
+    text = "\n".join(render(decide(machine(BLACKWELL), CU130)))
+    assert "tier: upper_mid" in text
+    assert "* cuda:0 NVIDIA GeForce RTX 5060 Ti: 16 GB" in text
+    assert "speaks CUDA 13.0" in text
+    assert "32.0 GiB installed" in text
+
+
+def test_a_control_groups_limit_is_told():
+    text = "\n".join(render(decide(Hardware(ram_bytes=64 * GIB, ram_limit_bytes=8 * GIB, cores=2))))
+    assert "8,192 MiB for this process" in text
+
+
+def test_this_machine_can_be_asked_without_importing_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from pipelines.run.detect import MachineProbe, decide; p = MachineProbe(); "
+        "decide(p.hardware(), p.torch()); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_driver_that_fails_in_its_own_way_ends_on_the_cpu(monkeypatch):
+    import pipelines.run.detect as module
+
+    def broken(machine):
+        raise RuntimeError("Unknown Error\nand more")
+
+    monkeypatch.setattr(module, "_with_cards", broken)
+    found = decide(MachineProbe().hardware(), None)
+    assert found.tier == "cpu"
+    assert "Unknown Error and more" in found.notes[0]
+    assert "\n" not in found.notes[0]
