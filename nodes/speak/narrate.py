@@ -1,0 +1,89 @@
+"""What every speaking node does around its model: sentences in, pieces of sound out, and when each line was said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nodes.speak.sentences import Sentence, flowing_sentences
+from pipelines.schema.errors import TaskFailed
+from pipelines.schema.node import Context, Inputs, Outputs, Port
+from pipelines.schema.values import Audio, Text, Value, Word, Words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipelines.schema.values import Samples
+
+    #: Says one sentence, piece by piece: float32 [frames] each.
+    Say = Callable[[Sentence], Iterator[Samples]]
+
+INPUTS: Mapping[str, Port] = {
+    "text": Port("text", "what to say; a new line begins a new line of the dub"),
+    "voice": Port("audio", "a reference recording of the voice", optional=True),
+}
+OUTPUTS: Mapping[str, Port] = {
+    "audio": Port("audio", "speech"),
+    "words": Port("words", "the lines of the text and when each is said"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some speech, float32 [frames], and the sentence it belongs to."""
+
+    samples: Samples
+    sentence: Sentence
+
+
+def narrate(texts: Iterable[Text], limit: int, say: Say, context: Context) -> Iterator[Piece]:
+    """Everything `texts` hold, sentence by sentence of at most `limit` characters. Stops where the task is cancelled.
+
+    Raises `TaskFailed` where there is nothing to say.
+    """
+    for sentence in flowing_sentences((text.text for text in texts), limit):
+        for samples in say(sentence):
+            yield Piece(samples, sentence)
+        context.progress(0.0, f"said: {sentence.text[:40]}")
+
+
+def texts_of(inputs: Inputs, chunks: Iterator[Value] | None) -> Iterable[Text]:
+    """The main input, whole or as it arrives."""
+    if chunks is None:
+        return (_text(inputs["text"]),)
+    return (_text(chunk) for chunk in chunks)
+
+
+def language_of(inputs: Inputs, context: Context, default: str = "en") -> str:
+    """The item's language, else the text's own, in lower case."""
+    text = inputs.get("text")
+    own = text.language if isinstance(text, Text) else ""
+    return str(context.settings.get("language") or own or default).lower()
+
+
+def gathered(pieces: Iterable[Piece], rate: int, language: str) -> Outputs:
+    """The outputs of a speaking node: all `pieces` joined, and a word for each line with the seconds it is said in."""
+    import numpy as np
+
+    samples: list[Samples] = []
+    lines: list[tuple[int, list[Sentence], int, int]] = []
+    at = 0
+    for piece in pieces:
+        samples.append(piece.samples)
+        end = at + len(piece.samples)
+        if lines and lines[-1][0] == piece.sentence.line:
+            line, said, start, _ = lines[-1]
+            lines[-1] = (line, said if said[-1] is piece.sentence else [*said, piece.sentence], start, end)
+        else:
+            lines.append((piece.sentence.line, [piece.sentence], at, end))
+        at = end
+    if not at:
+        raise TaskFailed("The model gave no sound for this text. Say more, or choose another voice or variant.")
+    words = tuple(Word(" ".join(s.text for s in said), start / rate, end / rate) for _, said, start, end in lines)
+    return {"audio": Audio.of(np.concatenate(samples), rate), "words": Words(words, language)}
+
+
+def _text(value: Value) -> Text:
+    assert isinstance(value, Text), f"text is {type(value).__name__}"
+    return value
