@@ -1,0 +1,152 @@
+"""Jobs: tasks that may as well run back to back, put together so that the search has fewer things to order.
+
+Two ways of putting together, and the plain one:
+
+- `contract`: where no output stays on the device, all tasks with the same model set behind the same jobs become ready
+  together, and once their models are resident running all of them costs nothing more: they are one job, and a job
+  whose models its only predecessor already needs joins it. Ten thousand tasks of a dozen pipelines become a few dozen jobs.
+- `in_waves`: where outputs stay, equal components (the same song pipeline, say) go through their tasks side by side, so
+  many at a time: a job is one step of one wave. The size of a wave trades memory against loads.
+- `plain`: every task is a job.
+
+An order of jobs is only a shape: bytes and loads are always worked out anew on its tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipelines.plan.instance import Instance
+
+UNLIMITED = 1 << 80
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What the search orders; index by job, models as in the instance.
+
+    space: bytes beyond weights and other jobs' kept outputs while the job runs. keep: bytes it leaves until its last
+    successor has run (0 where it has none). members: its tasks in the order they run.
+    """
+
+    instance: Instance
+    room: int
+    members: tuple[tuple[int, ...], ...]
+    masks: tuple[int, ...]
+    lists: tuple[tuple[int, ...], ...]
+    space: tuple[int, ...]
+    keep: tuple[int, ...]
+    preds: tuple[tuple[int, ...], ...]
+    succs: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def tasks(self, order: Iterable[int]) -> list[int]:
+        """The tasks of an order of jobs."""
+        return [task for job in order for task in self.members[job]]
+
+
+def topological(preds: Sequence[Sequence[int]], succs: Sequence[Sequence[int]]) -> list[int]:
+    """Indices with every predecessor before its successors, otherwise breadth first by index. O(n + edges)."""
+    waiting = [len(before) for before in preds]
+    order = [index for index, count in enumerate(waiting) if count == 0]
+    for index in order:
+        for after in succs[index]:
+            waiting[after] -= 1
+            if waiting[after] == 0:
+                order.append(after)
+    return order
+
+
+def keeps_outputs(instance: Instance) -> bool:
+    """Whether any output outlives its task."""
+    return any(size and after for size, after in zip(instance.output, instance.succs, strict=True))
+
+
+def _room(instance: Instance) -> int:
+    return UNLIMITED if instance.room is None else instance.room
+
+
+def plain(instance: Instance) -> Jobs:
+    """Every task a job."""
+    keep = (size if after else 0 for size, after in zip(instance.output, instance.succs, strict=True))
+    return Jobs(
+        instance=instance,
+        room=_room(instance),
+        members=tuple((task,) for task in range(len(instance.task_ids))),
+        masks=instance.needs,
+        lists=instance.need_lists,
+        space=tuple(work + out for work, out in zip(instance.workspace, instance.output, strict=True)),
+        keep=tuple(keep),
+        preds=instance.preds,
+        succs=instance.succs,
+    )
+
+
+def contract(instance: Instance) -> Jobs:
+    """Tasks alike in models and predecessors as one job. Only where `keeps_outputs` is false. O(n + edges)."""
+    number: dict[tuple[int, frozenset[int]], int] = {}
+    job_of = [0] * len(instance.task_ids)
+    members: list[list[int]] = []
+    before: list[frozenset[int]] = []
+    for task in topological(instance.preds, instance.succs):
+        mask, behind = instance.needs[task], frozenset(job_of[pred] for pred in instance.preds[task])
+        host = next(
+            (
+                job
+                for job in sorted(behind)
+                if instance.needs[members[job][0]] == mask and behind - {job} <= before[job]
+            ),
+            None,
+        )
+        job = number.setdefault((mask, behind), len(members)) if host is None else host
+        if job == len(members):
+            members.append([])
+            before.append(behind)
+        members[job].append(task)
+        job_of[task] = job
+    return _grouped(instance, members, before, fine_space=False)
+
+
+def in_waves(instance: Instance, groups: Sequence[Sequence[Sequence[int]]]) -> Jobs:
+    """Waves of equal components: `groups[w][c]` lists the tasks of component c of wave w, alike position by position."""
+    members: list[list[int]] = []
+    job_of = [0] * len(instance.task_ids)
+    for wave in groups:
+        for position in range(len(wave[0])):
+            for component in wave:
+                job_of[component[position]] = len(members)
+            members.append([component[position] for component in wave])
+    before = [frozenset(job_of[pred] for task in tasks for pred in instance.preds[task]) for tasks in members]
+    return _grouped(instance, members, before, fine_space=True)
+
+
+def _grouped(instance: Instance, members: list[list[int]], before: list[frozenset[int]], *, fine_space: bool) -> Jobs:
+    succs: list[list[int]] = [[] for _ in members]
+    for job, behind in enumerate(before):
+        for pred in sorted(behind):
+            succs[pred].append(job)
+    first = [tasks[0] for tasks in members]
+    return Jobs(
+        instance=instance,
+        room=_room(instance),
+        members=tuple(map(tuple, members)),
+        masks=tuple(instance.needs[task] for task in first),
+        lists=tuple(instance.need_lists[task] for task in first),
+        space=tuple(_space(instance, tasks, adding=fine_space) for tasks in members),
+        keep=tuple(sum(instance.output[task] for task in tasks if instance.succs[task]) for tasks in members),
+        preds=tuple(tuple(sorted(behind)) for behind in before),
+        succs=tuple(map(tuple, succs)),
+    )
+
+
+def _space(instance: Instance, tasks: Sequence[int], *, adding: bool) -> int:
+    """Highest moment of tasks run one after the other; with `adding`, outputs that stay pile up."""
+    highest = held = 0
+    for task in tasks:
+        highest = max(highest, held + instance.workspace[task] + instance.output[task])
+        if adding and instance.succs[task]:
+            held += instance.output[task]
+    return highest
