@@ -25,9 +25,12 @@ def cost_of(costs: tuple[float, ...], mask: int) -> float:
 
 def compulsory(instance: Instance) -> float:
     """Seconds of the objective's first quantity that no plan can avoid."""
-    if instance.problem.objective == "load":
-        return cost_of(instance.load_cost, used_models(instance))
-    return makespan(instance)
+    return loads(instance) if instance.problem.objective == "load" else makespan(instance)
+
+
+def loads(instance: Instance) -> float:
+    """Load seconds of loading every used model once."""
+    return cost_of(instance.load_cost, used_models(instance))
 
 
 def makespan(instance: Instance) -> float:

@@ -1,0 +1,184 @@
+"""Least load seconds, proved: best-first search over (done tasks, resident models).
+
+What a state costs. Every model is loaded once whatever happens; call that the compulsory cost. All that a plan can do
+wrong is to unload a model some later task needs. So a state is charged the reload *when it evicts such a model*, and
+loading is free. That is A* with the compulsory loads as its estimate, written so that equal states compare by one
+number, `paid`, and the search for a plan that never reloads is a plain walk at `paid` = 0.
+
+    limit 10, models a 4, b 5, c 4; tasks 1:a  2:b  3:c  4:ab, 4 after 3
+
+    done -      resident -      paid 0
+      | run 1   (then nothing free)
+    done 1      resident a      paid 0 ---------- run 3 --------- done 13    resident ac   paid 0
+      | run 2                                                       | run 2, evicting c (no longer needed: free)
+    done 12     resident ab     paid 0                            done 1324  resident ab   paid 0   <- 4 is a free move
+      | run 3, evicting a or b (both needed by 4: pays)
+    done 1234 ...               paid reload(a) or reload(b)       never popped: the other way ended with 0
+
+What keeps it small:
+
+- Free moves (`Space.settle`): a ready task whose models are resident, that fits and leaves no more live bytes runs at
+  once. Done-sets between such moments are never states.
+- Lazy loads and evictions: a model is loaded for the run that needs it, and evicted only when that run lacks room, in
+  every smallest way (`Space.stays`). Only a model whose load peak may pass its run's peak can pay to be loaded early.
+- Dominance: of two states with the same tasks done, (R, paid) is dropped for (R', paid') when
+  paid' + reload(R' - R) <= paid: the second could load what it lacks and be no worse off.
+- Symmetry: exchangeable tasks are ordered beforehand (`symmetry`), so that equal items become counts.
+- The incumbent: nothing that costs as much as a plan already known is kept.
+
+The search ends with the optimum, with the proof that no plan exists, or at its budget with a certified bound: the least
+`paid` still open.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipelines.plan.assemble import LoadMove, Move, RunMove, UnloadMove
+from pipelines.plan.instance import Instance
+from pipelines.plan.presolve import load_order
+from pipelines.plan.space import Space
+from pipelines.plan.state import bits
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the search knows. `moves`: a plan cheaper than the incumbent, or None. `lower_bound`: load seconds no plan
+    goes below. `exhausted`: the whole space was searched, so that no plan beats `moves` (or the incumbent), and without
+    either none exists."""
+
+    moves: list[Move] | None
+    lower_bound: float
+    exhausted: bool
+    expansions: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """One state and how it was reached: from `parent`, keeping `keep`, loading `new`, running `task` and free moves."""
+
+    done: int
+    resident: int
+    paid: int
+    parent: _Node | None
+    task: int
+    keep: int
+    new: int
+
+
+def search(instance: Instance, budget: int, incumbent: float | None = None) -> Result:
+    """The plan of least load seconds, within `budget` expansions; only plans cheaper than `incumbent` are looked for."""
+    return _Search(Space(instance), incumbent).go(budget)
+
+
+class _Search:
+    def __init__(self, space: Space, incumbent: float | None) -> None:
+        self.space = space
+        self.first = space.once(space.used)
+        self.cap = None if incumbent is None else _units(incumbent, space.unit) - self.first
+        self.heap: list[tuple[int, int, int, _Node]] = []
+        self.serial = 0
+
+    def go(self, budget: int) -> Result:
+        space = self.space
+        root = space.settle(space.start(), 0)
+        self._push(_Node(root, 0, 0, None, -1, 0, 0))
+        everything, spent, least = (1 << space.count) - 1, 0, 0
+        while self.heap:
+            least, _, _, node = heapq.heappop(self.heap)
+            if (node.resident, node.paid) not in space.done[node.done].seen:
+                continue
+            if node.done == everything:
+                return Result(_moves(space, node), self._bound(least), space.complete, spent)
+            if spent >= budget:
+                return Result(None, self._bound(least), False, spent)
+            spent += 1
+            for child in _children(space, node):
+                self._push(child)
+        return Result(None, self._bound(self.cap or 0), space.complete, spent)
+
+    def _bound(self, paid: int) -> float:
+        return (self.first + (paid if self.space.complete else 0)) / self.space.unit
+
+    def _push(self, node: _Node) -> None:
+        if self.cap is not None and node.paid >= self.cap:
+            return
+        if not _admit(self.space, node):
+            return
+        self.serial += 1
+        heapq.heappush(self.heap, (node.paid, -node.done.bit_count(), self.serial, node))
+
+
+def _units(seconds: float, unit: int) -> int:
+    top, bottom = seconds.as_integer_ratio()
+    return -(-top * unit // bottom)
+
+
+def _admit(space: Space, node: _Node) -> bool:
+    """Whether no seen state dominates `node`; it then takes its place and drops what it dominates."""
+    seen = space.done[node.done].seen
+    resident, paid, spiky, drop = node.resident, node.paid, space.spiky, space.drop
+    for other, cost in seen:
+        if cost <= paid and not resident & ~other & spiky and cost + drop(other & ~resident) <= paid:
+            return False
+    seen[:] = [
+        (other, cost)
+        for other, cost in seen
+        if cost < paid or other & ~resident & spiky or paid + drop(resident & ~other) > cost
+    ]
+    seen.append((resident, paid))
+    return True
+
+
+def _children(space: Space, node: _Node) -> Iterator[_Node]:
+    facts = space.done[node.done]
+    room = space.room - facts.live
+    ready = facts.ready
+    while ready:
+        bit = ready & -ready
+        ready ^= bit
+        task = bit.bit_length() - 1
+        spare = room - space.base[task]
+        if spare < 0:
+            continue
+        need = space.needs[task]
+        if space.spiky:
+            for keep, new in space.early(node.done, node.resident, task, spare):
+                yield _child(space, node, task, keep, new)
+        else:
+            held, new = node.resident & need, need & ~node.resident
+            for stay in space.stays(node.resident & ~need, spare):
+                yield _child(space, node, task, stay | held, new)
+
+
+def _child(space: Space, node: _Node, task: int, keep: int, new: int) -> _Node:
+    """Unload all but `keep`, load `new`, run `task` and all that is then free."""
+    resident = keep | new
+    done = space.settle(space.advance(node.done, task), resident)
+    facts = space.done[done]
+    lost = node.resident & ~keep & (facts.needed | new)
+    paid = node.paid + space.again(lost & facts.ever) + space.once(lost & ~facts.ever)
+    return _Node(done, resident & facts.needed, paid, node, task, keep, new)
+
+
+def _moves(space: Space, last: _Node) -> list[Move]:
+    """The path to `last` as moves."""
+    path = []
+    node: _Node | None = last
+    while node is not None:
+        path.append(node)
+        node = node.parent
+    ran: list[int] = []
+    space.settle(0, 0, ran)
+    moves: list[Move] = [RunMove((task,)) for task in ran]
+    resident = 0
+    for before, node in zip(path[::-1], path[-2::-1], strict=False):
+        moves += [UnloadMove(m) for m in bits(resident & ~node.keep)]
+        moves += [LoadMove(m) for m in load_order(space.instance, bits(node.new))]
+        resident = node.keep | node.new
+        ran = [node.task]
+        space.settle(space.advance(before.done, node.task), resident, ran)
+        moves += [RunMove((task,)) for task in ran]
+    return moves
