@@ -1,0 +1,288 @@
+"""Environment variables -> config keys, all in one place, and where each effective value came from.
+
+Precedence: command line > environment > `.env` > profile > tier > default. Hydra itself puts profile over tier (a profile's file says
+`# @package tier`) and later overrides over earlier ones, so variables become overrides that stand before the user's own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.schema.errors import UsageError, did_you_mean
+from pipelines.schema.units import format_bytes
+
+Keys = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable. accepts: its range, for messages. read: text -> config keys, None where the text is out of range."""
+
+    name: str
+    accepts: str
+    read: Callable[[str], Keys | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One effective value. source: `command line`, a variable's name, `.env: NAME`, `profile NAME`, `tier NAME` or `default`.
+
+    overrode: (source, value) of every lower source that had something else to say, nearest first.
+    """
+
+    key: str
+    value: Any
+    source: str
+    overrode: tuple[tuple[str, Any], ...] = ()
+
+
+def _whole(text: str, least: int, most: int) -> int | None:
+    match = re.fullmatch(r"[0-9]{1,9}", text)
+    return int(text) if match and least <= int(text) <= most else None
+
+
+def _number(text: str, least: float, most: float) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and least <= value <= most else None
+
+
+def _flag(text: str) -> bool | None:
+    return {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "off": False,
+    }.get(text.lower())
+
+
+def _as(key: str, read: Callable[[str], Any]) -> Callable[[str], Keys | None]:
+    """A reader of one key from a reader of one value."""
+
+    def keys(text: str) -> Keys | None:
+        value = read(text)
+        return None if value is None else {key: value}
+
+    return keys
+
+
+def _limit(text: str) -> Keys | None:
+    value = _whole(text, 0, 8 * 1024 * 1024)
+    return None if value is None else {"tier.limit": f"{value}MiB" if value else None}
+
+
+def _utilisation(text: str) -> Keys | None:
+    # 000's ranges reach a tenth to each side of their targets, so a target of one's own brings such a range with it.
+    value = _number(text, 0.3, 0.95)
+    if value is None:
+        return None
+    around = [round(max(0.3, value - 0.1), 3), round(min(0.95, value + 0.1), 3)]
+    return {"tier.utilisation": value, "tier.utilisation_range": around}
+
+
+def _profile(text: str) -> Keys | None:
+    return {"profile": text.lower()} if text.lower() in ("auto", "high_performance", "balanced", "modest") else None
+
+
+def _low_vram(text: str) -> Keys | None:
+    if text.lower() == "auto":
+        return {"tier.residency": "auto"}
+    value = _flag(text)
+    return None if value is None else {"tier.residency": "sequential" if value else "normal"}
+
+
+def _card(text: str) -> Keys | None:
+    value = _number(text, 0.25, 1024)
+    return None if value is None else {"device.total": f"{round(value * 1024)}MiB"}
+
+
+def _duration(text: str) -> Keys | None:
+    value = _number(text, 10, 600)
+    return None if value is None else {"tier.music.duration": value, "tier.music.duration_with_lm": value}
+
+
+_YES_NO = "true or false"
+#: Every variable that is read, and nothing else is. Names are 000's, 001's and 003's.
+VARIABLES: Mapping[str, Variable] = {
+    variable.name: variable
+    for variable in (
+        Variable("VRPG_XTTS_GPU_STREAMS", "a whole number from 0 (CPU) to 64", _as("tier.streams", lambda t: _whole(t, 0, 64))),
+        Variable("VRPG_XTTS_GPU_VRAM_LIMIT_MB", "a whole number of MiB, 0 for no limit", _limit),
+        Variable("VRPG_XTTS_GPU_UTILIZATION_TARGET", "a number from 0.3 to 0.95", _utilisation),
+        Variable("VRPG_XTTS_PREBUFFER_SECONDS", "a number of seconds from 0 to 30", _as("tier.prebuffer", lambda t: _number(t, 0, 30))),
+        Variable("VRPG_XTTS_PERFORMANCE_PROFILE", "auto, high_performance, balanced or modest", _profile),
+        Variable("LOW_VRAM", "true (one model at a time), false (all stay) or auto", _low_vram),
+        Variable("MAX_CUDA_VRAM", "a number of GB from 0.25 to 1024", _card),
+        Variable("ACESTEP_OFFLOAD_TO_CPU", _YES_NO, _as("tier.music.offload", _flag)),
+        Variable("ACESTEP_OFFLOAD_DIT_TO_CPU", _YES_NO, _as("tier.music.offload_dit", _flag)),
+        Variable("ACESTEP_MAX_DURATION", "a number of seconds from 10 to 600", _duration),
+        Variable("ACESTEP_MAX_BATCH_SIZE", "a whole number from 1 to 8", _as("tier.music.batch", lambda t: _whole(t, 1, 8))),
+        Variable("ACESTEP_INIT_LM_DEFAULT", _YES_NO, _as("tier.music.lm_default", _flag)),
+    )
+}  # fmt: skip
+
+
+def read_dotenv(file: Path) -> dict[str, str]:
+    """`NAME=value` lines of a `.env` file: comments, quotes and a leading `export` allowed, nothing is expanded or executed.
+
+    A missing file is empty. Raises `UsageError` naming the line that is none of these.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}.") from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        match = re.fullmatch(
+            r"(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|((?:[^'\"#\s].*?)?))\s*(?:\s#.*)?", text
+        )
+        if match is None:
+            raise UsageError(f"{file}, line {number} is not NAME=value: {text[:60]!r}.")
+        found[match[1]] = next((part for part in match.groups()[1:] if part is not None), "")
+    return found
+
+
+def read_variables(values: Mapping[str, str], place: str = "") -> dict[str, Keys]:
+    """Config keys by variable, of the known ones in `values`. Empty values count as unset, as compose files leave them.
+
+    Raises `UsageError` naming the variable and its range, or two variables that contradict each other.
+    """
+    read: dict[str, Keys] = {}
+    for name, variable in VARIABLES.items():
+        text = values.get(name, "").strip()
+        if not text:
+            continue
+        keys = variable.read(text)
+        if keys is None:
+            raise UsageError(f"{place}{name} is {text[:40]!r}; it must be {variable.accepts}.")
+        read[name] = keys
+    _refuse_misspelt(values, place)
+    return read
+
+
+def _refuse_misspelt(values: Mapping[str, str], place: str) -> None:
+    for name in values:
+        if name.startswith("VRPG_XTTS_GPU_") and name not in VARIABLES:
+            raise UsageError(f"{place}{name} is not a variable Headroom knows. {did_you_mean(name, VARIABLES)}")
+
+
+def _refuse_contradictions(keys: Mapping[str, Any]) -> None:
+    if keys.get("tier.music.offload_dit") and keys.get("tier.music.offload") is False:
+        raise UsageError(
+            "ACESTEP_OFFLOAD_DIT_TO_CPU=true contradicts ACESTEP_OFFLOAD_TO_CPU=false: the DiT is part of what would be offloaded. "
+            "Set both to true, or the first to false."
+        )
+
+
+def overrides(environ: Mapping[str, str], dotenv: Mapping[str, str], given: Sequence[str] = ()) -> tuple[str, ...]:
+    """Hydra overrides that stand for the variables, to be put before the user's own. Keys the user gives (`given`) are left out.
+
+    Raises `UsageError` as `read_variables` does.
+    """
+    merged: Keys = {}
+    for keys in {**read_variables(dotenv, ".env: "), **read_variables(environ)}.values():
+        merged.update(keys)
+    _refuse_contradictions(merged)
+    mine = {key for key, _ in _parse(given)}
+    return tuple(f"{key}={_hydra(value)}" for key, value in merged.items() if key not in mine)
+
+
+def _hydra(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ",".join(map(_hydra, value)) + "]"
+    return str(value)
+
+
+def _parse(given: Sequence[str]) -> Iterable[tuple[str, str]]:
+    for text in given:
+        key, equals, value = text.lstrip("+~").partition("=")
+        if equals and not text.startswith("-"):
+            yield key, value
+
+
+def effective(
+    *,
+    tier: tuple[str, Mapping[str, Any]],
+    profile: tuple[str, Mapping[str, Any]] = ("auto", {}),
+    dotenv: Mapping[str, str] = {},
+    environ: Mapping[str, str] = {},
+    given: Sequence[str] = (),
+    defaults: Mapping[str, Any] = {},
+) -> tuple[Setting, ...]:
+    """Every setting with its value, its source and what it overrode, sorted by key. Pure.
+
+    tier, profile: name and raw data of the YAML files. given: the overrides on the command line. defaults: those of `config.yaml`.
+    """
+    layers: list[tuple[str, Mapping[str, Any]]] = [("command line", dict(_parse(given)))]
+    layers += [(name, keys) for name, keys in read_variables(environ).items()]
+    layers += [(f".env: {name}", keys) for name, keys in read_variables(dotenv, ".env: ").items()]
+    layers.append((f"profile {profile[0]}", flatten(profile[1], "tier")))
+    layers.append((f"tier {tier[0]}", flatten(tier[1], "tier")))
+    layers.append(("default", dict(defaults)))
+    known = {key for _, keys in layers for key in keys} - {"tier.about", "tier.auto"}
+    return tuple(_setting(key, layers) for key in sorted(known))
+
+
+def _setting(key: str, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Setting:
+    says = [(source, keys[key]) for source, keys in layers if key in keys]
+    (source, value), lower = says[0], says[1:]
+    return Setting(key, value, source, tuple((name, other) for name, other in lower if _shown(other) != _shown(value)))
+
+
+def flatten(data: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Nested settings as dotted keys; `allow`'s and `knobs`' entries too.
+
+    >>> flatten({"limit": 1, "music": {"batch": 2}}, "tier")
+    {'tier.limit': 1, 'tier.music.batch': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}.{key}")
+        else:
+            flat[f"{prefix}.{key}"] = value
+    return flat
+
+
+def render(settings: Sequence[Setting]) -> tuple[str, ...]:
+    """Settings as aligned lines of text: key, value, source, what was overridden."""
+    if not settings:
+        return ()
+    widths = max(len(s.key) for s in settings), min(28, max(len(_shown(s.value)) for s in settings))
+    return tuple(_line(setting, *widths) for setting in settings)
+
+
+def _line(setting: Setting, key: int, value: int) -> str:
+    line = f"{setting.key:<{key}}  {_shown(setting.value):<{value}}  {setting.source}"
+    over = ", ".join(f"{_shown(other)} of {source}" for source, other in setting.overrode)
+    return f"{line} (over {over})" if over else line
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1024**2:
+        return format_bytes(value)
+    text = _hydra(value)
+    size = re.fullmatch(r"(\d+)\s*MiB", text)
+    if size and int(size[1]) % 1024 == 0:
+        return f"{int(size[1]) // 1024} GiB"
+    return re.sub(r",(?=\S)", ", ", text)
