@@ -1,0 +1,106 @@
+"""The ladder: its order, its ends, and what it never does, over every small state there is."""
+
+import itertools
+
+import pytest
+
+from pipelines.run.ladder import MODES, Action, Choice, Rung, State, Trouble, next_rung, way_back
+from pipelines.schema.units import GIB
+
+HALF = Choice("batch 8", frozenset({"batch"}), 2 * GIB)
+SHORT = Choice("segment 4 s", frozenset({"segment"}), GIB)
+OTHER = Choice("htdemucs", frozenset({"variant"}), GIB)
+LAST = Choice("center", frozenset({"variant"}), 0)
+ON_CPU = Choice("htdemucs_ft on the CPU", frozenset({"device"}), 0)
+EVERY = (OTHER, HALF, ON_CPU, SHORT, LAST)
+
+
+def climb(trouble: Trouble = Trouble.OUT_OF_MEMORY, mode: str = "balanced", **more: object) -> list[Rung]:
+    state = State("song/separate", trouble, MODES[mode], 3 * GIB, 4 * GIB, **{"choices": EVERY, **more})  # type: ignore[arg-type]
+    rungs: list[Rung] = []
+    while not rungs or rungs[-1].action is not Action.STOP:
+        rungs.append(next_rung(State(**{**_fields(state), "tried": tuple(rungs)})))
+        assert len(rungs) < 40, "the ladder must end"
+    return rungs
+
+
+def _fields(state: State) -> dict[str, object]:
+    return {name: getattr(state, name) for name in State.__dataclass_fields__}
+
+
+def names(rungs: list[Rung]) -> list[str]:
+    return [rung.choice.name if rung.choice else rung.action.value for rung in rungs]
+
+
+def test_out_of_memory_climbs_down_in_the_documented_order() -> None:
+    assert names(climb()) == [
+        "free", "retry", "replan", "batch 8", "replan", "segment 4 s", "replan",
+        "htdemucs", "replan", "center", "replan", "htdemucs_ft on the CPU", "replan", "stop",
+    ]  # fmt: skip
+
+
+def test_drift_is_answered_by_planning_the_rest() -> None:
+    assert names(climb(Trouble.DRIFT))[:2] == ["replan", "batch 8"]
+
+
+def test_conservative_never_changes_the_model_or_its_place() -> None:
+    assert {rung.action for rung in climb(mode="conservative")} == {
+        Action.FREE, Action.RETRY, Action.REPLAN, Action.SMALLER, Action.STOP
+    }  # fmt: skip
+
+
+def test_aggressive_is_more_patient() -> None:
+    assert names(climb(mode="aggressive")).count("retry") == 2
+
+
+def test_margins_follow_the_mode() -> None:
+    factors = [MODES[name].margin_factor for name in ("conservative", "balanced", "aggressive")]
+    assert factors == sorted(factors, reverse=True)
+
+
+ASPECTS = ("batch", "segment", "variant", "device")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("trouble", Trouble)
+def test_every_ladder_ends_keeps_what_is_pinned_and_repeats_nothing(mode: str, trouble: Trouble) -> None:
+    for count in range(len(ASPECTS) + 1):
+        for pinned in map(frozenset, itertools.combinations(ASPECTS, count)):
+            for chosen in itertools.chain.from_iterable(itertools.combinations(EVERY, n) for n in range(6)):
+                rungs = climb(trouble, mode, pinned=pinned, choices=chosen)
+                picked = [rung.choice for rung in rungs if rung.choice is not None]
+                assert all(not choice.changes & pinned for choice in picked)
+                assert len(set(picked)) == len(picked)
+                assert all(rung.action in MODES[mode].rungs for rung in rungs[:-1])
+                order = [list(Action).index(rung.action) for rung in rungs if rung.choice is not None]
+                assert order == sorted(order)
+                full = MODES[mode].rungs >= {Action.VARIANT, Action.CPU}
+                assert not full or set(picked) == {choice for choice in chosen if not choice.changes & pinned}
+
+
+def test_a_choice_that_cannot_fit_is_not_tried() -> None:
+    state = State("t", Trouble.DRIFT, MODES["balanced"], GIB, 4 * GIB, EVERY, tried=(Rung(Action.REPLAN, ""),))
+    assert next_rung(state).choice == SHORT
+
+
+def test_stopping_says_everything_a_person_needs() -> None:
+    said = climb(pinned=frozenset({"variant"}))[-1].because
+    for part in ("song/separate", "4,096 MiB", "3,072 MiB", "memory ran out", "caches were freed", "batch 8"):
+        assert part in said
+    assert "you fixed it: variant" in said
+    assert "`headroom fit`" in said
+
+
+def test_nothing_to_try_still_says_so() -> None:
+    rungs = climb(Trouble.DRIFT, "conservative", choices=())
+    assert names(rungs) == ["replan", "stop"]
+
+
+def test_the_way_back_needs_the_margin_and_a_second_look() -> None:
+    home = Choice("htdemucs_ft on GPU 0", frozenset({"device"}), 2 * GIB)
+    assert way_back(home, 2 * GIB, 0, 0.1, waited=True) is None
+    assert way_back(home, 3 * GIB, 0, 0.1, waited=False) is None
+    rung = way_back(home, 2 * GIB, GIB, 0.1, waited=True)
+    assert rung is not None
+    assert rung.action is Action.BACK
+    assert "htdemucs_ft on GPU 0" in rung.line
