@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from random import Random
 
 from pipelines.plan.assemble import Assembler, Move
 from pipelines.plan.heuristics import loading
 from pipelines.plan.heuristics.affinity import Taste, schedule
-from pipelines.plan.heuristics.guard import components, feasible
+from pipelines.plan.heuristics.evaluate import Uniform, Weighted
+from pipelines.plan.heuristics.guard import Components, components, feasible
 from pipelines.plan.heuristics.jobs import Jobs, contract, in_waves, keeps_outputs, plain
+from pipelines.plan.heuristics.local_search import Evaluator, improve
 from pipelines.plan.heuristics.waves import waves
 from pipelines.plan.instance import Instance
 
-DEFAULT_EXPANSIONS = 100_000
+DEFAULT_EXPANSIONS = 250_000
+SHARES = (1.0, 0.7, 0.5, 0.3, 0.15)
+TASTES = (
+    Taste(),
+    Taste(closing=False),
+    Taste(oldest=True),
+    Taste(open_limit=1),
+    Taste(open_limit=4),
+    Taste(open_limit=16),
+)
+EFFORT = 20_000  # sets of done jobs that the lowest peak of one hard component may cost: a plan at all comes first
+SCHEDULING = 4  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
+WORTH_IMPROVING = 12  # trial orders local search should be able to afford
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,36 +39,69 @@ class Found:
     expansions: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """An order of jobs and its estimated reload seconds."""
+
+    cost: float
+    jobs: Jobs
+    order: list[int]
+
+
 def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | None:
     """The best plan found within `expansions`; None where none was found, which proves nothing."""
     jobs = plain(instance)
-    best: tuple[float, list[Move]] | None = None
-    spent = 0
-    for trial, tastes in _trials(jobs):
-        parts = components(trial, effort=20_000)
-        if not feasible(parts, trial.room):
-            continue
+    parts = components(jobs, effort=EFFORT)
+    if not feasible(parts, jobs.room):
+        return None
+    spent = SCHEDULING * len(jobs)
+    trials: list[_Trial] = []
+    for grouped, groups, tastes in _groupings(jobs, parts):
         for taste in tastes:
-            order = schedule(trial, parts, taste)
-            spent += len(trial)
-            made = written(jobs, trial.tasks(order))
-            if made is not None and (best is None or made[0] < best[0]):
-                best = made
-    return Found(best[1], spent) if best is not None and fits(instance, best[1]) else None
+            if trials and spent + SCHEDULING * len(grouped) > expansions // 2:
+                break
+            trials.append(_scheduled(grouped, groups, taste))
+            spent += (SCHEDULING + 1) * len(grouped)
+    trials.sort(key=lambda trial: trial.cost)
+    best = trials[0]
+    draw = Random(instance.problem.seed)
+    if expansions - spent >= WORTH_IMPROVING * len(best.jobs):
+        order, cost, used = improve(best.jobs, best.order, _evaluator(best.jobs), expansions - spent, draw)
+        spent += used
+        trials.insert(0, _Trial(cost, best.jobs, order))
+    made = _cheapest(jobs, trials[:2])
+    return Found(made, spent) if made is not None and fits(instance, made) else None
 
 
-def _trials(jobs: Jobs) -> Iterator[tuple[Jobs, tuple[Taste, ...]]]:
-    """Ways of putting tasks together, each with the tastes to schedule it by."""
+def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components, tuple[Taste, ...]]]:
+    """Ways of putting tasks together, each with its components and the tastes to schedule it by."""
     if not keeps_outputs(jobs.instance):
-        yield contract(jobs.instance), (Taste(), Taste(closing=False), Taste(oldest=True))
+        grouped = contract(jobs.instance)
+        yield grouped, components(grouped, effort=0), TASTES[:3]
         return
-    parts = components(jobs, effort=20_000)
+    sizes: set[int] = set()
     for share in SHARES:
-        yield in_waves(jobs.instance, waves(jobs, parts, share)), (Taste(), Taste(closing=False))
-    yield jobs, (Taste(open_limit=16),)
+        grouped = in_waves(jobs.instance, waves(jobs, parts, share))
+        groups = components(grouped, effort=0)
+        if len(grouped) not in sizes and len(grouped) < len(jobs) and feasible(groups, grouped.room):
+            sizes.add(len(grouped))
+            yield grouped, groups, TASTES[:2] + TASTES[3:5]
+    yield jobs, parts, TASTES[4:] if sizes else TASTES
 
 
-SHARES = (1.0, 0.7, 0.4, 0.2)
+def _scheduled(jobs: Jobs, parts: Components, taste: Taste) -> _Trial:
+    order = schedule(jobs, parts, taste)
+    return _Trial(Weighted(jobs).cost(order, 0)[0], jobs, order)
+
+
+def _evaluator(jobs: Jobs) -> Evaluator:
+    return Uniform(jobs) if Uniform.suits(jobs) else Weighted(jobs)
+
+
+def _cheapest(jobs: Jobs, trials: list[_Trial]) -> list[Move] | None:
+    """The cheapest of the trials once written out task by task."""
+    made = [written(jobs, trial.jobs.tasks(trial.order)) for trial in trials]
+    return min((one for one in made if one is not None), key=lambda one: one[0], default=(0.0, None))[1]
 
 
 def written(jobs: Jobs, order: list[int]) -> tuple[float, list[Move]] | None:

@@ -48,8 +48,7 @@ def blocks_of(jobs: Jobs, order: Sequence[int]) -> Blocks:
             load_room.append(room - live)
         inside[-1].append(job)
         left = room - live - space[job]
-        if left < run_room[-1]:
-            run_room[-1] = left
+        run_room[-1] = min(run_room[-1], left)
         live += keep[job]
         for pred in preds[job]:
             waiting[pred] -= 1

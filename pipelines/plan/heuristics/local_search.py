@@ -1,0 +1,119 @@
+"""Local search on an order of jobs: moves jobs and stretches of jobs, accepts by simulated annealing, keeps the best.
+
+A step moves one job, or a few neighbours, next to a job with which it shares models or anywhere else, or turns a stretch
+round; steps that break precedence are not tried. Budget in expansions: one is one job placed in one trial order. All
+randomness comes from the generator given. The temperature falls from about one average reload to a twentieth of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from random import Random
+from typing import Protocol
+
+from pipelines.plan.heuristics.jobs import Jobs
+
+HOT, COLD = 0.6, 0.08  # in average reloads
+
+
+class Evaluator(Protocol):
+    """Costs orders; see `evaluate`."""
+
+    unit: float
+
+    def accept(self, order: Sequence[int], start: int) -> None:
+        """Remember an order."""
+
+    def cost(self, order: Sequence[int], start: int) -> tuple[float, int]:
+        """Reload seconds of an order and the positions it took to find out."""
+
+
+def improve(
+    jobs: Jobs, order: Sequence[int], evaluator: Evaluator, budget: int, draw: Random
+) -> tuple[list[int], float, int]:
+    """(best order, its reload seconds, expansions spent)."""
+    current = list(order)
+    evaluator.accept(current, 0)
+    cost, spent = evaluator.cost(current, 0)
+    best, best_cost = list(current), cost
+    friends = _friends(jobs)
+    place = [0] * len(jobs)
+    _place(place, current, 0, len(current))
+    while spent < budget and best_cost > 1e-12:
+        heat = HOT * (COLD / HOT) ** (spent / budget) * evaluator.unit
+        step = _step(jobs, current, place, friends, draw)
+        if step is None:
+            spent += 1
+            continue
+        trial, start, end = step
+        found, used = evaluator.cost(trial, start)
+        spent += used
+        if found <= cost or (heat > 0 and draw.random() < math.exp((cost - found) / heat)):
+            current, cost = trial, found
+            evaluator.accept(current, start)
+            _place(place, current, start, end)
+            if cost < best_cost:
+                best, best_cost = list(current), cost
+    return best, best_cost, spent
+
+
+def _friends(jobs: Jobs) -> list[list[int]]:
+    """For each job some others that share models with it, those that share most first."""
+    users: dict[int, list[int]] = {}
+    for job, row in enumerate(jobs.lists):
+        for model in row:
+            users.setdefault(model, []).append(job)
+    friends = []
+    for job, row in enumerate(jobs.lists):
+        shared: dict[int, int] = {}
+        for model in row:
+            for other in users[model][:200]:
+                if other != job:
+                    shared[other] = shared.get(other, 0) + 1
+        friends.append(sorted(shared, key=lambda other: (-shared[other], other))[:12])
+    return friends
+
+
+def _place(place: list[int], order: Sequence[int], start: int, end: int) -> None:
+    for index in range(start, end):
+        place[order[index]] = index
+
+
+def _step(
+    jobs: Jobs, order: list[int], place: list[int], friends: list[list[int]], draw: Random
+) -> tuple[list[int], int, int] | None:
+    """(a neighbour, first position that differs, last + 1); None where precedence forbids what was drawn."""
+    count = len(order)
+    if count < 2:
+        return None
+    kind = draw.random()
+    first = int(draw.random() * count)
+    if kind < 0.2:
+        last = min(count, first + 2 + int(draw.random() * min(count, 12)))
+        if any(place[after] < last for job in order[first:last] for after in jobs.succs[job]):
+            return None
+        return order[:first] + order[first:last][::-1] + order[last:], first, last
+    last = min(count, first + 1 + (int(draw.random() * 4) if kind < 0.5 else 0))
+    near = friends[order[first]]
+    if near and draw.random() < 0.6:
+        target = place[near[int(draw.random() * len(near))]] + (draw.random() < 0.5)
+    else:
+        target = int(draw.random() * (count + 1))
+    return _moved(jobs, order, place, first, last, target)
+
+
+def _moved(
+    jobs: Jobs, order: list[int], place: list[int], first: int, last: int, target: int
+) -> tuple[list[int], int, int] | None:
+    """The jobs at first..last put before position `target`."""
+    stretch = order[first:last]
+    if target < first:
+        if any(target <= place[pred] < first for job in stretch for pred in jobs.preds[job]):
+            return None
+        return order[:target] + stretch + order[target:first] + order[last:], target, last
+    if target > last:
+        if any(last <= place[after] < target for job in stretch for after in jobs.succs[job]):
+            return None
+        return order[:first] + order[last:target] + stretch + order[target:], first, target
+    return None
