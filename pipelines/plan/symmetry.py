@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 from pipelines.plan.instance import Instance
 
@@ -65,7 +66,7 @@ def _form(instance: Instance, component: Sequence[int]) -> tuple[list[int], Hash
 
     Equal forms are equal structures. Equal structures may get unequal forms where colours tie; that only costs speed.
     """
-    colour: dict[int, Hashable] = {task: _bytes_of(instance, task) for task in component}
+    colour: dict[int, Any] = {task: _bytes_of(instance, task) for task in component}
     for _ in range(min(len(component), 4)):
         raw = {
             task: (
