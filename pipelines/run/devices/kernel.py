@@ -47,6 +47,15 @@ class Kernel:
         room = [limit - used for limit, used in zip(self._group("limit"), self._group("usage"), strict=False)]
         return max(0, min([info.get("MemAvailable", info.get("MemFree", 0)), *room]))
 
+    def oom_kills(self) -> int:
+        """How often the kernel has killed a process of our control groups for want of memory; 0 where it does not say."""
+        found = 0
+        for folder, _, _ in self._group_folders():
+            for name in ("memory.events", "memory.oom_control"):
+                fields = dict(line.split(maxsplit=1) for line in _lines(folder / name) if " " in line)
+                found = max(found, int(fields.get("oom_kill", 0)))
+        return found
+
     def _status(self, pid: int) -> Mapping[str, int]:
         return _kib_fields(self.proc / str(pid) / "status")
 

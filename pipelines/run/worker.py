@@ -1,0 +1,260 @@
+"""A node in a process of its own: a crash there is a failed task here, and its memory is certain to come back.
+
+The worker is a fresh interpreter (never a fork, which would inherit locks, threads and CUDA), ours or that of the
+node's own environment. `Worker` is the process; `Isolated` makes one look like any other node to the engine.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pipelines
+from pipelines.run import wire
+from pipelines.run.devices.kernel import Kernel
+from pipelines.run.processes import death_sentence
+from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, SurroundingsFailed, TaskFailed
+from pipelines.schema.node import Context, Inputs, Node, Outputs, Place, Port
+
+_TURN_SECONDS = 0.05
+#: How long a cancelled node may take to notice before its process is ended.
+GRACE_SECONDS = 5.0
+
+
+class Worker:
+    """One process with one node. Not for use by two threads at once. Close it, or use it in a `with`.
+
+    name: what sentences call it. python: the interpreter; another environment needs numpy only. limit_bytes: an rlimit
+    for workers whose memory is RAM. trusted: packages whose classes it may make.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        python: str | Path = sys.executable,
+        limit_bytes: int | None = None,
+        trusted: Sequence[str] = ("nodes",),
+        kernel: Kernel | None = None,
+    ) -> None:
+        self.name = name
+        self._trusted, self._kernel = tuple(trusted), kernel or Kernel()
+        self._channel, theirs = socket.socketpair()
+        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as the worker
+        self._oom_kills = self._kernel.oom_kills()
+        limit = [] if limit_bytes is None else [str(limit_bytes)]
+        try:
+            self._process = subprocess.Popen(
+                [str(python), "-m", "pipelines.run.worker_child", str(theirs.fileno()), *limit],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._words,
+                stderr=subprocess.STDOUT,
+                env=_environment(python),
+                start_new_session=True,  # Ctrl-C is for the run to answer, not for each of its workers
+            )
+        except OSError as error:
+            self._channel.close()
+            self._words.close()
+            raise SurroundingsFailed(f"{name}: its own process cannot start: {error}.") from error
+        finally:
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, for `Device.adopt`."""
+        return self._process.pid
+
+    def used_bytes(self) -> int:
+        """Its resident set now; 0 once it has ended."""
+        return self._kernel.resident_bytes(self.pid) if self._process.poll() is None else 0
+
+    def peak_bytes(self) -> int:
+        """Its highest resident set so far."""
+        return self._kernel.peak_bytes(self.pid) or self.used_bytes()
+
+    def load(self, target: str, knobs: Mapping[str, Any], place: Place) -> None:
+        """Make the node and load it there. Raises as the node does, `TaskFailed` where the process dies."""
+        self._order(("load", target, dict(knobs), place, self._trusted), Context(self.name, Path()))
+
+    def run(self, inputs: Inputs, context: Context) -> Outputs:
+        """Run it on one item. Progress, warnings and cancelling pass through; arrays go over shared memory."""
+        fields = {
+            "item": context.item,
+            "folder": context.folder,
+            "settings": dict(context.settings),
+            "device": context.device,
+            "seed": context.seed,
+        }
+        outputs: Outputs = self._order(("run", dict(inputs), fields), context)
+        return outputs
+
+    def unload(self) -> None:
+        """Have the node let go; the process stays for another `load`."""
+        self._order(("unload",), Context(self.name, Path()))
+
+    def close(self) -> None:
+        """End the process: kindly, then for certain. May be called twice and after a death."""
+        self._channel.close()
+        self._end(GRACE_SECONDS)
+        self._words.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _order(self, message: tuple[Any, ...], context: Context) -> Any:
+        try:
+            wire.send(self._channel, message)
+            return self._answer(context)
+        except (EOFError, BrokenPipeError, ConnectionError) as error:
+            raise self._death() from error
+        except OSError as error:
+            raise SurroundingsFailed(f"{self.name}: its process cannot be reached: {error}.") from error
+
+    def _answer(self, context: Context) -> Any:
+        give_up: float | None = None
+        while True:
+            if give_up is None and context.cancelled():
+                wire.send(self._channel, ("cancel",))
+                give_up = time.monotonic() + GRACE_SECONDS
+            if give_up is not None and time.monotonic() > give_up:
+                self._end(0)
+                raise Interrupted(
+                    f"{context.item} was cancelled; {self.name} did not listen and its process was ended."
+                )
+            if not select.select([self._channel], [], [], _TURN_SECONDS)[0]:
+                continue
+            kind, *given = wire.receive(self._channel)
+            if kind == "done":
+                return given[0]
+            if kind == "failed":
+                raise _as_error(self.name, given[0])
+            _pass_on(kind, given, context)
+
+    def _death(self) -> HeadroomError:
+        """What to raise for a process that is gone: the signal named, its last words quoted."""
+        self._end(1.0)
+        code = self._process.returncode
+        said = self._last_words()
+        text = f"{self.name}: {death_sentence(code, 'its own process')}" + (f" Its last words: {said}" if said else "")
+        if code == -signal.SIGKILL and self._kernel.oom_kills() > self._oom_kills:
+            return OutOfMemory(text)
+        return TaskFailed(text)
+
+    def _end(self, patience: float) -> None:
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _last_words(self) -> str:
+        self._words.seek(max(0, os.fstat(self._words.fileno()).st_size - 2000))
+        lines = self._words.read().decode(errors="replace").strip().splitlines()
+        return " / ".join(line.strip() for line in lines[-4:])
+
+
+@dataclass(frozen=True)
+class Isolated:
+    """A node whose every load is a process of its own: what the engine holds as its model is the `Worker`.
+
+    node: the same node made here, asked only for its ports. started: told of each new worker (`Device.adopt`).
+    """
+
+    node: Node
+    target: str
+    knobs: Mapping[str, Any]
+    name: str
+    python: str | Path = sys.executable
+    limit_bytes: int | None = None
+    trusted: Sequence[str] = ("nodes",)
+    started: Callable[[int], None] = lambda pid: None
+
+    @property
+    def inputs(self) -> Mapping[str, Port]:
+        """As the node states."""
+        return self.node.inputs
+
+    @property
+    def outputs(self) -> Mapping[str, Port]:
+        """As the node states."""
+        return self.node.outputs
+
+    def load(self, place: Place) -> Worker:
+        """Start the process and load there."""
+        worker = Worker(self.name, python=self.python, limit_bytes=self.limit_bytes, trusted=self.trusted)
+        self.started(worker.pid)
+        try:
+            worker.load(self.target, self.knobs, place)
+        except BaseException:
+            worker.close()
+            raise
+        return worker
+
+    def unload(self, model: Worker) -> None:
+        """End the process, which gives every byte back."""
+        model.close()
+
+    def run(self, model: Worker, inputs: Inputs, context: Context) -> Outputs:
+        """Run there."""
+        return model.run(inputs, context)
+
+
+def _pass_on(kind: str, given: list[Any], context: Context) -> None:
+    if kind == "progress":
+        context.report(*given)
+    elif kind == "warn":
+        context.warn(*given)
+
+
+def _as_error(name: str, facts: Mapping[str, Any]) -> HeadroomError:
+    text = f"{name}: {facts['text']}"
+    if facts["interrupted"]:
+        return Interrupted(text)
+    if facts["out_of_memory"]:
+        return OutOfMemory(text)
+    kinds = {kind.exit_code: kind for kind in HeadroomError.__subclasses__() if kind.__init__ is HeadroomError.__init__}
+    return kinds.get(facts["exit_code"], TaskFailed)(text)
+
+
+def _environment(python: str | Path) -> dict[str, str]:
+    """What the worker inherits. Another interpreter gets our two packages and nothing else of this environment."""
+    own = os.environ.copy()
+    own["MALLOC_ARENA_MAX"] = "2"  # arenas reserve address space, which the rlimit counts
+    own["PYTHONUNBUFFERED"] = "1"
+    if str(python) == sys.executable:
+        own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    else:
+        own["PYTHONPATH"] = str(_packages_alone())
+        own.pop("PYTHONHOME", None)
+    return own
+
+
+def _packages_alone() -> Path:
+    """A folder with our packages only; in an installed Headroom they lie among all its dependencies."""
+    home = Path(pipelines.__file__).parent.parent
+    if not (home / "numpy").exists():
+        return home
+    folder = Path(tempfile.gettempdir()) / f"headroom-packages-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise SurroundingsFailed(f"{folder} belongs to somebody else; remove it.")
+    for name in ("pipelines", "nodes"):
+        link = folder / name
+        if not link.is_symlink() or link.resolve() != (home / name).resolve():
+            link.unlink(missing_ok=True)
+            link.symlink_to(home / name)
+    return folder

@@ -1,0 +1,126 @@
+"""The worker's side: loads, runs and unloads one node in this process, as told over the socket it was given.
+
+Messages in: ("load", target, knobs, place, trusted), ("run", inputs, context fields), ("unload",), ("cancel",).
+Messages out: ("progress", fraction, note), ("warn", sentence), and one ("done", value) or ("failed", facts) for each order.
+The process ends when its socket does, so a worker never outlives its run.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import queue
+import resource
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.run import wire
+from pipelines.run.devices.faults import is_out_of_memory
+from pipelines.run.devices.kernel import Kernel
+from pipelines.schema.errors import HeadroomError, Interrupted
+from pipelines.schema.node import Context, Node
+
+Maker = Callable[[str, Mapping[str, Any], tuple[str, ...]], Node]
+
+
+class Servant:
+    """Holds the node and its model between orders."""
+
+    def __init__(self, channel: socket.socket, make: Maker, limit_bytes: int | None) -> None:
+        self._channel, self._make, self._limit = channel, make, limit_bytes
+        self._orders: queue.Queue[tuple[Any, ...]] = queue.Queue()
+        self._cancelled = threading.Event()
+        self._node: Node | None = None
+        self._model: Any = None
+
+    def serve(self) -> None:
+        """Answer orders until the socket closes."""
+        threading.Thread(target=self._listen, daemon=True).start()
+        while True:
+            order, *given = self._orders.get()
+            try:
+                answer = ("done", getattr(self, f"_{order}")(*given))
+            except BaseException as error:
+                traceback.print_exc()
+                answer = ("failed", _facts(error))
+            try:
+                wire.send(self._channel, answer)
+            except (TypeError, AttributeError, ValueError) as error:
+                wire.send(self._channel, ("failed", _facts(error)))
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = wire.receive(self._channel)
+            except (EOFError, OSError):
+                os._exit(0)
+            if message[0] == "cancel":
+                self._cancelled.set()
+            else:
+                self._cancelled.clear()  # here, so that a cancel right behind its order is not lost
+                self._orders.put(message)
+
+    def _load(self, target: str, knobs: Mapping[str, Any], place: Any, trusted: tuple[str, ...]) -> None:
+        self._node = self._make(target, knobs, trusted)
+        with_limit(self._limit)
+        self._model = self._node.load(place)
+
+    def _run(self, inputs: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        with_limit(self._limit)
+        context = Context(
+            **fields,
+            report=lambda fraction, note: wire.send(self._channel, ("progress", fraction, note)),
+            cancelled=self._cancelled.is_set,
+            warn=lambda sentence: wire.send(self._channel, ("warn", sentence)),
+        )
+        assert self._node is not None
+        return dict(self._node.run(self._model, inputs, context))
+
+    def _unload(self) -> None:
+        if self._node is not None:
+            self._node.unload(self._model)
+        self._node = self._model = None
+
+
+def with_limit(limit_bytes: int | None, kernel: Kernel | None = None) -> None:
+    """Let the kernel refuse private memory that would take this process over `limit_bytes` resident.
+
+    RLIMIT_DATA counts address space rather than pages, so the room granted is what is still free of the limit on top of
+    what is mapped already. Everything mapped from here on is counted as if it were used.
+    """
+    if limit_bytes is None:
+        return
+    kernel = kernel or Kernel()
+    room = max(0, limit_bytes - kernel.resident_bytes(os.getpid()))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (kernel.data_bytes(os.getpid()) + room, hard))
+
+
+def _facts(error: BaseException) -> dict[str, Any]:
+    """An exception as plain data; its class may not exist in the other process."""
+    ours = isinstance(error, HeadroomError)
+    return {
+        "text": str(error) if ours else f"{type(error).__name__}: {error}",
+        "exit_code": int(error.exit_code) if isinstance(error, HeadroomError) else 1,
+        "out_of_memory": is_out_of_memory(error),
+        "interrupted": isinstance(error, (Interrupted, KeyboardInterrupt)),
+    }
+
+
+def main() -> None:
+    """`worker_child FD [LIMIT]`: serve on the inherited socket FD."""
+    from pipelines.run.resolve import make_node
+
+    faulthandler.enable()
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    Servant(channel, make_node, int(sys.argv[2]) if len(sys.argv) > 2 else None).serve()
+
+
+if __name__ == "__main__":
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", str(Path(__file__).parent))]
+    main()
