@@ -1,0 +1,136 @@
+"""What a request may ask for under a memory limit, and clamping or refusing what is above it. Pure; reads no files."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from pipelines.schema.errors import UsageError
+from pipelines.schema.units import parse_bytes
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class MusicLimits:
+    """A rung of the music ladder. duration, duration_with_lm: seconds (None: no language model). lm: sizes, largest first.
+
+    batch: samples at once. lm_default: whether the language model is used where the request does not say.
+    offload, offload_dit: whether weights, the diffusion transformer's among them, wait in host memory.
+    """
+
+    duration: float
+    duration_with_lm: float | None
+    batch: int
+    lm: tuple[str, ...] = ()
+    lm_default: bool = False
+    offload: bool = True
+    offload_dit: bool = True
+
+    def bounds(self, request: Mapping[str, Any]) -> dict[str, Bound]:
+        """The bounds of one request; how long it may be depends on whether it uses the language model."""
+        uses = bool(self.lm) and self.duration_with_lm is not None and request.get("lm") not in (None, False, "none")
+        duration = self.duration_with_lm if uses and self.duration_with_lm is not None else self.duration
+        return {"duration": Bound(most=duration), "batch": Bound(most=self.batch), "lm": Bound(one_of=self.lm)}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Either a number's upper end, or the values a name may have, the best allowed first (None is always allowed)."""
+
+    most: float | None = None
+    one_of: tuple[str, ...] = ()
+
+    def holds(self, value: Any) -> bool:
+        """Whether `value` is within."""
+        if value in (None, False, "none"):
+            return True
+        if self.most is not None:
+            return isinstance(value, int | float) and not math.isnan(value) and value <= self.most
+        return value in self.one_of
+
+    def nearest(self, value: Any) -> Any:
+        """The allowed value nearest to one that is not."""
+        if self.most is None:
+            return self.one_of[0] if self.one_of else None
+        return type(value)(self.most) if isinstance(value, int | float) and not isinstance(value, bool) else self.most
+
+    def __str__(self) -> str:
+        if self.most is not None:
+            return f"at most {self.most:g}"
+        return f"one of {', '.join(self.one_of)}" if self.one_of else "left away"
+
+
+def music_limits(
+    rows: Sequence[Mapping[str, Any]], limit_bytes: int | None, said: Mapping[str, Any] = {}
+) -> MusicLimits:
+    """The rung of `conf/ladder/music.yaml` that holds `limit_bytes` (None: no limit), with what the tier's `music` says put over it."""
+    row = next(
+        r for r in rows if r["up_to"] is None or (limit_bytes is not None and limit_bytes <= parse_bytes(r["up_to"]))
+    )
+    rung = MusicLimits(**{**{key: value for key, value in row.items() if key != "up_to"}, "lm": tuple(row["lm"])})
+    names = {field.name for field in fields(MusicLimits)}
+    over: dict[str, Any] = {
+        key: tuple(value) if key == "lm" else value for key, value in said.items() if value is not None and key in names
+    }
+    if rung.duration_with_lm is None:
+        over.pop("duration_with_lm", None)  # a length does not bring the model that needs the memory
+    return replace(rung, **over)
+
+
+def within(
+    request: Mapping[str, Any], bounds: Mapping[str, Bound], on_excess: str = "clamp"
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """`request` inside its bounds, and a sentence for each value that was lowered.
+
+    on_excess: `clamp`, or `refuse`, which raises `UsageError` naming every value over its bound.
+    """
+    over = {name: bound for name, bound in bounds.items() if name in request and not bound.holds(request[name])}
+    said = tuple(
+        f"{name}={request[name]!r} is over what this tier allows; it must be {bound}" for name, bound in over.items()
+    )
+    if over and on_excess == "refuse":
+        raise UsageError(". ".join(said) + ". Ask for less, or set tier.on_excess=clamp.")
+    lowered = {name: bound.nearest(request[name]) for name, bound in over.items()}
+    notes = tuple(f"{text}: lowered to {lowered[name]!r}." for text, name in zip(said, over, strict=True))
+    return {**request, **lowered}, notes
+
+
+def limited(
+    limits: MusicLimits, on_excess: str = "clamp", warn: Callable[[str], None] = lambda sentence: None
+) -> Callable[[Function], Function]:
+    """A decorator that holds a function's `duration`, `batch` and `lm` to a tier's limits, however they are passed.
+
+    Values the function defaults to are held too: a default may be more than a small card can do.
+
+    >>> rung = MusicLimits(duration=180, duration_with_lm=None, batch=1)
+    >>> @limited(rung)
+    ... def generate(text, duration=240, batch=2):
+    ...     return duration, batch
+    >>> generate("a waltz")
+    (180, 1)
+    """
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            asked: dict[str, Any] = {name: given.arguments[name] for name in ("duration", "batch", "lm") if name in given.arguments}
+            # A request for a model that is not allowed is lowered first: then the longer duration applies.
+            asked, lm_notes = within(asked, {"lm": Bound(one_of=limits.lm)}, on_excess)
+            held, notes = within(asked, limits.bounds(asked), on_excess)
+            for note in (*lm_notes, *notes):
+                warn(note)
+            given.arguments.update(held)
+            return function(*given.args, **given.kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
