@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from rich.text import Text
 from pipelines.cli.live import Live
 from pipelines.cli.plan import certified
 from pipelines.cli.prepare import Prepared
-from pipelines.cli.show import console, show_plan, summary_table
+from pipelines.cli.show import console, show_plan
 from pipelines.graph.draw import mermaid
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
@@ -51,6 +52,7 @@ def facts_of(prepared: Prepared) -> dict[str, Any]:
             item.name: {"path": item.path, "sha256": digest(Path(item.path))} for item in prepared.items if item.path
         },
         "notes": list(prepared.notes),
+        "pid": os.getpid(),
         **surroundings(),
     }
 
@@ -134,23 +136,17 @@ def _finish(
     outputs = outputs_of(artifacts, sorted(outcome.done | before))
     record(Event("run_finished", record.elapsed(), {"status": "failed" if failed else "ok", "exit_code": int(code),
                                                     "measured_peak_bytes": outcome.measured_peak_bytes}))  # fmt: skip
-    steps = [step.to_dict() for step in record.steps]
     record.close(
         "failed" if failed else "ok", code,
         predicted_peak_bytes=plan.peak_bytes, measured_peak_bytes=outcome.measured_peak_bytes,
         artifacts={name: digest(artifacts.root / name) for names in outputs.values() for name in names},
         failed={task: str(error) for task, error in outcome.failed.items()}, skipped=dict(outcome.skipped),
     )  # fmt: skip
-    _summary(out, record, plan, outcome, outputs, steps)
+    _summary(out, record, plan, outcome, outputs)
     return code
 
 
-def _summary(
-    out: Console, record: Record, plan: Plan, outcome: Outcome, outputs: Mapping[str, list[str]], steps: list[Any]
-) -> None:
-    if len(steps) <= 24:
-        out.print()
-        out.print(summary_table(steps, plan.limit_bytes))
+def _summary(out: Console, record: Record, plan: Plan, outcome: Outcome, outputs: Mapping[str, list[str]]) -> None:
     out.print()
     limit = f" of {format_bytes(plan.limit_bytes)}" if plan.limit_bytes is not None else ""
     out.print(

@@ -110,29 +110,48 @@ class Composer:
     def compose(self) -> Composed:
         """The config without running anything: no folder is made."""
         from hydra.core.hydra_config import HydraConfig
+
+        cfg = self._compose()
+        HydraConfig.instance().set_config(cfg)
+        return _composed(cfg, self.search())
+
+    def _compose(self) -> DictConfig:
+        """Compose once; where `tier=auto` stands put the tier's own name, so that folders and records name what was used."""
         from hydra.types import RunMode
 
+        from pipelines.cli.tier import detected_tier
+
         with _sentences(self._flags.overrides):
-            cfg = self._hydra.compose_config(
-                self._name, list(self._flags.overrides), RunMode.RUN, with_log_configuration=False
+            overrides = list(self._flags.overrides)
+            cfg: DictConfig = self._hydra.compose_config(
+                self._name, overrides, RunMode.RUN, with_log_configuration=False
             )
-            HydraConfig.instance().set_config(cfg)
-        return _composed(cfg, self.search())
+        if cfg.hydra.runtime.choices.get("tier") != "auto":
+            return cfg
+        device: Any = OmegaConf.to_container(cfg.device, resolve=True)
+        kept = [override for override in overrides if not override.startswith("tier=")]
+        self._flags.overrides = [*kept, f"tier={detected_tier(device, self.search())}"]
+        return self._compose()
 
     def run(self, task: Callable[[Composed], Any]) -> Any:
         """Compose, make the run folder with `.hydra/` in it, and call `task`. Its exceptions pass through."""
-        with _sentences(self._flags.overrides):
-            self._hydra.compose_config(
-                self._name, list(self._flags.overrides), _run_mode(), with_log_configuration=False
-            )
-        return self._hydra.run(self._name, self._task(task), list(self._flags.overrides), with_log_configuration=False)
+        self._compose()
+        ended: list[Any] = []
+        self._hydra.run(self._name, self._task(task, ended), list(self._flags.overrides), with_log_configuration=False)
+        if isinstance(ended[0], Exception):
+            raise ended[0]
+        return ended[0]
 
     def multirun(self, task: Callable[[Composed], Any]) -> None:
-        """Hand the sweep to Hydra's sweeper and launcher; `task` is called for each job."""
+        """Hand the sweep to Hydra's sweeper and launcher; `task` is called for each job until one raises."""
+        ended: list[Any] = []
         with _sentences(self._flags.overrides):
             self._hydra.multirun(
-                self._name, self._task(task), list(self._flags.overrides), with_log_configuration=False
+                self._name, self._task(task, ended), list(self._flags.overrides), with_log_configuration=False
             )
+        for end in ended:
+            if isinstance(end, Exception):
+                raise end
 
     def show(self) -> None:
         """`--cfg`, `--info`, `--hydra-help` and `--shell-completion`, as Hydra prints them."""
@@ -155,25 +174,23 @@ class Composer:
         paths = [path.removeprefix("file://") for path in entries]
         return tuple(Path(path) for path in paths if "://" not in path)
 
-    def _task(self, task: Callable[[Composed], Any]) -> Callable[[DictConfig], Any]:
-        def call(cfg: DictConfig) -> Any:
+    def _task(self, task: Callable[[Composed], Any], ended: list[Any]) -> Callable[[DictConfig], None]:
+        """`task` as Hydra calls it. How it ended is kept from Hydra, which would print a report of its own."""
+
+        def call(cfg: DictConfig) -> None:
             from hydra.core.hydra_config import HydraConfig
 
+            if any(isinstance(end, Exception) for end in ended):
+                return
             whole: Any = HydraConfig.instance().cfg
+            choices, overrides = dict(whole.hydra.runtime.choices), tuple(whole.hydra.overrides.task)
             folder = Path(whole.hydra.runtime.output_dir)
-            return task(
-                Composed(
-                    cfg, dict(whole.hydra.runtime.choices), self.search(), tuple(whole.hydra.overrides.task), folder
-                )
-            )
+            try:
+                ended.append(task(Composed(cfg, choices, self.search(), overrides, folder)))
+            except Exception as error:
+                ended.append(error)
 
         return call
-
-
-def _run_mode() -> Any:
-    from hydra.types import RunMode
-
-    return RunMode.RUN
 
 
 def _composed(cfg: DictConfig, search: tuple[Path, ...]) -> Composed:
@@ -267,9 +284,10 @@ def _sentence(error: Exception) -> str:
     if missing:
         known = f" Known: {', '.join(sorted((missing[2] or '').split()))}." if missing[2] else ""
         return f"Say which {missing[1]}, for example {missing[1]}=NAME.{known}"
-    key = re.search(r"Could not override '([^']+)'.*?Key '([^']+)' is not in struct", text)
-    if key:
-        return f"There is no setting {key[1]!r}: {_near_keys(key[1])} (A new key is added with a leading +.)"
+    unknown = re.search(r"Could not override '([^']+)'\. To append|Key '([^']+)' is not in struct", text)
+    if unknown:
+        key = unknown[1] or unknown[2]
+        return f"There is no setting {key!r}. {_near_keys(key)} (A new key is added with a leading +.)"
     absent = re.search(r"Could not override '([^']+)'\. No match in the defaults list", text)
     if absent:
         return f"There is no config group {absent[1]!r}. {did_you_mean(absent[1], _groups())}"
@@ -288,6 +306,8 @@ def _near_keys(key: str) -> str:
     root = OmegaConf.load(conf_dir() / f"{CONFIG_NAME}.yaml")
     names = [str(name) for name in root if name not in ("defaults", "hydra")] + _groups()
     head, _, last = key.rpartition(".")
+    if "/" in key:
+        return did_you_mean(key, _groups())
     if head:
         folder = conf_dir() / head.replace(".", "/")
         files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []

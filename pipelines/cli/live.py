@@ -58,6 +58,7 @@ class Live:
                 (f"[{data['index'] + 1:>{len(str(self._total))}}/{self._total}] ", "dim"),
                 f"{data['op']:<7}{_what(data):<40} ",
                 (f"{peak / MIB:>7,.0f}{limit} MiB", "bold red" if over else "green"),
+                (f"  planned {data['predicted_peak_bytes'] / MIB:>7,.0f}", "dim"),
                 (f"  {data['seconds']:>6.1f} s", "dim"),
             ),
             soft_wrap=True,

@@ -63,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
+    except Exception as error:
+        if os.environ.get("HEADROOM_DEBUG"):
+            raise
+        told = f"This is a bug in Headroom: {type(error).__name__}: {error}. HEADROOM_DEBUG=1 shows where it came from."
+        return _failed(told, ExitCode.TASK_FAILED)
 
 
 def _dispatch(argv: list[str]) -> int:

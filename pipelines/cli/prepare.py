@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.cli import catalog
 from pipelines.cli.settings import Settings, load_variant
+from pipelines.cli.tier import simulated_card
 from pipelines.graph.build import Graph, Ports, build
 from pipelines.graph.expand import Sizing, expand, footprint_of, nodes_between
 from pipelines.plan.planner import plan as make_plan
@@ -53,21 +54,21 @@ class Prepared:
     sizing: Sizing
     notes: tuple[str, ...]
     places: Mapping[str, Place]
-    options: Mapping[str, tuple[Variant, ...]] = field(default_factory=dict)
-    selection: Selection = Selection()
+    nodes: Mapping[str, Node]
+    options: Mapping[str, tuple[Variant, ...]]
+    selection: Selection
 
     def plan(self) -> Plan:
         """The plan of the problem. Raises `DoesNotFit`."""
         return make_plan(self.problem)
 
     def job(self, plan: Plan, *, keep_going: bool = False) -> Job:
-        """The job for the engine: node objects made, nothing loaded."""
-        nodes = {name: self._node(name) for name in self.graph.order}
+        """The job for the engine; nothing is loaded yet."""
         return Job(
             graph=self.graph,
             items={item.name: item for item in self.items},
             choice=self.choice,
-            nodes=nodes,
+            nodes=self.nodes,
             places=self.places,
             problem=self.problem,
             plan=plan,
@@ -75,13 +76,14 @@ class Prepared:
             keep_going=keep_going,
         )
 
-    def _node(self, name: str) -> Node:
-        variant, spec = self.choice.get(name), self.graph.node(name)
-        trusted = trusted_packages(self.selection.trust)
-        if variant is not None:
-            return make_node(variant.target, variant.knobs, trusted)
-        assert spec.target is not None
-        return make_node(spec.target, spec.knobs, trusted)
+
+def node_object(graph: Graph, choice: Mapping[str, Variant], name: str, trusted: Sequence[str]) -> Node:
+    """The object that does node `name`: of its chosen variant, or of its own class."""
+    variant, spec = choice.get(name), graph.node(name)
+    if variant is not None:
+        return make_node(variant.target, variant.knobs, trusted)
+    assert spec.target is not None
+    return make_node(spec.target, spec.knobs, trusted)
 
 
 def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
@@ -100,8 +102,10 @@ def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
     kind = "cpu" if device.kind == "cpu" else "cuda"
     sizing = Sizing(kind, limit, base_context=settings.device.context if device.kind == "cpu" else 0)
     choice, problem = _choose(settings, graph, items, options, sizing, notes)
+    trusted = trusted_packages(selection.trust)
+    nodes = {name: node_object(graph, choice, name, trusted) for name in graph.order}
     return Prepared(
-        settings, device, graph, tuple(items), choice, problem, sizing, tuple(notes), places, options, selection
+        settings, device, graph, tuple(items), choice, problem, sizing, tuple(notes), places, nodes, options, selection
     )
 
 
@@ -141,8 +145,11 @@ def _with_own_footprint(node: NodeSpec, trusted: Sequence[str]) -> NodeSpec:
 
 def _device(settings: Settings, notes: list[str]) -> Device:
     spec = settings.device
+    if spec.kind == "simulated":
+        card = simulated_card({"total": spec.total, "name": spec.name}, settings.composed.search)
+        return open_device("simulated", total=card.total_bytes, name=f"{card.name} (simulated)")
     kind = f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
-    device = open_device(kind, total=spec.total, name=spec.name, context=0)
+    device = open_device(kind, total=spec.total, name=spec.name)
     if spec.kind == "auto" and device.kind == "cpu":
         notes.append("device=auto found no CUDA device: this runs on the CPU, and the tier's limit applies to its RAM.")
     return device

@@ -61,7 +61,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
             raise SurroundingsFailed(
                 f"The run folder cannot be made ({error}). Choose another with outputs_dir=FOLDER."
             ) from None
-        return int(result.return_value)
+        return int(result)
 
 
 def _own_flags(args: argparse.Namespace) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -105,25 +105,3 @@ def verdict(plan: Plan) -> Text:
     what = "loading" if plan.objective == "load" else "makespan"
     times = f"loading {format_seconds(plan.load_seconds)}, all {format_seconds(plan.makespan_seconds)} (estimates); {what} {proof}."
     return Text.assemble((room, "bold"), ". ", times[:1].upper() + times[1:])
-
-
-def summary_table(steps: Sequence[Mapping[str, Any]], limit: int | None) -> Table:
-    """Each step's planned and measured peak."""
-    made = table("#", "step", "what", "planned MiB", "measured MiB", "seconds", right=(0, 3, 4, 5))
-    for index, step in enumerate(steps):
-        what = step.get("model") or ", ".join(step.get("tasks", ()))
-        measured = step.get("measured_peak_bytes")
-        over = limit is not None and measured is not None and measured > limit
-        made.add_row(
-            str(index + 1),
-            Text(step["op"], style=_STYLE[step["op"]]),
-            what,
-            _mib(step.get("predicted_peak_bytes")),
-            Text(_mib(measured), style="bold red" if over else ""),
-            f"{step['seconds']:.1f}",
-        )
-    return made
-
-
-def _mib(count: int | None) -> str:
-    return "" if count is None else f"{count / MIB:,.0f}"

@@ -1,0 +1,51 @@
+"""What all tests share: nothing of the user's own is read or written, and the command line can be called in process."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+APPS = Path(__file__).parent / "apps" / "conf"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory, monkeypatch):
+    """Measured footprints, weights and caches of the person at this machine stay out of the tests."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HEADROOM_HOME", str(home))
+    monkeypatch.setenv("HEADROOM_WEIGHTS", str(home / "weights"))
+    for name in ("LOW_VRAM", "MAX_CUDA_VRAM", "HEADROOM_FROZEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@dataclass
+class Result:
+    """What a call of the command line left: exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def headroom(capfd, tmp_path, monkeypatch):
+    """Call `headroom` in this process, in an empty folder. `toy=True` adds the tests' own config and nodes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*argv: str, toy: bool = False) -> Result:
+        from pipelines.cli.main import main
+
+        verb, *rest = argv
+        own = ["--trust", "tests", "-cd", str(APPS)] if toy else []
+        capfd.readouterr()
+        code = main([verb, *own, *rest])
+        logging.getLogger().handlers.clear()  # Hydra's --info logs to the stdout of this one call
+        out, err = capfd.readouterr()
+        return Result(code, out, err)
+
+    return call

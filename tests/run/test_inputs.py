@@ -1,0 +1,138 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines.run.inputs import find_items, open_audio, safe_name
+from pipelines.schema.errors import TaskFailed, UsageError
+
+RATE = 8000
+
+
+@pytest.fixture
+def sound(tmp_path):
+    def write(name, seconds=0.5, channels=1, data=None):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = np.zeros((int(seconds * RATE), channels)) if data is None else data
+        soundfile.write(str(path), samples, RATE)
+        return path
+
+    return write
+
+
+def items(spec, text=None, ports=("audio",)):
+    return find_items(str(spec) if spec else None, text, {}, ports)
+
+
+def test_a_file_is_an_item_with_its_header_s_figures(sound):
+    (item,) = items(sound("a song, with accents é.flac", seconds=1.25, channels=2))
+    assert (item.name, item.seconds, item.channels) == ("a song, with accents é", 1.25, 2)
+
+
+def test_folders_and_globs_are_sorted_and_skip_what_is_not_sound(sound, tmp_path):
+    for name in ("b.wav", "a.ogg", "notes.txt.wav", ".hidden.wav"):
+        sound(f"songs/{name}")
+    (tmp_path / "songs" / "cover.jpg").write_bytes(b"x")
+    assert [item.name for item in items(tmp_path / "songs")] == ["a", "b", "notes.txt"]
+    assert [item.name for item in items(tmp_path / "songs" / "*.ogg")] == ["a"]
+
+
+def test_two_inputs_of_one_stem_get_two_names(sound, tmp_path):
+    sound("x/song.wav"), sound("y/song.wav"), sound("z/Song.wav")
+    found = find_items(
+        [str(tmp_path / d / n) for d, n in (("x", "song.wav"), ("y", "song.wav"), ("z", "Song.wav"))],
+        None,
+        {},
+        ["audio"],
+    )
+    assert len({item.name.casefold() for item in found}) == 3
+
+
+def test_tables_carry_settings_and_name_files_beside_them(sound, tmp_path):
+    sound("one.wav")
+    (tmp_path / "t.csv").write_text("input,language,lyrics\none.wav,de,la la\n", encoding="utf-8")
+    (tmp_path / "t.jsonl").write_text(json.dumps({"text": "Hallo, Welt", "language": "de"}) + "\n", encoding="utf-8")
+    (row,) = items(tmp_path / "t.csv")
+    assert row.settings == {"language": "de", "lyrics": "la la"}
+    (said,) = items(tmp_path / "t.jsonl", ports=("text",))
+    assert (said.name, said.characters, said.path) == ("Hallo-Welt", 11, None)
+
+
+@pytest.mark.parametrize("line", ["[1]", "{", '{"input": "none.wav"}'])
+def test_bad_rows_name_the_line(tmp_path, line):
+    (tmp_path / "t.jsonl").write_text(line + "\n", encoding="utf-8")
+    with pytest.raises((UsageError, TaskFailed), match=r"t\.jsonl, (line|row) 1"):
+        items(tmp_path / "t.jsonl")
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    with pytest.raises(TaskFailed, match="There is no file"):
+        items(tmp_path / "none.wav")
+    with pytest.raises(TaskFailed, match="No file matches"):
+        items(tmp_path / "*.wav")
+    with pytest.raises(UsageError, match="input=FILE"):
+        items(None)
+    with pytest.raises(UsageError, match="no sound files"):
+        items(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"this is not sound" * 99, b"RIFF\x24\x00\x00\x00WAVEfmt "], ids=["empty", "text", "cut"]
+)
+def test_files_that_hold_no_sound(tmp_path, content):
+    path = tmp_path / "x.wav"
+    path.write_bytes(content)
+    with pytest.raises(TaskFailed, match=r"x\.wav"):
+        items(path)
+
+
+def test_zero_length_is_said(sound):
+    with pytest.raises(TaskFailed, match="length is zero"):
+        items(sound("none.wav", seconds=0))
+
+
+def test_nan_is_refused_with_its_place(tmp_path, sound):
+    data = np.zeros((RATE, 1), dtype=np.float32)
+    data[RATE // 4] = np.nan
+    path = tmp_path / "nan.wav"
+    soundfile.write(str(path), data, RATE, subtype="FLOAT")
+    (item,) = items(path)
+    with pytest.raises(TaskFailed, match=r"not numbers \(the first at 0\.25 s\)"):
+        open_audio(item, tmp_path / "work")
+
+
+@pytest.mark.parametrize(("container", "codec"), [("m4a", "aac"), ("opus", "libopus"), ("mp3", "libmp3lame")])
+def test_compressed_containers_are_read(tmp_path, container, codec):
+    import av
+
+    path = tmp_path / f"x.{container}"
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)).astype(np.float32)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=48000, layout="mono")
+        for start in range(0, 48000, 960):
+            frame = av.AudioFrame.from_ndarray(tone[None, start : start + 960], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48000, start
+            out.mux(stream.encode(av.AudioResampler(stream.format.name, "mono", 48000).resample(frame)[0]))
+        out.mux(stream.encode(None))
+    (item,) = items(path)
+    samples = open_audio(item, tmp_path / "work").mono()
+    assert item.seconds == pytest.approx(1.0, abs=0.1)
+    spectrum = np.abs(np.fft.rfft(samples[4800:43200]))
+    assert np.argmax(spectrum) * 48000 / 38400 == pytest.approx(440, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("a\x00b\nc", "a_b_c"),
+        ("...", "item"),
+        ("", "item"),
+        ("été", "été"),
+        ("x" * 500, "x" * 120),
+    ],
+)
+def test_names_are_safe_as_folders(name, safe):
+    assert safe_name(name) == safe

@@ -1,0 +1,43 @@
+import sys
+
+import pytest
+
+from pipelines.run.resolve import make_node, node_class, trusted_packages
+from pipelines.schema.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["os.system", "subprocess.Popen", "builtins.eval", "nodes", "nodesx.y.Z", "nodes.notes.__import__('os')", "tests.apps.toys.Gain",
+     "nodes..os.system", "pipelines.cli.main.main", "nodes.sample.os.system"],
+)  # fmt: skip
+def test_nothing_outside_the_trusted_packages_can_be_named(target):
+    with pytest.raises(UsageError, match="_target_"):
+        node_class(target)
+
+
+def test_refused_modules_are_not_even_imported():
+    sys.modules.pop("antigravity", None)
+    with pytest.raises(UsageError, match="not allowed"):
+        node_class("antigravity.Node")
+    assert "antigravity" not in sys.modules
+
+
+def test_a_flag_adds_a_package():
+    assert node_class("tests.apps.toys.Gain", trusted_packages(["tests"])).__name__ == "Gain"
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("tests.apps.toys.Gian", "Did you mean 'Gain'"), ("tests.apps.toyz.Gain", "no module 'tests.apps.toyz'"),
+     ("tests.apps.toys.np", "not a node class"), ("tests.apps.toys.File", "not a node class")],
+)  # fmt: skip
+def test_what_is_not_a_node_is_named(target, words):
+    with pytest.raises(UsageError, match=words):
+        node_class(target, ["tests"])
+
+
+def test_knobs_are_checked_against_the_constructor():
+    assert make_node("tests.apps.toys.Gain", {"gain": 2.0}, ["tests"]).gain == 2.0
+    with pytest.raises(UsageError, match="no knob 'gian'. Did you mean 'gain'"):
+        make_node("tests.apps.toys.Gain", {"gian": 2.0}, ["tests"])
