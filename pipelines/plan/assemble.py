@@ -99,6 +99,7 @@ class Assembler:
         else:
             self._extra[model] = above
             self.clock.pending.append((model, cost))
+            self.peak = max(self.peak, self._resident + max(self._extra.values()))
             self.steps.append(Load(self._in.model_ids[model], self._resident, self._in.task_ids[during]))
 
     def _run(self, tasks: tuple[int, ...]) -> None:

@@ -49,7 +49,7 @@ class State:
         """
         it, need = self.instance, self.instance.needs[task]
         if it.room is None:
-            return self.resident | need
+            return self.resident
         room = it.room - self.live
         held = need & self.resident
         new = need & ~held
