@@ -248,6 +248,6 @@ def _alive(pid: int) -> bool:
 
 def test_a_cancel_right_behind_its_order_is_not_lost(tmp_path: Path) -> None:
     with loaded("Misbehaving", what="hang") as worker:
-        with pytest.raises(Interrupted, match="song was cancelled.$"):
+        with pytest.raises(Interrupted, match=r"song was cancelled\.$"):
             worker.run({"audio": audio()}, context(tmp_path, cancelled=lambda: True))
         worker.unload()  # it listened, so its process lives

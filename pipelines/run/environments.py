@@ -1,0 +1,149 @@
+"""Environments of their own for nodes whose pins conflict with ours: built from a pinned list, cached per user.
+
+Installing packages runs their code, so a list is honoured only from trusted config, and only exact pins count. An
+environment is complete once its marker file exists; a build that was interrupted is begun anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.schema.errors import SurroundingsFailed, UsageError
+
+#: `name==version`, extras allowed. No URLs, no paths, no options: those name places to fetch code from.
+_PIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9][A-Za-z0-9.+!_-]*$")
+#: What the worker itself needs there.
+_OURS = "numpy"
+_MARKER = "headroom.json"
+
+Command = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One environment on this machine. ready: whether it was built to the end. bytes: on disk."""
+
+    folder: Path
+    packages: tuple[str, ...]
+    ready: bool
+    bytes: int
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter, for `Worker`."""
+        return _python(self.folder)
+
+
+def environment_for(
+    packages: Sequence[str], *, trusted: bool, cache: Path | None = None, run: Command | None = None
+) -> Path:
+    """The interpreter of an environment with exactly `packages`, built on first use (needs the package index then).
+
+    trusted: whether the list comes from config that may decide what is installed. cache: `cache_folder()` by default.
+    Raises `UsageError` for an untrusted list or one that is not pinned, `SurroundingsFailed` where building fails.
+    """
+    pins = tuple(sorted(set(packages)))
+    if not trusted:
+        raise UsageError(
+            f"environment: [{', '.join(pins)}] would install packages, which only trusted config may ask for. "
+            "Move the model file into your own config folder and name that folder with -cd."
+        )
+    for pin in pins:
+        if not _PIN.match(pin):
+            raise UsageError(f"environment: {pin!r} is not an exact pin; write name==version.")
+    folder = (cache or cache_folder()) / _name(pins)
+    if not (folder / _MARKER).exists():
+        with _building(folder):
+            if not (folder / _MARKER).exists():  # nobody built it while we waited
+                _build(folder, pins, run or _run)
+    return _python(folder)
+
+
+def environments(cache: Path | None = None) -> list[Environment]:
+    """Every environment in the cache, for `headroom list`."""
+    root = cache or cache_folder()
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return [_status(folder) for folder in folders]
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where environments are kept: `$HEADROOM_CACHE`, else the user's cache folder."""
+    import platformdirs
+
+    given = environment.get("HEADROOM_CACHE")
+    root = Path(given) if given else Path(platformdirs.user_cache_dir("headroom", appauthor=False))
+    return root / "environments"
+
+
+def _name(pins: Sequence[str]) -> str:
+    text = "\n".join([f"python {sys.version_info.major}.{sys.version_info.minor}", *pins])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _build(folder: Path, pins: Sequence[str], run: Command) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    wanted = [*pins, *([] if any(pin.startswith(_OURS + "==") for pin in pins) else [_OURS])]
+    for command in _commands(folder, wanted):
+        done = run(command)
+        if done.returncode != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise SurroundingsFailed(
+                f"The environment for {', '.join(pins)} could not be built: {' '.join(command[:3])} ended with "
+                f"{done.returncode}. {done.stderr.strip()[-600:]}"
+            )
+    (folder / _MARKER).write_text(json.dumps({"packages": list(pins)}), encoding="utf-8")
+
+
+def _commands(folder: Path, wanted: Sequence[str]) -> list[list[str]]:
+    uv = shutil.which("uv")
+    if uv:
+        return [
+            [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
+            [uv, "pip", "install", "--quiet", "--python", str(_python(folder)), *wanted],
+        ]
+    return [
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(_python(folder)), "-m", "pip", "install", "--quiet", *wanted],
+    ]
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(command), capture_output=True, text=True, check=False)
+
+
+def _python(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def _status(folder: Path) -> Environment:
+    try:
+        packages = tuple(json.loads((folder / _MARKER).read_text(encoding="utf-8"))["packages"])
+    except (OSError, ValueError, KeyError, TypeError):
+        packages = ()
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    return Environment(folder, packages, (folder / _MARKER).exists(), size)
+
+
+@contextmanager
+def _building(folder: Path) -> Iterator[None]:
+    """One builder at a time, across processes."""
+    import fcntl
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise SurroundingsFailed(f"Environments cannot be kept in {folder.parent}: {error}.") from error

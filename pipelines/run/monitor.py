@@ -1,0 +1,136 @@
+"""Samples of a run as it goes: bytes, utilisation, temperature, power or CPU, and alerts, handed to a callback.
+
+It looks, it never acts. How often it looks adapts to what looking costs, so that it stays under 1 % of the run's time.
+Processing speed (x real time) is known when a task ends, and is in that event.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.run.devices.driver import Health
+from pipelines.run.devices.protocol import Device
+from pipelines.schema.units import format_bytes
+
+#: `emit(kind, **data)` as the engine's: kinds `sample` and `alert` of `schema.record.KINDS`.
+Emit = Callable[..., None]
+#: Celsius above which cards and laptops begin to slow themselves down.
+HOT = 85.0
+NEAR = 0.9
+#: An alert is repeated only after its cause has been away and the figure has fallen this far below its threshold.
+_CALM = 0.95
+_OVERHEAD = 0.005
+
+
+@dataclass
+class Monitor:
+    """`with Monitor(device, emit, limit_bytes):` samples every `every` seconds, less often where looking is slow."""
+
+    device: Device
+    emit: Emit
+    limit_bytes: int | None = None
+    every: float = 0.5
+    clock: Callable[[], float] = time.perf_counter
+    _alerts: Alerts = field(init=False)
+    _done: threading.Event = field(default_factory=threading.Event, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+    #: Seconds spent looking so far.
+    spent_seconds: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._alerts = Alerts(self.limit_bytes)
+        self._cpu = _cpu_meter(self.device.kind)
+
+    def __enter__(self) -> Monitor:
+        self._thread = threading.Thread(target=self._loop, name="monitor", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def look(self) -> float:
+        """Take one sample now. Seconds it took."""
+        begun = self.clock()
+        facts = self._facts()
+        self.emit("sample", **facts)
+        for what, text in self._alerts.of(facts):
+            self.emit("alert", what=what, text=text)
+        took = self.clock() - begun
+        self.spent_seconds += took
+        return took
+
+    def _loop(self) -> None:
+        pause = self.every
+        while not self._done.wait(pause):
+            try:
+                pause = max(self.every, self.look() / _OVERHEAD)
+            except Exception as error:  # a driver that stumbles must not end the run
+                self.emit("alert", what="monitor", text=f"Monitoring stopped: {error}")
+                return
+
+    def _facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"used_bytes": self.device.used_bytes(), "free_bytes": self.device.free_bytes()}
+        health = getattr(self.device, "health", None)
+        if health is not None:
+            facts |= _health_facts(health())
+        if self._cpu is not None:
+            facts["cpu_percent"] = self._cpu()
+        return facts
+
+
+@dataclass
+class Alerts:
+    """Thresholds with memory: each alert is said once, and again only after things had been calm."""
+
+    limit_bytes: int | None
+    _raised: set[str] = field(default_factory=set)
+
+    def of(self, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """(what, sentence) of each alert that begins with this sample."""
+        found = []
+        used, hot = facts["used_bytes"], facts.get("temperature")
+        if self.limit_bytes and self._begins("limit", used / self.limit_bytes, NEAR):
+            share = f"{100 * used / self.limit_bytes:.0f} %"
+            limit = format_bytes(self.limit_bytes)
+            found.append(("limit", f"{format_bytes(used)} in use, {share} of the limit of {limit}."))
+        if hot is not None and self._begins("temperature", hot, HOT):
+            found.append(("temperature", f"The device is at {hot:.0f} degrees Celsius."))
+        if self._begins("throttling", float(bool(facts.get("throttled"))), 1.0):
+            found.append(("throttling", "The device slows itself down; times of this run are longer than usual."))
+        return found
+
+    def _begins(self, what: str, value: float, threshold: float) -> bool:
+        if value >= threshold and what not in self._raised:
+            self._raised.add(what)
+            return True
+        if value < threshold * _CALM:
+            self._raised.discard(what)
+        return False
+
+
+def _health_facts(health: Health) -> dict[str, Any]:
+    facts = {
+        "utilisation": health.utilisation,
+        "temperature": health.temperature,
+        "power_watts": health.power,
+        "throttled": health.throttled or None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _cpu_meter(kind: str) -> Callable[[], float] | None:
+    """Per cent of one core that this process uses, since the last call."""
+    if kind == "cuda":
+        return None
+    import psutil
+
+    process = psutil.Process()
+    process.cpu_percent()
+    return lambda: float(process.cpu_percent())

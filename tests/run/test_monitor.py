@@ -1,0 +1,101 @@
+"""Samples and alerts, on devices made of numbers."""
+
+import threading
+from typing import Any
+
+from pipelines.run.devices.cpu import CpuDevice
+from pipelines.run.devices.cuda import CudaDevice
+from pipelines.run.devices.driver import Health
+from pipelines.run.devices.simulated import SimulatedDevice
+from pipelines.run.monitor import Alerts, Monitor
+from tests.run.devices.fakes import MB, OURS, FakeCard
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, kind: str, **data: Any) -> None:
+        self.events.append((kind, data))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [data for heard, data in self.events if heard == kind]
+
+
+def test_a_card_is_sampled_with_all_it_says() -> None:
+    card, heard = FakeCard(), Heard()
+    card.start(0)
+    Monitor(CudaDevice(card, card, pid=OURS), heard).look()
+    assert heard.of("sample") == [
+        {"used_bytes": 400 * MB, "free_bytes": 7600 * MB, "utilisation": 0.5, "temperature": 60.0, "power_watts": 100.0}
+    ]
+
+
+def test_the_cpu_is_sampled_by_rss_and_load() -> None:
+    heard = Heard()
+    Monitor(CpuDevice(), heard).look()
+    (sample,) = heard.of("sample")
+    assert sample["used_bytes"] > 10 * MB
+    assert sample["cpu_percent"] >= 0
+
+
+def test_alerts_begin_once_and_again_after_calm() -> None:
+    alerts = Alerts(limit_bytes=1000)
+    shares = (500, 905, 950, 890, 910, 800, 920)
+    assert [bool(alerts.of({"used_bytes": used})) for used in shares] == [
+        False, True, False, False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_each_cause_has_its_own_alert() -> None:
+    facts = {"used_bytes": 1, "temperature": 90.0, "throttled": True}
+    assert [what for what, _ in Alerts(None).of(facts)] == ["temperature", "throttling"]
+
+
+class Slow(SimulatedDevice):
+    """A device that is slow to look at, on a clock of its own."""
+
+    now = 0.0
+
+    def used_bytes(self) -> int:
+        Slow.now += 0.004
+        return 0
+
+
+def test_a_slow_look_is_taken_more_rarely() -> None:
+    heard = Heard()
+    monitor = Monitor(Slow(total_bytes=10), heard, clock=lambda: Slow.now)
+    took = monitor.look()
+    assert took >= 0.004
+    pauses: list[float] = []
+
+    class Waiting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0)
+            return len(pauses) > 2
+
+    monitor._done = Waiting()
+    monitor._loop()
+    assert all(took / pause < 0.01 for pause in pauses[1:])
+
+
+def test_it_runs_beside_the_work_and_ends_with_it() -> None:
+    heard = Heard()
+    with Monitor(SimulatedDevice(total_bytes=1000, track=False), heard, every=0.01) as monitor:
+        threading.Event().wait(0.2)
+    count = len(heard.events)
+    assert count >= 2
+    assert monitor._thread is not None
+    assert not monitor._thread.is_alive()
+
+
+class Broken(FakeCard):
+    def health(self, index: int) -> Health:
+        raise RuntimeError("GPU is lost")
+
+
+def test_a_driver_that_stumbles_does_not_end_the_run() -> None:
+    card, heard = Broken(), Heard()
+    with Monitor(CudaDevice(card, card, pid=OURS), heard, every=0.001):
+        threading.Event().wait(0.1)
+    assert heard.of("alert") == [{"what": "monitor", "text": "Monitoring stopped: GPU is lost"}]
