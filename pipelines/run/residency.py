@@ -1,0 +1,378 @@
+"""For programs that import us: models loaded when used, let go by policy, shared by threads and coroutines. No plan is needed.
+
+    residency = Residency("sequential", device=device)
+    with residency.use("xtts", load_xtts) as model:          # or `async with`, inside a coroutine
+        audio = model.speak(text)
+
+Policies: `sequential` (LOW_VRAM=true) holds what one caller uses and lets go as soon as it is done; `normal` (LOW_VRAM=false)
+keeps everything; `planned` keeps what fits under the limit and lets go of what is needed last and cheapest to bring back.
+A caller is a thread or a coroutine; what it uses nested counts as its own. Callers wait for one another rather than pass the
+limit, and where waiting could never end, the one that would close the circle gets `OutOfMemory` instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.run.devices.protocol import Device
+from pipelines.schema.errors import OutOfMemory, UsageError, did_you_mean
+from pipelines.schema.units import GIB, format_bytes, format_seconds
+
+POLICIES = ("planned", "sequential", "normal")
+_log = logging.getLogger("headroom.residency")
+
+
+def policy_for(residency: str, total_bytes: int) -> str:
+    """`auto` by a card's size, as 001 has it: `sequential` up to 6 GB, `normal` from 8; between them, where it is silent, `sequential`.
+
+    >>> policy_for("auto", 6 * 1024**3), policy_for("auto", 8 * 1024**3), policy_for("planned", 0)
+    ('sequential', 'normal', 'planned')
+    """
+    if residency == "auto":
+        return "normal" if total_bytes >= 0.9 * 8 * GIB else "sequential"
+    if residency not in POLICIES:
+        raise UsageError(f"tier.residency is {residency!r}. {did_you_mean(residency, (*POLICIES, 'auto'))}")
+    return residency
+
+
+@dataclass(eq=False)
+class _Held:
+    size: int
+    unload: Callable[[Any], None] | None
+    model: Any = None
+    users: int = 0
+    loading: bool = True
+    seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class Residency:
+    """What models are held. limit_bytes: for `planned`; None is all of the device. device: counts the bytes; None trusts `size=`."""
+
+    policy: str = "planned"
+    device: Device | None = None
+    limit_bytes: int | None = None
+    clock: Callable[[], float] = time.perf_counter
+    _held: dict[str, _Held] = field(default_factory=dict, init=False)
+    _sizes: dict[str, int] = field(default_factory=dict, init=False)
+    _holders: Counter[object] = field(default_factory=Counter, init=False)
+    _waiting: Counter[tuple[object, str]] = field(default_factory=Counter, init=False)
+    _to_come: list[str] = field(default_factory=list, init=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+    _wakers: set[Callable[[], Any]] = field(default_factory=set, init=False)
+    _caller: contextvars.ContextVar[object] = field(init=False)
+
+    def __post_init__(self) -> None:
+        policy_for(self.policy, 0)
+        self._caller = contextvars.ContextVar(f"caller-{id(self)}")
+
+    def use(
+        self,
+        name: str,
+        load: Callable[..., Any],
+        *args: Any,
+        voice: str | None = None,
+        size: int = 0,
+        unload: Callable[[Any], None] | None = None,
+    ) -> Use:
+        """A context manager, plain or async, that gives the model `load(*args)` made, loading it only where it is not held.
+
+        voice: models of one name differ by voice. size: bytes it will hold; 0 is measured at the first load.
+        unload: called with the model when it is let go.
+        """
+        return Use(self, name if voice is None else f"{name}:{voice}", lambda: load(*args), size, unload)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """What will be used next, in order; `planned` lets go of what comes last."""
+        with self._changed:
+            self._to_come = list(names)
+
+    def held(self) -> tuple[str, ...]:
+        """Names of the models held now."""
+        with self._changed:
+            return tuple(self._held)
+
+    def close(self) -> None:
+        """Let go of every model nobody uses."""
+        with self._changed:
+            for key in [key for key, held in self._held.items() if held.users == 0]:
+                self._let_go(key)
+
+    def vram_stats(self) -> dict[str, Any]:
+        """Memory now, in 001's fields: GB are 1024**3 bytes. `available` is whether there is a card; without one the figures are RAM."""
+        device = self.device
+        used = device.used_bytes() if device else sum(held.size for held in self._held.values())
+        allocated, reserved = _torch_bytes() if device is not None and device.kind == "cuda" else (used, used)
+        return {
+            "available": device is not None and device.kind != "cpu",
+            "low_vram_mode": self.policy == "sequential",
+            "allocated_gb": round(allocated / GIB, 2),
+            "reserved_gb": round(reserved / GIB, 2),
+            "free_gb": round(device.free_bytes() / GIB, 2) if device else 0.0,
+            "total_gb": round(device.total_bytes / GIB, 2) if device else 0.0,
+            "cached_models": len(self._held),
+        }
+
+    # What follows runs with the lock held.
+
+    def _try(self, use: Use, caller: object) -> str:
+        """`ready` (held, and now used), `load` (the caller must load it), or `wait`."""
+        held = self._held.get(use.key)
+        others = any(count for other, count in self._holders.items() if other is not caller)
+        if (held is not None and held.loading) or (self.policy == "sequential" and others):
+            return "wait"
+        if held is None and not self._make_room(use, caller):
+            return "wait"
+        self._holders[caller] += 1
+        if use.key in self._to_come:
+            del self._to_come[: self._to_come.index(use.key) + 1]
+        if held is None:
+            self._held[use.key] = _Held(self._size(use), use.unload, users=1)
+            return "load"
+        held.users += 1
+        return "ready"
+
+    def _size(self, use: Use) -> int:
+        return use.size or self._sizes.get(use.key, 0)
+
+    def _make_room(self, use: Use, caller: object) -> bool:
+        """Let go of idle models until `use` has room. False where it must wait; `OutOfMemory` where waiting would never end."""
+        idle = [key for key, held in self._held.items() if held.users == 0]
+        if self.policy == "sequential":
+            for key in idle:
+                self._let_go(key)
+            return True
+        while self.policy == "planned" and self._short(use) > 0:
+            if idle:
+                victim = max(idle, key=self._worth_letting_go)
+                idle.remove(victim)
+                self._let_go(victim)
+                continue
+            stuck = {other for other, count in self._holders.items() if count} <= {
+                caller,
+                *(who for who, _ in self._waiting),
+            }
+            if stuck:
+                raise OutOfMemory(
+                    f"{use.key} needs {format_bytes(self._size(use))} and is {format_bytes(self._short(use))} short of the limit of "
+                    f"{format_bytes(self.limit_bytes or 0)}; {', '.join(self._held) or 'nothing else'} is in use and cannot be let go. "
+                    "Use one model after the other instead of nested, or raise the limit."
+                )
+            return False
+        return True
+
+    def _settle(self) -> None:
+        """A first load may have turned out larger than there was room for; then the idle ones go now."""
+        while self.policy == "planned" and self._over() > 0:
+            idle = [key for key, held in self._held.items() if held.users == 0]
+            if not idle:
+                return
+            self._let_go(max(idle, key=self._worth_letting_go))
+
+    def _over(self) -> int:
+        if self.limit_bytes is None:
+            return 0
+        used = self.device.used_bytes() if self.device else sum(held.size for held in self._held.values())
+        return used - self.limit_bytes
+
+    def _short(self, use: Use) -> int:
+        return self._over() + self._size(use) if self.limit_bytes is not None else 0
+
+    def _worth_letting_go(self, key: str) -> float:
+        """Uses until its next one, times bytes freed for each second it costs to bring back."""
+        held = self._held[key]
+        distance = self._to_come.index(key) + 1 if key in self._to_come else len(self._to_come) + 1_000
+        return distance * max(held.size, 1) / max(held.seconds, 1e-6)
+
+    def _let_go(self, key: str) -> None:
+        held = self._held.pop(key)
+        try:
+            if held.unload is not None and held.model is not None:
+                held.unload(held.model)
+        except Exception:  # the caller's own work is done; its result must not be lost to a failing clean-up
+            _log.exception("%s did not unload cleanly", key)
+        held.model = None
+        if self.device is not None:
+            self.device.unloaded(key)
+            self.device.reclaim()
+        if not held.loading:
+            _log.info("unloaded %s (%s)", key, format_bytes(held.size))
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        for waker in self._wakers:
+            waker()
+
+    # The steps of one use, each taking the lock for itself.
+
+    def _load(self, use: Use, caller: object) -> Any:
+        """Load outside the lock, so that others may go on."""
+        before, start = self.device.used_bytes() if self.device else 0, self.clock()
+        model = None
+        try:
+            model = use.load()
+            if self.device is not None:
+                self.device.loaded(use.key, self._size(use), model)
+        except BaseException:
+            with self._changed:
+                self._held[use.key].model = model
+                self._let_go(use.key)
+                self._leave(caller)
+                self._wake()
+            raise
+        with self._changed:
+            held = self._held[use.key]
+            held.model, held.loading, held.seconds = model, False, self.clock() - start
+            if not held.size and self.device is not None:
+                held.size = max(0, self.device.used_bytes() - before)
+            self._sizes[use.key] = held.size
+            self._settle()
+            self._wake()
+        _log.info("loaded %s (%s) in %s", use.key, format_bytes(held.size), format_seconds(held.seconds))
+        return model
+
+    def _release(self, key: str, caller: object) -> None:
+        with self._changed:
+            held = self._held[key]
+            held.users -= 1
+            self._leave(caller)
+            wanted = any(name == key for _, name in self._waiting)
+            if held.users == 0 and self.policy == "sequential" and not wanted:
+                self._let_go(key)
+            self._wake()
+
+    def _leave(self, caller: object) -> None:
+        self._holders[caller] -= 1
+        if not self._holders[caller]:
+            del self._holders[caller]
+
+
+@dataclass(eq=False)
+class Use:
+    """One use of a model, made by `Residency.use`. Enter it once, with `with` or `async with`."""
+
+    home: Residency
+    key: str
+    load: Callable[[], Any]
+    size: int
+    unload: Callable[[Any], None] | None
+    _caller: object = field(default=None, init=False)
+    _token: contextvars.Token[object] | None = field(default=None, init=False)
+
+    def __enter__(self) -> Any:
+        home = self.home
+        caller = self._identify()
+        try:
+            with home._changed:
+                while (step := home._try(self, caller)) == "wait":
+                    _refuse_to_block_a_loop(self.key)
+                    self._queue(caller, 1)
+                    try:
+                        home._changed.wait()
+                    finally:
+                        self._queue(caller, -1)
+            return home._load(self, caller) if step == "load" else home._held[self.key].model
+        except BaseException:
+            self._forget()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self.home._release(self.key, self._caller)
+        self._forget()
+
+    async def __aenter__(self) -> Any:
+        home = self.home
+        caller = self._identify()
+        try:
+            if await self._turn(caller) == "ready":
+                return home._held[self.key].model
+            loading = asyncio.ensure_future(asyncio.to_thread(home._load, self, caller))
+            try:
+                return await asyncio.shield(loading)
+            except asyncio.CancelledError:
+                # The load cannot be stopped half-way; what it makes is let go as soon as it is there.
+                loading.add_done_callback(lambda done: self._abandon(done, caller))
+                raise
+        except BaseException:
+            self._forget()
+            raise
+
+    async def __aexit__(self, *error: object) -> None:
+        self.__exit__(*error)
+
+    async def _turn(self, caller: object) -> str:
+        home, loop, changed = self.home, asyncio.get_running_loop(), asyncio.Event()
+
+        def waker() -> None:
+            loop.call_soon_threadsafe(changed.set)
+
+        while True:
+            with home._changed:
+                changed.clear()
+                step = home._try(self, caller)
+                if step != "wait":
+                    return step
+                self._queue(caller, 1)
+                home._wakers.add(waker)
+            try:
+                await changed.wait()
+            finally:
+                with home._changed:
+                    self._queue(caller, -1)
+                    home._wakers.discard(waker)
+
+    def _abandon(self, done: asyncio.Future[Any], caller: object) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self.home._release(self.key, caller)
+
+    def _queue(self, caller: object, change: int) -> None:
+        waiting = self.home._waiting
+        waiting[caller, self.key] += change
+        if not waiting[caller, self.key]:
+            del waiting[caller, self.key]
+
+    def _identify(self) -> object:
+        """This caller's identity: that of the use around it, or a new one."""
+        if self._caller is not None:
+            raise RuntimeError(f"This use of {self.key} has been entered already; call `use` again for another.")
+        known = self.home._caller.get(None)
+        self._caller = known or object()
+        self._token = None if known else self.home._caller.set(self._caller)
+        return self._caller
+
+    def _forget(self) -> None:
+        if self._token is not None:
+            with contextlib.suppress(
+                ValueError
+            ):  # an async generator may be closed in another context than it was begun in
+                self.home._caller.reset(self._token)
+            self._token = None
+
+
+def _refuse_to_block_a_loop(key: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(
+        f"{key} must be waited for, which would stop the event loop for good; write `async with` here instead of `with`."
+    )
+
+
+def _torch_bytes() -> tuple[int, int]:
+    """torch's allocated and reserved bytes on its current card; zeros where torch has not started."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0, 0
+    return int(torch.cuda.memory_allocated()), int(torch.cuda.memory_reserved())
