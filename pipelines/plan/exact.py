@@ -37,10 +37,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipelines.plan.assemble import LoadMove, Move, RunMove, UnloadMove
+from pipelines.plan.bits import bits
 from pipelines.plan.instance import Instance
 from pipelines.plan.presolve import load_order
 from pipelines.plan.space import Space
-from pipelines.plan.state import bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
-from pipelines.plan import bounds, exact, presolve
+from pipelines.plan import bounds, exact, heuristics, presolve, symmetry
 from pipelines.plan.assemble import Assembler, Move, assemble
-from pipelines.plan.greedy import greedy
 from pipelines.plan.instance import Instance
 from pipelines.plan.prefetch import prefetch
 from pipelines.plan.slots import to_moves, to_slots
@@ -19,6 +19,12 @@ from pipelines.schema.problem import Problem
 EFFORT = 100_000
 
 
+#: Expansions of the first guess for each task.
+GUESS = 40
+#: Tasks the exact search is tried on: so many that differ, so many in all.
+SMALL, MANY = 48, 2000
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """The best moves so far, None where there are none, and what is known about every plan's load seconds."""
@@ -26,8 +32,14 @@ class _Found:
     moves: list[Move] | None
     bound: float
     method: str
+    cost: float = math.inf
     spent: int = 0
     impossible: bool = False
+
+    @property
+    def proved(self) -> bool:
+        """Whether no plan loads for less."""
+        return self.cost - self.bound <= 1e-9 * max(1.0, self.bound)
 
 
 def plan(problem: Problem, *, effort: int = EFFORT) -> Plan:
@@ -55,16 +67,38 @@ def finish(instance: Instance, moves: list[Move]) -> list[Move]:
 
 
 def _least_loads(instance: Instance, effort: int) -> _Found:
-    """The portfolio for total load seconds."""
+    """The portfolio for total load seconds: a guess, the proof where the problem is small or regular enough, and where
+    it is not, the heuristics in full."""
     least = bounds.loads(instance)
-    moves = greedy(instance)
-    cost = None if moves is None else load_seconds(instance, moves)
-    if instance.room is None or (cost is not None and cost <= least):
-        return _Found(moves, least, "affinity greedy")
-    result = exact.search(instance, effort, cost)
-    method = "affinity greedy" if result.moves is None else "exact search"
-    impossible = moves is None and result.moves is None and result.exhausted
-    return _Found(result.moves or moves, max(least, result.lower_bound), method, result.expansions, impossible)
+    best = _guess(instance, _Found(None, least, ""), min(effort, GUESS * max(1, len(instance.task_ids))))
+    if instance.room is None or best.proved:
+        return best
+    small = symmetry.distinct(instance) <= SMALL and len(instance.task_ids) <= MANY
+    if small:
+        best = _prove(instance, best, effort)
+    if best.proved or best.impossible:
+        return best
+    return _guess(instance, best, effort)
+
+
+def _guess(instance: Instance, best: _Found, budget: int) -> _Found:
+    found = heuristics.search(instance, budget)
+    if found is None:
+        return best
+    cost = load_seconds(instance, found.moves)
+    if best.moves is not None and cost >= best.cost:
+        return replace(best, spent=best.spent + found.expansions)
+    return replace(best, moves=found.moves, cost=cost, method="heuristics", spent=best.spent + found.expansions)
+
+
+def _prove(instance: Instance, best: _Found, budget: int) -> _Found:
+    result = exact.search(instance, budget, None if best.moves is None else best.cost)
+    bound, spent = max(best.bound, result.lower_bound), best.spent + result.expansions
+    if result.moves is not None:
+        cost = load_seconds(instance, result.moves)
+        return replace(best, moves=result.moves, cost=cost, bound=bound, method="exact search", spent=spent)
+    impossible = best.moves is None and result.exhausted
+    return replace(best, bound=bound, spent=spent, impossible=impossible)
 
 
 def load_seconds(instance: Instance, moves: list[Move]) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from pipelines.plan.bits import bits
 from pipelines.plan.instance import Instance
 from pipelines.plan.presolve import load_span, run_bytes
-from pipelines.plan.state import bits
 from pipelines.plan.symmetry import order_edges
 
 #: With more models than this that it can pay to load early, only pairs of them are tried, and nothing is proved.

@@ -18,17 +18,27 @@ from typing import Any
 from pipelines.plan.instance import Instance
 
 
+def distinct(instance: Instance) -> int:
+    """How many tasks are left when equal components count once: the size of the problem to a search."""
+    return sum(len(group[0]) for group in _groups(instance))
+
+
 def order_edges(instance: Instance) -> list[tuple[int, int]]:
     """Pairs (before, after) that any search for least load seconds may add. They hold no bytes."""
     edges = _twins(instance)
+    for group in _groups(instance):
+        for first, second in itertools.pairwise(group):
+            edges += zip(first, second, strict=True)
+    return edges
+
+
+def _groups(instance: Instance) -> list[list[list[int]]]:
+    """Components of equal form together, each as its tasks in matching order."""
     groups: dict[Hashable, list[list[int]]] = {}
     for component in _components(instance):
         ordered, form = _form(instance, component)
         groups.setdefault(form, []).append(ordered)
-    for group in groups.values():
-        for first, second in itertools.pairwise(group):
-            edges += zip(first, second, strict=True)
-    return edges
+    return list(groups.values())
 
 
 def _bytes_of(instance: Instance, task: int) -> tuple[int, int, int]:
