@@ -1,0 +1,1 @@
+"""Nodes that change whose voice is heard and leave the words alone."""

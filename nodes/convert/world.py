@@ -1,0 +1,216 @@
+"""Voice conversion without weights: WORLD takes speech apart, moves pitch and formants toward a voice, and rebuilds it.
+
+It gives the target's height and size of voice, not its timbre. The sound is analysed in pieces cut where it is quiet, so
+memory does not grow with its length.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nodes.sound import checked_mono, quiet_cuts, voice_of
+from pipelines.schema.errors import TaskFailed
+from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
+from pipelines.schema.values import Audio
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipelines.schema.values import Samples
+
+    Array = NDArray[np.float64]
+
+#: Seconds of the reference that are listened to, and of sound around a piece that is analysed with it.
+_REFERENCE, _AROUND, _FADE = 30.0, 0.1, 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """A voice in figures: centre and spread of log pitch over voiced frames, mean log envelope on `_grid` frequencies."""
+
+    centre: float
+    spread: float
+    envelope: Array
+
+
+class World(Plain):
+    """Moves speech toward the voice of a reference recording, or by a fixed amount.
+
+    semitones: added to the pitch. formant: factor on the formants (1.15 a smaller speaker). segment: longest piece analysed at
+    once, seconds.
+    """
+
+    inputs: ClassVar[Mapping[str, Port]] = {
+        "audio": Port("audio", "speech or singing of one voice"),
+        "voice": Port("audio", "a reference recording of the voice", optional=True),
+    }
+    outputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "the same words, mono, at the rate of the input")}
+
+    def __init__(self, semitones: float = 0.0, formant: float = 1.0, segment: float = 10.0) -> None:
+        if not -36 <= semitones <= 36 or not 0.5 <= formant <= 2 or segment < 1:
+            raise ValueError(
+                f"semitones {semitones} must be -36 to 36, formant {formant} 0.5 to 2, segment {segment} at least 1 s."
+            )
+        self.semitones, self.formant, self.segment = semitones, formant, segment
+
+    def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
+        """`audio` float32 [1, frames], as long as the input. Raises `TaskFailed` for unreadable sound or a voice without pitch."""
+        source, target = inputs["audio"], voice_of(inputs, context)
+        assert isinstance(source, Audio)
+        samples = checked_mono(source, "The audio to convert")
+        if source.rate < 8000:
+            raise TaskFailed(f"The audio to convert has {source.rate} Hz; world needs at least 8000 Hz. Resample it.")
+        if target is None and self.semitones == 0 and self.formant == 1:
+            context.warn(
+                "convert had no target voice and changed nothing: give voice=RECORDING, or semitones and formant."
+            )
+            return {"audio": Audio.of(samples, source.rate)}
+        return {"audio": Audio.of(self._converted(samples, source.rate, target, context), source.rate)}
+
+    def _converted(self, samples: Samples, rate: int, target: Audio | None, context: Context) -> Samples:
+        import numpy as np
+
+        goal = None if target is None else _target(target, self.segment)
+        cuts, around, fade = quiet_cuts(samples, rate, self.segment), int(_AROUND * rate), int(_FADE * rate)
+        spans = [(max(a - around, 0), min(b + around, len(samples))) for a, b in itertools.pairwise(cuts)]
+        pitches = [_pitch(samples[a:b], rate) for a, b in spans]
+        own = _voice([(samples[a:b], p) for (a, b), p in zip(spans, pitches, strict=True)], rate) if goal else None
+        if goal is not None and own is None:
+            context.warn("The audio to convert has no voiced sound, so nothing was changed.")
+            return samples
+        made = np.zeros(len(samples), np.float32)
+        for index, ((a, b), pitch) in enumerate(zip(spans, pitches, strict=True)):
+            moved = self._moved(pitch, own, goal)
+            ratio = self.formant * (_formant_ratio(own, goal) if own and goal else 1.0)
+            piece = _rebuilt(samples[a:b], rate, pitch, moved, ratio)
+            _place(made, piece, a, cuts[index], cuts[index + 1], fade)
+            context.progress((index + 1) / len(spans))
+        return made
+
+    def _moved(self, pitch: Array, own: Voice | None, goal: Voice | None) -> Array:
+        import numpy as np
+
+        voiced, moved = pitch > 0, pitch.copy()
+        shift = self.semitones * np.log(2) / 12
+        if own and goal:
+            widen = float(np.clip(goal.spread / max(own.spread, 1e-3), 0.5, 2.0))
+            moved[voiced] = np.exp((np.log(pitch[voiced]) - own.centre) * widen + goal.centre + shift)
+        else:
+            moved[voiced] = pitch[voiced] * np.exp(shift)
+        return moved
+
+
+def _target(audio: Audio, segment: float) -> Voice:
+    what = "The reference voice"
+    samples = checked_mono(audio, what, seconds=_REFERENCE)
+    cuts = quiet_cuts(samples, audio.rate, segment)
+    pieces = [samples[a:b] for a, b in itertools.pairwise(cuts)]
+    voice = _voice([(piece, _pitch(piece, audio.rate)) for piece in pieces], audio.rate) if audio.rate >= 8000 else None
+    if voice is None:
+        raise TaskFailed(
+            f"{what} has no voiced sound in its first {_REFERENCE:.0f} s (or under 8000 Hz). Give speech or song."
+        )
+    return voice
+
+
+def _world() -> Any:
+    """The module pyworld, without the warning that its import of pkg_resources makes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pyworld
+    return pyworld
+
+
+def _pitch(samples: Samples, rate: int) -> Array:
+    """Hz every 5 ms, 0 where unvoiced."""
+    world, sound = _world(), samples.astype("float64")
+    rough, times = world.dio(sound, rate, f0_floor=60.0, f0_ceil=1000.0)
+    pitch: Array = world.stonemask(sound, rough, times, rate)
+    return pitch
+
+
+def _envelope(samples: Samples, pitch: Array, rate: int) -> Array:
+    import numpy as np
+
+    times = np.arange(len(pitch)) * 0.005
+    envelope: Array = _world().cheaptrick(samples.astype("float64"), pitch, times, rate)
+    return envelope
+
+
+def _voice(pieces: list[tuple[Samples, Array]], rate: int) -> Voice | None:
+    """The figures of a voice over all pieces; None where under 50 ms of it are voiced."""
+    import numpy as np
+
+    logs = np.log(np.concatenate([pitch[pitch > 0] for _, pitch in pieces]))
+    if len(logs) < 10:
+        return None
+    total = np.zeros(_grid().size)
+    for samples, pitch in pieces:
+        envelope = np.log(_envelope(samples, pitch, rate)[pitch > 0] + 1e-12).sum(axis=0)
+        total += np.interp(_grid(), np.linspace(0, rate / 2, len(envelope)), envelope)
+    low, high = np.percentile(logs, [15.9, 84.1])
+    return Voice(float(np.median(logs)), float((high - low) / 2), total / len(logs))
+
+
+def _grid() -> Array:
+    """Log-spaced frequencies where formants lie: moving formants by a factor is a shift on it. 100 points an octave."""
+    import numpy as np
+
+    grid: Array = 300 * 2 ** (np.arange(360) / 100)
+    return grid
+
+
+def _formant_ratio(own: Voice, goal: Voice) -> float:
+    """The factor (0.75..1.33) that makes the mean envelopes look most alike; a voice's size shows in it."""
+    import numpy as np
+
+    reach = 42
+    middle = own.envelope[reach:-reach]
+    shifts = range(-reach, reach + 1)
+    alike = [
+        np.corrcoef(np.diff(middle), np.diff(goal.envelope[reach + s : len(goal.envelope) - reach + s]))[0, 1]
+        for s in shifts
+    ]
+    return float(2 ** (shifts[int(np.nanargmax(alike))] / 100)) if np.isfinite(alike).any() else 1.0
+
+
+def _rebuilt(samples: Samples, rate: int, pitch: Array, moved: Array, ratio: float) -> Samples:
+    import numpy as np
+
+    world, sound, times = _world(), samples.astype("float64"), np.arange(len(pitch)) * 0.005
+    envelope = world.cheaptrick(sound, pitch, times, rate)
+    aperiodicity = world.d4c(sound, pitch, times, rate)
+    made = world.synthesize(moved, _stretched(envelope, ratio), aperiodicity, rate)[: len(samples)]
+    padded: Samples = np.pad(made, (0, len(samples) - len(made))).astype(np.float32)
+    return padded
+
+
+def _stretched(envelope: Array, ratio: float) -> Array:
+    """Each row's frequency axis stretched by `ratio`; where it ends, the last value goes on."""
+    import numpy as np
+
+    if ratio == 1:
+        return envelope
+    bins = envelope.shape[1]
+    at = np.minimum(np.arange(bins) / ratio, bins - 1)
+    low = np.minimum(at.astype(int), bins - 2)
+    part = at - low
+    stretched: Array = np.ascontiguousarray(envelope[:, low] * (1 - part) + envelope[:, low + 1] * part)
+    return stretched
+
+
+def _place(made: Samples, piece: Samples, start: int, first: int, last: int, fade: int) -> None:
+    """Put [first, last) of a piece that begins at `start` into `made`, faded over the end of what is there."""
+    import numpy as np
+
+    lead = min(fade, first - start)
+    made[first:last] = piece[first - start : last - start]
+    if lead:
+        rise = np.linspace(0, 1, lead, endpoint=False, dtype=np.float32)
+        made[first - lead : first] *= 1 - rise
+        made[first - lead : first] += rise * piece[first - start - lead : first - start]

@@ -1,0 +1,113 @@
+"""Speech over an instrumental: the music steps back while somebody speaks. Block by block, whatever the length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from pipelines.schema.errors import TaskFailed
+from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
+from pipelines.schema.values import Audio
+
+if TYPE_CHECKING:
+    from pipelines.schema.values import Samples
+
+#: Frames of the gain a second, seconds it takes to fall and to rise fully, and the level that counts as speech.
+_STEPS, _FALL, _RISE, _SPEECH = 50, 0.1, 0.6, 0.01
+
+
+class Mix(Plain):
+    """Mixes speech over an instrumental. speech, music: gains in dB. duck: dB the music is lowered by while there is speech.
+
+    Where the sum would pass full scale, all of it is lowered evenly.
+    """
+
+    inputs: ClassVar[Mapping[str, Port]] = {
+        "speech": Port("audio", "what is said, in its place"),
+        "instrumental": Port("audio", "the music"),
+    }
+    outputs: ClassVar[Mapping[str, Port]] = {
+        "audio": Port("audio", "both, at the rate and channels of the instrumental")
+    }
+
+    def __init__(self, speech: float = 0.0, music: float = 0.0, duck: float = 6.0) -> None:
+        if not 0 <= duck <= 60 or not -60 <= speech <= 30 or not -60 <= music <= 30:
+            raise ValueError(f"duck {duck} must be 0 to 60 dB, speech {speech} and music {music} -60 to 30 dB.")
+        self.speech, self.music, self.duck = (10 ** (x / 20) for x in (speech, music, -duck))
+
+    def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
+        """`audio` in a file of the task's folder, as long as the longer of both. Raises `TaskFailed` for an empty input."""
+        import soundfile
+
+        speech, music = inputs["speech"], inputs["instrumental"]
+        assert isinstance(speech, Audio)
+        assert isinstance(music, Audio)
+        if not music.frames or not speech.frames:
+            raise TaskFailed("The speech or the instrumental is empty. Check the steps before.")
+        seconds = max(music.seconds, speech.seconds)
+        loudest = max(float(abs(block).max()) for block in self._blocks(speech, music))
+        path = context.folder / "mixed.wav"
+        context.folder.mkdir(parents=True, exist_ok=True)
+        with soundfile.SoundFile(path, "w", music.rate, music.channels, "FLOAT", format="RF64") as out:
+            for index, block in enumerate(self._blocks(speech, music)):
+                out.write(block.T / max(loudest, 1.0))
+                context.progress(min((index + 1) / seconds, 1.0))
+        return {"audio": Audio.open(path)}
+
+    def _blocks(self, speech: Audio, music: Audio) -> Iterator[Samples]:
+        """The sum, a second at a time, float32 [channels, n]."""
+        import numpy as np
+
+        rate, gain = music.rate, 1.0
+        total = max(music.frames, round(speech.seconds * rate))
+        voice = _Resampled(speech, rate)
+        for start in range(0, total, rate):
+            frames = min(rate, total - start)
+            said = voice.take(frames) * self.speech
+            played = (
+                music.read(start, start + frames) if start < music.frames else np.zeros((music.channels, 0), np.float32)
+            )
+            played = np.pad(played, ((0, 0), (0, frames - played.shape[1]))) * self.music
+            curve, gain = self._gains(said, rate, gain)
+            yield (played * curve + said).astype(np.float32)
+
+    def _gains(self, said: Samples, rate: int, gain: float) -> tuple[Samples, float]:
+        """The music's gain for each frame, going on from `gain`, and where it ends."""
+        import numpy as np
+
+        step = rate // _STEPS
+        knots = [gain]
+        for at in range(0, len(said), step):
+            speaking = np.abs(said[at : at + step]).max() > _SPEECH
+            change = (1 - self.duck) / _STEPS
+            gain = max(gain - change / _FALL, self.duck) if speaking else min(gain + change / _RISE, 1.0)
+            knots.append(gain)
+        curve = np.interp(np.arange(len(said)), np.minimum(np.arange(len(knots)) * step, len(said)), knots)
+        return curve.astype(np.float32), gain
+
+
+class _Resampled:
+    """Mono speech at another rate, taken piece by piece; silence after its end."""
+
+    def __init__(self, audio: Audio, rate: int) -> None:
+        import numpy as np
+        import soxr
+
+        self._source = (block.mean(axis=0) for block in audio.blocks(audio.rate))
+        self._stream = soxr.ResampleStream(audio.rate, rate, 1, dtype="float32") if audio.rate != rate else None
+        self._waiting = np.zeros(0, np.float32)
+        self._ended = False
+
+    def take(self, frames: int) -> Samples:
+        import numpy as np
+
+        while len(self._waiting) < frames and not self._ended:
+            block = next(self._source, None)
+            self._ended = block is None
+            more = np.zeros(0, np.float32) if block is None else block
+            if self._stream is not None:
+                more = self._stream.resample_chunk(more.astype(np.float32), last=self._ended)
+            self._waiting = np.concatenate([self._waiting, more])
+        taken, self._waiting = self._waiting[:frames], self._waiting[frames:]
+        padded: Samples = np.pad(taken, (0, frames - len(taken)))
+        return padded

@@ -1,0 +1,79 @@
+"""Sound as nodes want it: one channel, checked, at a known rate, cut where it is quiet. Not a node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.schema.errors import TaskFailed
+from pipelines.schema.node import Context, Inputs
+from pipelines.schema.values import Audio
+
+if TYPE_CHECKING:
+    from pipelines.schema.values import Samples
+
+
+def voice_of(inputs: Inputs, context: Context) -> Audio | None:
+    """The reference voice: what is joined to the port `voice`, else the recording the item's setting `voice` names."""
+    joined, named = inputs.get("voice"), context.settings.get("voice")
+    if joined is not None:
+        assert isinstance(joined, Audio)
+        return joined
+    if not named:
+        return None
+    try:
+        return Audio.open(Path(str(named)).expanduser())
+    except (RuntimeError, OSError) as error:
+        raise TaskFailed(
+            f"The reference voice {named} cannot be read: {error}. Give voice= a sound file that plays."
+        ) from error
+
+
+def checked_mono(audio: Audio, what: str, rate: int | None = None, seconds: float | None = None) -> Samples:
+    """The first `seconds` of `audio`, channels averaged, float32 [frames] at `rate` Hz (its own where None).
+
+    Raises `TaskFailed`, naming `what`, where it cannot be read, has no samples, or has samples that are not numbers.
+    """
+    import numpy as np
+
+    try:
+        samples = audio.read(0, None if seconds is None else int(seconds * audio.rate)).mean(axis=0)
+    except (RuntimeError, OSError) as error:
+        raise TaskFailed(f"{what} cannot be read: {error}. Give a sound file that plays.") from error
+    if not samples.size:
+        raise TaskFailed(f"{what} has no samples in it. Give a recording that is not empty.")
+    if not np.isfinite(samples).all():
+        raise TaskFailed(f"{what} has samples that are not numbers (NaN or infinite). Export it again as plain PCM.")
+    return resampled(samples, audio.rate, rate) if rate else samples
+
+
+def resampled(samples: Samples, rate: int, target: int) -> Samples:
+    """`samples` [frames] at `rate` Hz as float32 at `target` Hz."""
+    import numpy as np
+    import soxr
+
+    if rate == target:
+        return np.asarray(samples, np.float32)
+    return np.asarray(soxr.resample(samples, rate, target), np.float32)
+
+
+def is_silent(samples: Samples) -> bool:
+    """Whether nothing in it is above -60 dB of full scale."""
+    import numpy as np
+
+    return bool(np.abs(samples).max(initial=0.0) < 1e-3)
+
+
+def quiet_cuts(samples: Samples, rate: int, segment: float) -> list[int]:
+    """Where to cut `samples` so that no piece is longer than `segment` seconds: 0, the quietest 20 ms of the last third of
+    each piece, and the end. Depends only on what comes before the cut's reach, so the same sound is always cut alike."""
+    import numpy as np
+
+    longest, frame = int(segment * rate), max(int(0.02 * rate), 1)
+    cuts = [0]
+    while len(samples) - cuts[-1] > longest:
+        first = cuts[-1] + longest * 2 // 3
+        reach = samples[first : cuts[-1] + longest]
+        frames = reach[: len(reach) // frame * frame].reshape(-1, frame)
+        cuts.append(first + int(np.argmin(np.abs(frames).sum(axis=1))) * frame + frame // 2)
+    return [*cuts, len(samples)]
