@@ -1,0 +1,1 @@
+"""Help for nodes that read weights."""
