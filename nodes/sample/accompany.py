@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from nodes.sample.melodies import Sung
 
 Array = NDArray[np.float64]
+#: The lowest string of a bass guitar, E1.
+_LOW_E = 28
 _SCALE = (0, 2, 4, 5, 7, 9, 11)
 #: Scale degrees (0 = tonic) of the triads that may harmonise a bar, the likelier first.
 _DEGREES = (0, 3, 4, 5)
@@ -74,7 +76,7 @@ def accompany(
         for step in range(meter):
             now = start + step * beat
             low = chord[0] if step % 2 == 0 else chord[2]
-            _add(centre, _tone(_hertz(36 + low % 12), 0.95 * beat, rate, 6, 2.5), now, rate, 0.55)
+            _add(centre, _tone(_hertz(_LOW_E + (low - _LOW_E) % 12), 0.95 * beat, rate, 6, 2.5), now, rate, 0.55)
             _add(centre, _drum("kick" if step % 2 == 0 else "snare", rate, random), now, rate, 0.7)
             for half in (0.0, 0.5):
                 _add(centre, _drum("hat", rate, random), now + half * beat, rate, 0.5)
