@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,21 @@ from rich.text import Text
 from pipelines.cli.live import Live
 from pipelines.cli.plan import certified
 from pipelines.cli.prepare import Prepared
+from pipelines.cli.replan import Replanner
 from pipelines.cli.show import console, show_plan
 from pipelines.graph.draw import mermaid
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
+from pipelines.run.enforce import capped
 from pipelines.run.engine import Engine, Outcome, outputs_of
 from pipelines.run.job import Job, remaining, split_task
+from pipelines.run.ladder import MODES
 from pipelines.run.record import Record, cannot_write, surroundings
+from pipelines.run.recovery import Recovery
 from pipelines.schema.errors import ExitCode, InvalidError, Terminated
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
-from pipelines.schema.record import Event
+from pipelines.schema.record import EVENT_SCHEMA, Event
 from pipelines.schema.units import format_bytes, format_seconds
 
 
@@ -66,14 +71,18 @@ def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force
     done = set() if force else finished(whole, artifacts)
     problem = remaining(prepared.problem, done)
     plan = certified(problem, make_plan(problem))
-    _write_plan(prepared, record, problem, plan)
+    job = replace(whole, problem=problem, plan=plan)
+    _write_plan(record, job)
     if done:
         out.print(f"{len(done)} of {len(prepared.problem.tasks)} tasks are finished already and are kept.")
     show_plan(out, prepared, plan)
     out.print()
-    job = Job(
-        **{**{name: getattr(whole, name) for name in whole.__dataclass_fields__}, "problem": problem, "plan": plan}
-    )
+    outcome = _carried_out(prepared, job, record, artifacts, out)
+    return _finish(record, out, plan, outcome, artifacts, done)
+
+
+def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifacts, out: Console) -> Outcome:
+    plan = job.plan
     with _stoppable() as cancel, Live(out, len(plan.steps), plan.limit_bytes) as live:
 
         def observe(event: Event) -> None:
@@ -81,10 +90,12 @@ def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force
             live(event)
 
         engine = Engine(job, prepared.device, artifacts, observe, cancel=cancel)
-        engine.emit("run_started", schema="headroom/event/1", items=len(job.items), tasks=len(problem.tasks),
+        engine.emit("run_started", schema=EVENT_SCHEMA, items=len(job.items), tasks=len(job.problem.tasks),
                     steps=len(plan.steps), limit_bytes=plan.limit_bytes)  # fmt: skip
-        outcome = engine.carry_out(plan)
-    return _finish(record, out, plan, outcome, artifacts, done)
+        mode = MODES[str(prepared.settings.values.get("memory_mode"))]
+        recovery = Recovery(engine, Replanner(prepared), mode, on_plan=lambda new: _write_plan(record, new))
+        with capped(prepared.device, plan.limit_bytes):
+            return recovery.carry_out()
 
 
 def finished(job: Job, artifacts: Artifacts) -> set[str]:
@@ -118,12 +129,15 @@ def _nothing(problem: Problem) -> Plan:
     return Plan(problem.objective, problem.limit_bytes, problem.context_bytes, 0.0, 0.0, 0.0, True, (), ())
 
 
-def _write_plan(prepared: Prepared, record: Record, problem: Problem, plan: Plan) -> None:
-    labels = {node: variant.name for node, variant in prepared.choice.items()}
+def _write_plan(record: Record, job: Job) -> None:
+    """The problem, its plan and the graph; those of a run planned anew are numbered after the first."""
+    labels = {node: variant.name for node, variant in job.choice.items()}
+    count = len(list(record.folder.glob("plan*.json"))) if record.steps else 0
+    tail = f"-{count + 1}" if count else ""
     try:
-        write_atomic(record.folder / "problem.json", problem.to_json())
-        write_atomic(record.folder / "plan.json", plan.to_json())
-        write_atomic(record.folder / "graph.mmd", mermaid(prepared.graph, labels))
+        write_atomic(record.folder / f"problem{tail}.json", job.problem.to_json())
+        write_atomic(record.folder / f"plan{tail}.json", job.plan.to_json())
+        write_atomic(record.folder / "graph.mmd", mermaid(job.graph, labels))
     except OSError as error:
         raise cannot_write(record.folder, error) from error
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from pipelines.cli import catalog
 from pipelines.cli.settings import Settings, load_variant
 from pipelines.cli.tier import simulated_card
 from pipelines.graph.build import Graph, Ports, build
-from pipelines.graph.expand import Sizing, expand, footprint_of, nodes_between
+from pipelines.graph.expand import Sizing, expand, footprint_of, is_isolated, nodes_between
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.devices.choose import open_device
 from pipelines.run.devices.protocol import Device
@@ -19,8 +19,9 @@ from pipelines.run.inputs import find_items
 from pipelines.run.job import Job, split_task
 from pipelines.run.resolve import make_node, node_class, ports_of, trusted_packages
 from pipelines.run.weights import Located, locate, weights_home
-from pipelines.schema.config import Item, NodeSpec, Variant
-from pipelines.schema.errors import DoesNotFit, InvalidError, TaskFailed, UsageError, did_you_mean
+from pipelines.run.worker import Isolated
+from pipelines.schema.config import Item, NodeSpec, Variant, on_cpu
+from pipelines.schema.errors import DoesNotFit, TaskFailed, UsageError, did_you_mean
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
@@ -77,13 +78,23 @@ class Prepared:
         )
 
 
-def node_object(graph: Graph, choice: Mapping[str, Variant], name: str, trusted: Sequence[str]) -> Node:
-    """The object that does node `name`: of its chosen variant, or of its own class."""
-    variant, spec = choice.get(name), graph.node(name)
-    if variant is not None:
-        return make_node(variant.target, variant.knobs, trusted)
-    assert spec.target is not None
-    return make_node(spec.target, spec.knobs, trusted)
+def make_nodes(graph: Graph, choice: Mapping[str, Variant], device: Device, selection: Selection) -> dict[str, Node]:
+    """A node object for every node of the graph; those that ask for it in a process of their own."""
+    trusted = trusted_packages(selection.trust)
+    return {name: _node_object(graph.node(name), choice.get(name), device, trusted) for name in graph.order}
+
+
+def _node_object(spec: NodeSpec, variant: Variant | None, device: Device, trusted: Sequence[str]) -> Node:
+    target = variant.target if variant else spec.target
+    knobs = variant.knobs if variant else spec.knobs
+    assert target is not None
+    node = make_node(target, knobs, trusted)
+    if not (is_isolated(variant) if variant else spec.isolation == "process"):
+        return node
+    isolated = Isolated(
+        node, target, knobs, variant.name if variant else spec.name, trusted=trusted, started=device.adopt
+    )
+    return cast("Node", isolated)  # a node in all but that its ports are not class attributes
 
 
 def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
@@ -95,15 +106,14 @@ def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
     items = _items(settings)
     options, located = _options(settings, graph, notes)
     places = {
-        variant.name: Place(device.torch_device, found.path)
+        variant.name: Place(variant.device or device.torch_device, located[variant.name].path)
         for variants in options.values()
-        for variant, found in zip(variants, (located[v.name] for v in variants), strict=True)
+        for variant in variants
     }
     kind = "cpu" if device.kind == "cpu" else "cuda"
     sizing = Sizing(kind, limit, base_context=settings.device.context if device.kind == "cpu" else 0)
     choice, problem = _choose(settings, graph, items, options, sizing, notes)
-    trusted = trusted_packages(selection.trust)
-    nodes = {name: node_object(graph, choice, name, trusted) for name in graph.order}
+    nodes = make_nodes(graph, choice, device, selection)
     return Prepared(
         settings, device, graph, tuple(items), choice, problem, sizing, tuple(notes), places, nodes, options, selection
     )
@@ -238,6 +248,10 @@ def _for_node(variant: Variant, node: NodeSpec, settings: Settings) -> Variant:
         tuned = settings.tier.settings.get("knobs", {}) or {}
         known = {knob: value for knob, value in (tuned.get(variant.role) or {}).items() if knob in variant.knobs}
         variant = replace(variant, knobs={**variant.knobs, **known})
+    if node.isolation is not None:
+        variant = replace(variant, isolation=node.isolation)
+    if (node.device or settings.device.roles.get(variant.role)) == "cpu":
+        variant = on_cpu(variant)
     if not node.knobs:
         return variant
     return replace(variant, name=f"{variant.name}@{node.name}", knobs={**variant.knobs, **node.knobs})
@@ -269,9 +283,3 @@ def _choose(
 
 def _size(graph: Graph, node: str, choice: Mapping[str, Variant], sizing: Sizing) -> int:
     return footprint_of(graph, node, choice, sizing.kind).weights
-
-
-def check_inputs_exist(graph: Graph, have: Sequence[Any]) -> None:
-    """With `--only` or `--from`, what earlier nodes made must already lie in the run folder."""
-    if not have:
-        raise InvalidError(f"Nodes {', '.join(graph.order)} need results of earlier nodes. Add --resume RUN_DIR.")

@@ -16,6 +16,7 @@ class Sizing:
     """How footprints become bytes. margins: by variant (or node) name, 0.1 adds 10 %; `default_margin` for the rest.
 
     kind: which footprint applies (`cpu`, `cuda`; `simulated` uses `cuda`). base_context: bytes of the process itself.
+    extra_weights, extra_workspace: bytes a run has seen above the plan, by the same names.
     """
 
     kind: str
@@ -23,7 +24,8 @@ class Sizing:
     base_context: int = 0
     default_margin: float = 0.0
     margins: Mapping[str, float] = field(default_factory=dict)
-    keep_masters: bool = False
+    extra_weights: Mapping[str, int] = field(default_factory=dict)
+    extra_workspace: Mapping[str, int] = field(default_factory=dict)
 
 
 Choice = Mapping[str, Variant]
@@ -75,15 +77,24 @@ def context_bytes(graph: Graph, choice: Choice, sizing: Sizing) -> int:
     """The process itself plus every library the chosen variants bring, each counted once."""
     libraries: dict[str, int] = {}
     for node in graph.order:
+        if node in choice and is_isolated(choice[node]):
+            continue
         for library, size in footprint_of(graph, node, choice, sizing.kind).context.items():
             libraries[library] = max(size, libraries.get(library, 0))
     return sizing.base_context + sum(libraries.values())
 
 
+def is_isolated(variant: Variant) -> bool:
+    """Whether a variant runs in a process of its own, whose libraries then come and go with its weights."""
+    return variant.isolation == "process"
+
+
 def _model(variant: Variant, sizing: Sizing) -> Model:
     footprint = variant.footprints.get(sizing.kind) or variant.footprints.get("cuda") or Footprint()
     margin = 1 + _margin(variant.name, sizing)
-    weights = math.ceil(footprint.weights * margin)
+    own_process = sizing.base_context + sum(footprint.context.values()) if is_isolated(variant) else 0
+    more = sizing.extra_weights.get(variant.name, 0) + own_process
+    weights = math.ceil(footprint.weights * margin) + more
     peak = footprint.weights if footprint.load_peak is None else footprint.load_peak
     cold = footprint.load_seconds
     return Model(
@@ -91,7 +102,7 @@ def _model(variant: Variant, sizing: Sizing) -> Model:
         weights_bytes=weights,
         load_seconds=cold,
         reload_seconds=cold if footprint.reload_seconds is None else footprint.reload_seconds,
-        load_peak_bytes=max(weights, math.ceil(peak * margin)),
+        load_peak_bytes=max(weights, math.ceil(peak * margin) + more),
     )
 
 
@@ -99,15 +110,22 @@ def _task(graph: Graph, node: str, item: Item, choice: Choice, sizing: Sizing) -
     variant = choice.get(node)
     footprint = footprint_of(graph, node, choice, sizing.kind)
     knobs = variant.knobs if variant else graph.node(node).knobs
-    margin = 1 + _margin(variant.name if variant else node, sizing)
+    name = name_of(variant, node)
+    margin = 1 + _margin(name, sizing)
+    workspace = evaluate(footprint.workspace, item, knobs) * margin + sizing.extra_workspace.get(name, 0)
     return Task(
         id=task_id(item.name, node),
         models=(variant.name,) if variant and holds_weights(footprint) else (),
-        workspace_bytes=math.ceil(evaluate(footprint.workspace, item, knobs) * margin),
+        workspace_bytes=math.ceil(workspace),
         seconds=evaluate(footprint.seconds, item, knobs),
         output_bytes=footprint.output,
         after=tuple(sorted(task_id(item.name, before) for before in graph.predecessors(node))),
     )
+
+
+def name_of(variant: Variant | None, node: str) -> str:
+    """What a footprint is remembered under: the variant's name, or the node's where it has none."""
+    return variant.name if variant else node
 
 
 def _margin(name: str, sizing: Sizing) -> float:

@@ -1,6 +1,7 @@
 """Carries a plan out step by step: loads, runs and unloads as the plan says, measures each step, and keeps what is finished.
 
-It decides nothing about order or residency: that is the plan's. What to do when memory disagrees is the ladder's.
+It decides nothing about order or residency: that is the plan's. When memory disagrees it raises `MemoryTrouble` between
+two steps, with nothing half-done; what to try then is `recovery`'s.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.graph.expand import name_of
 from pipelines.run.artifacts import Artifacts
-from pipelines.run.devices.protocol import Device
+from pipelines.run.devices.protocol import Device, Reading
 from pipelines.run.inputs import open_audio
 from pipelines.run.job import Job, split_task
+from pipelines.run.ladder import Trouble
 from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, TaskFailed
 from pipelines.schema.node import Context
 from pipelines.schema.plan import Load, Plan, Run, Step, Unload
 from pipelines.schema.record import Event, Observer
+from pipelines.schema.units import format_bytes
 from pipelines.schema.values import Text, Value
 
 
@@ -36,6 +40,43 @@ class Outcome:
     def dead(self) -> set[str]:
         """Tasks that will not run any more."""
         return self.failed.keys() | self.skipped.keys()
+
+
+@dataclass(slots=True)
+class Observed:
+    """One step as it was: bytes before, at its highest and after, and whether a prefetch ran beside it."""
+
+    step: Step
+    start_bytes: int
+    peak_bytes: int
+    end_bytes: int
+    seconds: float
+    source: str
+    alone: bool
+
+
+class MemoryTrouble(Exception):
+    """Memory did not do as planned. Raised between steps; the engine can go on from where it stands.
+
+    task: whose step it was (of a load: the first task that wanted the model). subject: the variant or node whose bytes
+    are in question; `loading` whether its weights rather than its workspace. limit_bytes: a new limit, where others
+    have left less.
+    """
+
+    def __init__(
+        self,
+        kind: Trouble,
+        task: str,
+        subject: str,
+        *,
+        loading: bool,
+        predicted: int,
+        needed: int,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(f"{task}: {kind.value}")
+        self.kind, self.task, self.subject, self.loading = kind, task, subject, loading
+        self.predicted_bytes, self.needed_bytes, self.limit_bytes = predicted, needed, limit
 
 
 class Engine:
@@ -57,20 +98,30 @@ class Engine:
         self._observe, self._clock, self._origin = observe, clock, clock()
         self._speaking = threading.Lock()
         self._resident: dict[str, Any] = {}
+        self._drift: MemoryTrouble | None = None
+        self.observed: list[Observed] = []
+        self.take(job)
         self._lane: ThreadPoolExecutor | None = None
 
-    def carry_out(self, plan: Plan) -> Outcome:
-        """Every step of `plan`. Raises what stops the run: `Interrupted`, `OutOfMemory`, `SurroundingsFailed`, and
-        without `keep_going` the first `TaskFailed`. Whatever happens, nothing stays loaded."""
-        predicted = predicted_peaks(self.job, plan)
-        index = 0
-        try:
-            while index < len(plan.steps):
-                group = _with_prefetches(plan.steps, index)
-                self._step(plan, index, group, predicted[index : index + len(group)])
-                index += len(group)
-        finally:
-            self.unload_all()
+    def take(self, job: Job) -> None:
+        """Go on with a new job for what is left. Nothing may be resident."""
+        assert not self._resident
+        self.job, self._at = job, 0
+        self._predicted = predicted_peaks(job, job.plan)
+
+    def carry_on(self) -> Outcome:
+        """Every step of the job's plan from where it stands. Raises what stops the run: `Interrupted`, `SurroundingsFailed`,
+        without `keep_going` the first `TaskFailed`; and `MemoryTrouble`, after which it can be called again."""
+        steps = self.job.plan.steps
+        while self._at < len(steps):
+            group = _with_prefetches(steps, self._at)
+            index = self._at
+            self._look_for_room(group[-1], index + len(group) - 1)
+            self._drift = None
+            self._step(index, group)
+            self._at += len(group)
+            if self._drift is not None:
+                raise self._drift
         return self.outcome
 
     def unload_all(self) -> None:
@@ -88,36 +139,87 @@ class Engine:
 
     # -- one step ---------------------------------------------------------------------------------------------
 
-    def _step(self, plan: Plan, index: int, group: Sequence[Step], predicted: Sequence[int]) -> None:
+    def _step(self, index: int, group: Sequence[Step]) -> None:
         self._stop_if_cancelled()
-        last = len(group) - 1
-        if self._is_moot(plan, index + last, group[last]):
+        last = index + len(group) - 1
+        if self._is_moot(last, group[-1]):
             return
         waiting = []
         for offset, load in enumerate(group[:-1]):
             assert isinstance(load, Load)
             if self._still_used(load.model):
-                waiting.append(self._in_lane(self._measured, index + offset, load, predicted[offset]))
+                waiting.append(self._in_lane(self._measured, index + offset, load, False))
         try:
-            self._measured(index + last, group[last], predicted[last])
+            self._measured(last, group[-1], not waiting)
         finally:
-            for future in waiting:
-                future.result()
+            errors = [future.exception() for future in waiting]
+        for error in errors:
+            if error is not None:
+                raise error
 
-    def _measured(self, index: int, step: Step, predicted: int) -> None:
+    def _measured(self, index: int, step: Step, alone: bool) -> None:
         """Do one step while the device watches. The thread it runs in is the step's lane."""
-        name = _facts(step)
+        name, predicted = _facts(step), self._predicted[index]
         self.emit("step_started", index=index, **name, predicted_peak_bytes=predicted)
         begun = self._clock()
-        with self.device.watch(self._declared(step)) as reading:
-            made = self._do(step)
-        if isinstance(step, Load):
-            self.device.loaded(step.model, self.job.problem.models[step.model].weights_bytes, made)
+        reading = Reading()
+        try:
+            with self.device.watch(self._declared(step)) as reading:
+                made = self._do(step)
+            if isinstance(step, Load):
+                self.device.loaded(step.model, self.job.problem.models[step.model].weights_bytes, made)
+        except Exception as error:
+            if is_out_of_memory(error) or isinstance(error, OutOfMemory):
+                if isinstance(step, Load):
+                    self._drop(step.model)
+                raise self._trouble(
+                    Trouble.OUT_OF_MEMORY, step, index, max(reading.peak_bytes, predicted + predicted // 20)
+                ) from error
+            raise
+        self._note(index, step, reading, self._clock() - begun, alone)
+
+    def _note(self, index: int, step: Step, reading: Reading, seconds: float, alone: bool) -> None:
+        """Write a finished step down, and whether it passed the limit."""
+        predicted, limit = self._predicted[index], self.job.plan.limit_bytes
         self.outcome.measured_peak_bytes = max(self.outcome.measured_peak_bytes, reading.peak_bytes)
+        seen = Observed(
+            step, reading.start_bytes, reading.peak_bytes, reading.end_bytes, seconds, reading.source, alone
+        )
+        self.observed.append(seen)
         self.emit(
-            "step_finished", index=index, **name, predicted_peak_bytes=predicted,
-            measured_peak_bytes=reading.peak_bytes, source=reading.source, seconds=self._clock() - begun,
+            "step_finished", index=index, **_facts(step), predicted_peak_bytes=predicted,
+            measured_peak_bytes=reading.peak_bytes, source=reading.source, seconds=seconds,
         )  # fmt: skip
+        if limit is not None and reading.peak_bytes > limit and not isinstance(step, Unload):
+            self.emit(
+                "alert", what="limit", text=f"{format_bytes(reading.peak_bytes - limit)} over the limit in this step"
+            )
+            if index == len(self.job.plan.steps) - 1:
+                return
+            self._drift = self._trouble(Trouble.DRIFT, step, index, reading.peak_bytes)
+
+    def _trouble(self, kind: Trouble, step: Step, index: int, needed: int, limit: int | None = None) -> MemoryTrouble:
+        loading = isinstance(step, Load)
+        if isinstance(step, Run):
+            task = next((name for name in step.tasks if name not in self.outcome.done), step.tasks[0])
+            subject = name_of(self.job.choice.get(split_task(task)[1]), split_task(task)[1])
+        else:
+            subject = step.model
+            task = next(
+                (t.id for t in self.job.problem.tasks if step.model in t.models and t.id not in self.outcome.done),
+                subject,
+            )
+        return MemoryTrouble(
+            kind, task, subject, loading=loading, predicted=self._predicted[index], needed=needed, limit=limit
+        )
+
+    def _look_for_room(self, step: Step, index: int) -> None:
+        """Before a step that takes memory: are the bytes the plan wants still there, whatever others have done?"""
+        if isinstance(step, Unload):
+            return
+        used, free = self.device.used_bytes(), self.device.free_bytes()
+        if self._predicted[index] - used > free:
+            raise self._trouble(Trouble.FOREIGN, step, index, self._predicted[index], limit=used + free)
 
     def _declared(self, step: Step) -> int:
         """Bytes the plan allows a step above what is held when it begins."""
@@ -135,16 +237,16 @@ class Engine:
             return self._unload(step.model)
         return self._run(step)
 
-    def _is_moot(self, plan: Plan, index: int, step: Step) -> bool:
+    def _is_moot(self, index: int, step: Step) -> bool:
         """Whether failures before have left a step nothing to do."""
         if isinstance(step, Load):
-            return not self._used_before_unload(plan, index, step.model)
+            return step.model in self._resident or not self._used_before_unload(index, step.model)
         if isinstance(step, Unload):
             return step.model not in self._resident
-        return all(task in self.outcome.dead for task in step.tasks)
+        return all(task in self.outcome.dead | self.outcome.done for task in step.tasks)
 
-    def _used_before_unload(self, plan: Plan, index: int, model: str) -> bool:
-        for step in plan.steps[index + 1 :]:
+    def _used_before_unload(self, index: int, model: str) -> bool:
+        for step in self.job.plan.steps[index + 1 :]:
             if isinstance(step, Unload) and step.model == model:
                 return False
             if isinstance(step, Run) and any(
@@ -165,6 +267,11 @@ class Engine:
         except Exception as error:
             raise as_headroom(error, f"{model} could not be loaded") from error
         return made
+
+    def _drop(self, model: str) -> None:
+        """Let go of a model whose loading did not come to an end."""
+        if model in self._resident:
+            self._unload(model)
 
     def _in_lane(self, work: Callable[..., None], *arguments: Any) -> Future[None]:
         if self._lane is None:
@@ -187,12 +294,12 @@ class Engine:
 
     def _run(self, step: Run) -> None:
         tasks = [task for task in step.tasks if task not in self.outcome.dead | self.outcome.done]
-        if len(tasks) == 1:
-            self._settle(tasks[0], self._attempt(tasks[0]))
-            return
-        with ThreadPoolExecutor(len(tasks), thread_name_prefix="stream") as pool:
-            for task, error in zip(tasks, pool.map(self._attempt, tasks), strict=True):
-                self._settle(task, error)
+        with ThreadPoolExecutor(max(1, len(tasks) - 1), thread_name_prefix="stream") as pool:
+            others = [pool.submit(self._attempt, task) for task in tasks[1:]]
+            ended = {tasks[0]: self._attempt(tasks[0])} if tasks else {}
+            ended |= {task: future.result() for task, future in zip(tasks[1:], others, strict=True)}
+        for task, error in sorted(ended.items(), key=lambda pair: pair[1] is not None):
+            self._settle(task, error)
 
     def _attempt(self, task: str) -> HeadroomError | None:
         try:
@@ -237,7 +344,7 @@ class Engine:
             item=item_name,
             folder=folder,
             settings=item.settings,
-            device=self.device.torch_device,
+            device=self.job.device_of(node_name) or self.device.torch_device,
             seed=self.job.task_seed(task),
             report=lambda fraction, note: self.emit("progress", task=task, fraction=fraction, note=note),
             cancelled=self.cancel.is_set,

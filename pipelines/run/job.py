@@ -36,6 +36,10 @@ class Job:
         """The model id of a graph node, None where it has no variant."""
         return self.choice[node].name if node in self.choice else None
 
+    def device_of(self, node: str) -> str | None:
+        """Where a graph node computes, None for the run's own device."""
+        return self.choice[node].device if node in self.choice else None
+
     def loader(self, model: str) -> Node:
         """The node object that loads and unloads `model`."""
         return next(self.nodes[node] for node in self.graph.order if self.model_of(node) == model)

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, cast
 
 from pipelines.graph.build import Ports
 from pipelines.schema.errors import UsageError, did_you_mean
@@ -46,8 +46,7 @@ def node_class(target: str, trusted: Sequence[str] = ("nodes",)) -> type[Node]:
     missing = [part for part in ("inputs", "outputs", "load", "unload", "run") if not hasattr(found, part)]
     if missing:
         raise UsageError(f"_target_ {target!r} is not a node: it has no {', '.join(missing)}.")
-    kind: Any = found
-    return kind
+    return cast("type[Node]", found)
 
 
 def make_node(target: str, knobs: Mapping[str, Any], trusted: Sequence[str] = ("nodes",)) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 #: The quantities a footprint may be linear in, and where each comes from. `<knob>` is any numeric knob of the variant.
@@ -45,6 +45,7 @@ class Variant:
     name: `<role>/<file stem>`, also the model's id in a problem. quality: rank within the role, higher is better.
     weights: how to find them (`{repo:|path:|hub:..., sha256:...}`), empty where none are needed or the library ships them.
     footprints: by device kind (`cpu`, `cuda`); `cuda` also serves `simulated`.
+    device: `cpu` where it is kept off the card, None for the run's own device. isolation: `thread` or `process`.
     requires: modules that must be importable. environment: a pinned package list of its own, where pins conflict.
     """
 
@@ -57,6 +58,7 @@ class Variant:
     weights: Mapping[str, Any] = field(default_factory=dict)
     footprints: Mapping[str, Footprint] = field(default_factory=dict)
     isolation: str = "thread"
+    device: str | None = None
     environment: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     about: str = ""
@@ -116,6 +118,15 @@ class Item:
     channels: int = 1
     characters: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def on_cpu(variant: Variant) -> Variant:
+    """The same variant kept off the card: no bytes there, the CPU's seconds."""
+    cpu = variant.footprints.get("cpu", Footprint())
+    off_card = replace(cpu, weights=0, load_peak=None, workspace={}, output=0, context={})
+    return replace(
+        variant, name=f"{variant.name}@cpu", device="cpu", footprints={**variant.footprints, "cuda": off_card}
+    )
 
 
 def evaluate(terms: Mapping[str, float], item: Item, knobs: Mapping[str, Any]) -> float:

@@ -122,7 +122,9 @@ def limited(
         def call(*args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs)
             given.apply_defaults()
-            asked: dict[str, Any] = {name: given.arguments[name] for name in ("duration", "batch", "lm") if name in given.arguments}
+            asked: dict[str, Any] = {
+                name: given.arguments[name] for name in ("duration", "batch", "lm") if name in given.arguments
+            }
             # A request for a model that is not allowed is lowered first: then the longer duration applies.
             asked, lm_notes = within(asked, {"lm": Bound(one_of=limits.lm)}, on_excess)
             held, notes = within(asked, limits.bounds(asked), on_excess)

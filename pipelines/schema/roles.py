@@ -31,7 +31,12 @@ ROLES: dict[str, Role] = {
         ),
         Role("transcribe", "hears words and when they are said", {"audio": Port("audio")}, {"words": Port("words")}),
         Role("pitch", "tracks the fundamental frequency", {"audio": Port("audio")}, {"contour": Port("contour")}),
-        Role("speak", "says a text", {"text": Port("text"), "voice": _VOICE}, {"audio": Port("audio", "speech")}),
+        Role(
+            "speak",
+            "says a text",
+            {"text": Port("text"), "voice": _VOICE},
+            {"audio": Port("audio", "speech"), "words": Port("words", "the lines of the text and when each is said")},
+        ),
         Role(
             "convert",
             "changes whose voice it is",

@@ -16,7 +16,11 @@ PORTS = {
 
 
 def pipeline(**inputs):
-    wires = {"cut": {"audio": "item.audio"}, "hear": {"audio": "cut.vocals"}, "join": {"words": "hear.words", "audio": "cut.rest"}}
+    wires = {
+        "cut": {"audio": "item.audio"},
+        "hear": {"audio": "cut.vocals"},
+        "join": {"words": "hear.words", "audio": "cut.rest"},
+    }
     wires |= inputs
     return PipelineSpec("p", tuple(NodeSpec(name, role="separate", inputs=wires[name]) for name in PORTS))
 
@@ -62,6 +66,6 @@ def test_a_part_of_a_pipeline():
 def test_drawings_name_every_node_and_port():
     graph = build(pipeline(), PORTS)
     text = mermaid(graph, {"cut": 'a "quoted" variant'})
-    assert '  cut["cut<br/>a \'quoted\' variant"]' in text
+    assert "  cut[\"cut<br/>a 'quoted' variant\"]" in text
     assert "  cut -->|vocals| hear" in text
     assert '"hear" -> "join" [label="words"];' in dot(graph)

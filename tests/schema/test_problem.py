@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pytest
@@ -67,7 +68,7 @@ def test_a_cycle_is_shown_in_order():
     path = str(caught.value).rsplit(": ", 1)[1].rstrip(".").split(" -> ")
     after = {"a": "c", "b": "a", "c": "b"}
     assert path[0] == path[-1]
-    assert all(after[later] == earlier for earlier, later in zip(path, path[1:], strict=False))
+    assert all(after[later] == earlier for earlier, later in itertools.pairwise(path))
 
 
 @pytest.mark.parametrize(

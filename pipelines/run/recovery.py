@@ -1,0 +1,144 @@
+"""Carries a run through memory trouble: asks the ladder what to try, does it, and goes on with what is not finished.
+
+The engine raises `MemoryTrouble`; the ladder (a pure function) names the next rung; this module climbs it. Finished
+tasks are never done again, and a new plan covers only the remaining ones, with the bytes that were seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from pipelines.run.enforce import room_for
+from pipelines.run.engine import Engine, MemoryTrouble, Outcome
+from pipelines.run.job import Job, split_task
+from pipelines.run.ladder import Action, Choice, Mode, Rung, State, Trouble, next_rung, stop_sentence
+from pipelines.schema.config import Variant
+from pipelines.schema.errors import DoesNotFit, OutOfMemory
+
+#: How long another process is given to end before its memory is planned around.
+PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Bytes above the plan, by variant (or node) name, and the limit that holds now."""
+
+    limit_bytes: int | None
+    extra_weights: Mapping[str, int] = field(default_factory=dict)
+    extra_workspace: Mapping[str, int] = field(default_factory=dict)
+
+
+class Planner(Protocol):
+    """What recovery asks of whoever made the job."""
+
+    def replan(self, job: Job, choice: Mapping[str, Variant], seen: Seen, gone: set[str]) -> Job:
+        """The job of the tasks that are not in `gone`, planned anew. Raises `DoesNotFit`."""
+
+    def alternatives(self, job: Job, node: str, seen: Seen) -> tuple[tuple[Choice, Variant], ...]:
+        """Other ways to do a node: smaller batch or segment first, then the next variants the tier allows, then the CPU."""
+
+    def pinned(self, node: str) -> frozenset[str]:
+        """What the user fixed of a node: `variant`, `batch`, `segment`, `device`."""
+
+
+@dataclass
+class Recovery:
+    """One run's way down the ladder. `on_plan` hears of every new job, so that its plan can be written down."""
+
+    engine: Engine
+    planner: Planner
+    mode: Mode
+    on_plan: Callable[[Job], None] = lambda job: None
+    tried: dict[str, list[Rung]] = field(default_factory=dict)
+
+    def carry_out(self) -> Outcome:
+        """Everything the engine's job holds. Raises `OutOfMemory` with all that was tried when the ladder ends."""
+        self.seen = Seen(self.engine.job.plan.limit_bytes)
+        try:
+            while True:
+                try:
+                    return self.engine.carry_on()
+                except MemoryTrouble as trouble:
+                    self._climb(trouble)
+        finally:
+            self.engine.unload_all()
+
+    def _climb(self, trouble: MemoryTrouble) -> None:
+        """Rungs until one can be carried out; the engine then tries again."""
+        self._learn(trouble)
+        while True:
+            rung, variant = self._next(trouble)
+            self.tried.setdefault(trouble.task, []).append(rung)
+            self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
+            if rung.action is Action.STOP:
+                raise OutOfMemory(rung.because) from trouble
+            if self._do(rung, variant, trouble):
+                return
+
+    def _next(self, trouble: MemoryTrouble) -> tuple[Rung, Variant | None]:
+        node = split_task(trouble.task)[1]
+        options = self.planner.alternatives(self.engine.job, node, self.seen)
+        state = State(
+            task=trouble.task,
+            trouble=trouble.kind,
+            mode=self.mode,
+            limit_bytes=self._limit(trouble),
+            needed_bytes=trouble.needed_bytes,
+            choices=tuple(choice for choice, _ in options),
+            pinned=self.planner.pinned(node),
+            tried=tuple(self.tried.get(trouble.task, ())),
+        )
+        rung = next_rung(state)
+        variant = next((variant for choice, variant in options if rung.choice == choice), None)
+        if rung.action is Action.STOP:
+            rung = replace(rung, because=stop_sentence(state))
+        return rung, variant
+
+    def _do(self, rung: Rung, variant: Variant | None, trouble: MemoryTrouble) -> bool:
+        """Carry a rung out. False where it did not lead to a plan, so that the next is asked for at once."""
+        if rung.action in (Action.FREE, Action.RETRY):
+            wait = PATIENCE_SECONDS if trouble.kind is Trouble.FOREIGN else 0.0
+            need = max(0, trouble.needed_bytes - self.engine.device.used_bytes())
+            room_for(self.engine.device, need, wait)
+            return True
+        choice = dict(self.engine.job.choice)
+        if variant is not None:
+            choice[split_task(trouble.task)[1]] = variant
+        self.engine.unload_all()
+        self.engine.device.reclaim()
+        try:
+            job = self.planner.replan(
+                self.engine.job, choice, self.seen, self.engine.outcome.done | self.engine.outcome.dead
+            )
+        except DoesNotFit as refusal:
+            self.engine.emit("warning", text=f"no plan for the rest that way: {refusal}")
+            return False
+        self.engine.take(job)
+        plan = job.plan
+        self.engine.emit(
+            "replan", remaining=len(job.problem.tasks), limit_bytes=plan.limit_bytes, peak_bytes=plan.peak_bytes,
+            steps=len(plan.steps),
+        )  # fmt: skip
+        self.on_plan(job)
+        return True
+
+    def _limit(self, trouble: MemoryTrouble) -> int:
+        limits = [limit for limit in (self.seen.limit_bytes, trouble.limit_bytes) if limit is not None]
+        return min(limits) if limits else trouble.needed_bytes
+
+    def _learn(self, trouble: MemoryTrouble) -> None:
+        """What the trouble has taught: the subject's bytes, or the room that others leave."""
+        limit = self._limit(trouble) if trouble.limit_bytes is not None else self.seen.limit_bytes
+        weights, workspace = dict(self.seen.extra_weights), dict(self.seen.extra_workspace)
+        more = max(0, trouble.needed_bytes - trouble.predicted_bytes)
+        book = weights if trouble.loading else workspace
+        if more:
+            book[trouble.subject] = book.get(trouble.subject, 0) + more
+        self.seen = Seen(limit, weights, workspace)
+
+
+def facts(tried: Mapping[str, list[Rung]]) -> dict[str, Any]:
+    """The rungs of a run for its record."""
+    return {task: [rung.line for rung in rungs] for task, rungs in tried.items()}
