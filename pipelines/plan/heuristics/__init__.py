@@ -9,14 +9,16 @@ from random import Random
 from pipelines.plan.assemble import Assembler, Move
 from pipelines.plan.heuristics import loading
 from pipelines.plan.heuristics.affinity import Taste, schedule
-from pipelines.plan.heuristics.evaluate import Uniform, Weighted
 from pipelines.plan.heuristics.guard import Components, components, feasible
 from pipelines.plan.heuristics.jobs import Jobs, contract, in_waves, keeps_outputs, plain
-from pipelines.plan.heuristics.local_search import Evaluator, improve
+from pipelines.plan.heuristics.local_search import improve
+from pipelines.plan.heuristics.macro import improve_sets, suits
+from pipelines.plan.heuristics.uniform import Uniform
 from pipelines.plan.heuristics.waves import waves
+from pipelines.plan.heuristics.weighted import Weighted
 from pipelines.plan.instance import Instance
 
-DEFAULT_EXPANSIONS = 250_000
+DEFAULT_EXPANSIONS = 200_000
 SHARES = (1.0, 0.7, 0.5, 0.3, 0.15)
 TASTES = (
     Taste(),
@@ -27,7 +29,8 @@ TASTES = (
     Taste(open_limit=16),
 )
 EFFORT = 20_000  # sets of done jobs that the lowest peak of one hard component may cost: a plan at all comes first
-SCHEDULING = 4  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
+WAVE_TASTES = (Taste(open_limit=1), Taste(closing=False, open_limit=64), Taste(open_limit=8))
+SCHEDULING = 8  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
 WORTH_IMPROVING = 12  # trial orders local search should be able to afford
 
 
@@ -61,12 +64,12 @@ def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | 
             if trials and spent + SCHEDULING * len(grouped) > expansions // 2:
                 break
             trials.append(_scheduled(grouped, groups, taste))
-            spent += (SCHEDULING + 1) * len(grouped)
+            spent += SCHEDULING * len(grouped)
     trials.sort(key=lambda trial: trial.cost)
     best = trials[0]
-    draw = Random(instance.problem.seed)
+    draw = Random(instance.problem.seed)  # noqa: S311 - reproducible, not secret
     if expansions - spent >= WORTH_IMPROVING * len(best.jobs):
-        order, cost, used = improve(best.jobs, best.order, _evaluator(best.jobs), expansions - spent, draw)
+        order, cost, used = _improved(best, expansions - spent, draw)
         spent += used
         trials.insert(0, _Trial(cost, best.jobs, order))
     made = _cheapest(jobs, trials[:2])
@@ -85,17 +88,25 @@ def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components
         groups = components(grouped, effort=0)
         if len(grouped) not in sizes and len(grouped) < len(jobs) and feasible(groups, grouped.room):
             sizes.add(len(grouped))
-            yield grouped, groups, TASTES[:2] + TASTES[3:5]
+            yield grouped, groups, WAVE_TASTES
     yield jobs, parts, TASTES[4:] if sizes else TASTES
 
 
 def _scheduled(jobs: Jobs, parts: Components, taste: Taste) -> _Trial:
     order = schedule(jobs, parts, taste)
-    return _Trial(Weighted(jobs).cost(order, 0)[0], jobs, order)
+    estimate = Weighted(jobs)
+    estimate.accept(order, 0)
+    return _Trial(estimate.accepted(), jobs, order)
 
 
-def _evaluator(jobs: Jobs) -> Evaluator:
-    return Uniform(jobs) if Uniform.suits(jobs) else Weighted(jobs)
+def _improved(trial: _Trial, budget: int, draw: Random) -> tuple[list[int], float, int]:
+    """(order, reload seconds, expansions) by the local search that fits the jobs."""
+    jobs = trial.jobs
+    if Uniform.suits(jobs):
+        return improve(jobs, trial.order, Uniform(jobs), budget, draw)
+    if suits(jobs):
+        return improve_sets(jobs, trial.order, budget, draw)
+    return improve(jobs, trial.order, Weighted(jobs), budget, draw)
 
 
 def _cheapest(jobs: Jobs, trials: list[_Trial]) -> list[Move] | None:
@@ -107,17 +118,14 @@ def _cheapest(jobs: Jobs, trials: list[_Trial]) -> list[Move] | None:
 def written(jobs: Jobs, order: list[int]) -> tuple[float, list[Move]] | None:
     """The cheapest way found to load for `order` of plain jobs: (load seconds, moves)."""
     blocks = loading.blocks_of(jobs, order)
-    best: tuple[float, list[Move]] | None = None
-    for rule in range(3):
-        uses = loading.decide(blocks, loading.ratios(jobs.instance, rule))
-        if uses is None:
-            return None
-        loading.retain(blocks, uses)
-        made = loading.moves(blocks, uses)
-        seconds = loading.load_seconds(jobs.instance, made)
-        if best is None or seconds < best[0]:
-            best = (seconds, made)
-    return best
+    decided = [loading.decide(blocks, loading.ratios(jobs.instance, rule)) for rule in range(3)]
+    fitting = [uses for uses in decided if uses is not None]
+    if not fitting:
+        return None
+    best = min(fitting, key=lambda uses: loading.reloads(blocks, uses))
+    loading.retain(blocks, best)
+    made = loading.moves(blocks, best)
+    return loading.load_seconds(jobs.instance, made), made
 
 
 def fits(instance: Instance, made: list[Move]) -> bool:

@@ -152,6 +152,12 @@ def _victim(resident: dict[int, int], needed: Sequence[int], index: int, ratio: 
     return best
 
 
+def reloads(blocks: Blocks, uses: Uses) -> float:
+    """Reload seconds of the gaps through which a model does not stay."""
+    cost = blocks.jobs.instance.reload_cost
+    return sum(cost[model] * kept.count(False) for model, kept in enumerate(uses.kept))
+
+
 def retain(blocks: Blocks, uses: Uses) -> None:
     """Undo superfluous unloads: keep a model through a gap where every moment inside has room for it."""
     instance = blocks.jobs.instance
@@ -165,16 +171,16 @@ def retain(blocks: Blocks, uses: Uses) -> None:
                 gaps.append((-value, model, number))
     for _, model, number in sorted(gaps):
         start, end, weight = uses.at[model][number], uses.at[model][number + 1], instance.weights[model]
-        if all(held[i] + weight <= blocks.run_room[i] for i in range(start + 1, end)):
-            if _stays_loadable(blocks, uses, model, number, held):
-                uses.kept[model][number] = True
-                for i in range(start + 1, end):
-                    held[i] += weight
+        room = all(held[i] + weight <= blocks.run_room[i] for i in range(start + 1, end))
+        if room and _stays_loadable(blocks, uses, model, number, held):
+            uses.kept[model][number] = True
+            for i in range(start + 1, end):
+                held[i] += weight
 
 
 def _stays_loadable(blocks: Blocks, uses: Uses, model: int, number: int, held: list[int]) -> bool:
     """Whether the loads inside the gap, and at its end, still fit with `model` there."""
-    instance, weight = blocks.jobs.instance, blocks.jobs.instance.weights[model]
+    weight = blocks.jobs.instance.weights[model]
     uses.kept[model][number] = True
     fits = True
     start, end = uses.at[model][number], uses.at[model][number + 1]

@@ -18,15 +18,21 @@ HOT, COLD = 0.6, 0.08  # in average reloads
 
 
 class Evaluator(Protocol):
-    """Costs orders; see `evaluate`."""
+    """Costs orders; see `uniform` and `weighted`."""
 
     unit: float
 
     def accept(self, order: Sequence[int], start: int) -> None:
         """Remember an order."""
 
-    def cost(self, order: Sequence[int], start: int) -> tuple[float, int]:
-        """Reload seconds of an order and the positions it took to find out."""
+    def cost(self, order: Sequence[int], start: int, end: int) -> tuple[float, int]:
+        """Reload seconds of an order changed in start..end, and the positions it took to find out."""
+
+    def accepted(self) -> float:
+        """Reload seconds of the order accepted last."""
+
+    def upkeep(self, order: Sequence[int], start: int) -> int:
+        """Expansions that accepting an order took."""
 
 
 def improve(
@@ -35,7 +41,7 @@ def improve(
     """(best order, its reload seconds, expansions spent)."""
     current = list(order)
     evaluator.accept(current, 0)
-    cost, spent = evaluator.cost(current, 0)
+    cost, spent = evaluator.accepted(), len(current)
     best, best_cost = list(current), cost
     friends = _friends(jobs)
     place = [0] * len(jobs)
@@ -47,11 +53,13 @@ def improve(
             spent += 1
             continue
         trial, start, end = step
-        found, used = evaluator.cost(trial, start)
+        found, used = evaluator.cost(trial, start, end)
         spent += used
         if found <= cost or (heat > 0 and draw.random() < math.exp((cost - found) / heat)):
-            current, cost = trial, found
+            current = trial
             evaluator.accept(current, start)
+            cost = evaluator.accepted()
+            spent += evaluator.upkeep(current, start)
             _place(place, current, start, end)
             if cost < best_cost:
                 best, best_cost = list(current), cost

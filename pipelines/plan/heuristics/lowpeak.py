@@ -70,9 +70,8 @@ def search_order(before: Sets, after: Sets, need: Sequence[int], keep: Sequence[
             options.append((max(peak, live + need[job]), -now.bit_count(), live + gain, now, (*path, job)))
         free = next((option for option in options if option[0] == peak and option[2] <= live), None)
         for option in options if free is None else [free]:
-            if option[3] == full:
-                if option[0] == peak or not heap or option[0] <= heap[0][0]:
-                    return list(option[4])
+            if option[3] == full and (option[0] == peak or not heap or option[0] <= heap[0][0]):
+                return list(option[4])
             if option[3] not in seen:
                 heapq.heappush(heap, option)
         if done == full:

@@ -3,17 +3,14 @@
 `Uniform` is exact for models of one size and one cost on free outputs: a model is kept between two uses where each moment in
 between has a slot left, earliest end first and shortest first, which is optimal there (it is interval packing, and counts what
 furthest-next-use would keep). It looks backwards only, so what an order shares with the last one accepted is not redone.
-`Weighted` goes forward and unloads by distance to the next use, bytes and cost, for everything else.
+Everything else is costed by `weighted.Weighted`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from pipelines.plan.heuristics.guard import own_needs
 from pipelines.plan.heuristics.jobs import Jobs
-from pipelines.plan.heuristics.loading import NEVER, ratios
 
 
 class Uniform:
@@ -56,14 +53,22 @@ class Uniform:
             self._free.append(list(free))
             self._kept.append(kept)
 
-    def cost(self, order: Sequence[int], start: int) -> tuple[float, int]:
-        """(reload seconds, positions evaluated) of an order that is as the accepted one before `start`."""
+    def cost(self, order: Sequence[int], start: int, end: int) -> tuple[float, int]:
+        """(reload seconds, positions evaluated) of an order that is as the accepted one before `start` and from `end`."""
         masks = [self._masks[job] for job in order]
         free, kept, slots = list(self._free[start]), self._kept[start], self._slots
-        for end in range(start, len(order)):
-            kept += _packed(masks, free, end)
-            free.append(slots[order[end]])
+        for place in range(start, len(order)):
+            kept += _packed(masks, free, place)
+            free.append(slots[order[place]])
         return (self._avoidable - kept) * self.unit, len(order) - start
+
+    def accepted(self) -> float:
+        """Reload seconds of the order accepted last."""
+        return (self._avoidable - self._kept[-1]) * self.unit
+
+    def upkeep(self, order: Sequence[int], start: int) -> int:
+        """Expansions that accepting an order took."""
+        return len(order) - start
 
 
 def _packed(masks: Sequence[int], free: list[int], end: int) -> int:
@@ -97,83 +102,3 @@ def _packed(masks: Sequence[int], free: list[int], end: int) -> int:
         total -= count
         top = place + 1
     return kept
-
-
-class Weighted:
-    """Reload seconds under forward eviction. Orders that do not fit cost infinity."""
-
-    def __init__(self, jobs: Jobs, rule: int = 0) -> None:
-        instance = jobs.instance
-        self._jobs = jobs
-        self._ratio = ratios(instance, rule)
-        self._needs = own_needs(jobs)
-        self._alone = any(jobs.keep)
-        used = {model for row in jobs.lists for model in row}
-        costs = [instance.reload_cost[model] for model in sorted(used)]
-        self.unit = sum(costs) / max(1, len(costs))
-
-    def accept(self, order: Sequence[int], start: int) -> None:
-        """Nothing to keep: unloads look forward."""
-
-    def cost(self, order: Sequence[int], start: int) -> tuple[float, int]:
-        """(reload seconds, positions evaluated)."""
-        rooms = self._rooms(order)
-        if rooms is None:
-            return math.inf, len(order) // 2
-        return self._reloads(order, rooms), len(order)
-
-    def _rooms(self, order: Sequence[int]) -> list[int] | None:
-        """Bytes for weights at each position; None where a job does not fit."""
-        jobs, room = self._jobs, self._jobs.room
-        if not self._alone:
-            return [room - jobs.space[job] for job in order]
-        waiting = [len(after) for after in jobs.succs]
-        live, rooms = 0, []
-        for job in order:
-            if live + self._needs[job] > room:
-                return None
-            rooms.append(room - live - jobs.space[job])
-            live += jobs.keep[job]
-            for pred in jobs.preds[job]:
-                waiting[pred] -= 1
-                if waiting[pred] == 0:
-                    live -= jobs.keep[pred]
-        return rooms
-
-    def _reloads(self, order: Sequence[int], rooms: Sequence[int]) -> float:
-        jobs, weights, reload = self._jobs, self._jobs.instance.weights, self._jobs.instance.reload_cost
-        lists = [jobs.lists[job] for job in order]
-        coming = [NEVER] * len(weights)
-        later: list[list[int]] = []
-        for place in range(len(order) - 1, -1, -1):
-            later.append([coming[model] for model in lists[place]])
-            for model in lists[place]:
-                coming[model] = place
-        later.reverse()
-        resident: dict[int, int] = {}
-        loaded: set[int] = set()
-        held, total = 0, 0.0
-        for place, needed in enumerate(lists):
-            for model, use in zip(needed, later[place], strict=True):
-                if model not in resident:
-                    held += weights[model]
-                    if model in loaded:
-                        total += reload[model]
-                    loaded.add(model)
-                resident[model] = use
-            while held > rooms[place]:
-                held -= weights[self._evict(resident, needed, place)]
-        return total
-
-    def _evict(self, resident: dict[int, int], needed: Sequence[int], place: int) -> int:
-        victim, worst, ratio = -1, -1.0, self._ratio
-        for model, use in resident.items():
-            if model not in needed:
-                if use == NEVER:
-                    victim = model
-                    break
-                score = (use - place) * ratio[model]
-                if score > worst:
-                    victim, worst = model, score
-        del resident[victim]
-        return victim

@@ -1,0 +1,172 @@
+"""Local search on which model sets to bring, in which order, when no output stays on the device.
+
+There, once a set is resident, running every ready job it suffices for costs nothing, so a plan is a sequence of sets and
+the jobs follow from it. A set that finds nothing to run drops out, and jobs left at the end bring their sets after all; so
+taking one set out asks at once whether the loads it stands for were needed:
+
+    a b c a d b   ->   a b c . d b   ->   a b c d b        where the jobs of the second a can wait, or come earlier
+
+Steps take a set out, move a stretch elsewhere, put a set in, or turn two round; simulated annealing accepts. What is before
+the first change is not run again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from pipelines.plan.heuristics.jobs import Jobs
+from pipelines.plan.heuristics.loading import NEVER, ratios
+
+HOT, COLD = 0.2, 0.02  # in average reloads
+LARGEST = 200_000  # sets times jobs
+
+
+@dataclass(slots=True)
+class _Blocks:
+    """A sequence of sets, the jobs each runs, its room for weights, and the done jobs (bit mask) before each."""
+
+    masks: list[int]
+    jobs: list[list[int]]
+    rooms: list[int]
+    done: list[int]
+    cost: float = 0.0
+
+
+class _Rules:
+    """What a set lets run, compiled to bit masks."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        instance = jobs.instance
+        self.jobs, self.full = jobs, (1 << len(jobs)) - 1
+        self.before = [sum(1 << pred for pred in row) for row in jobs.preds]
+        self.lists = dict(zip(jobs.masks, jobs.lists, strict=True))
+        self.weights, self.reload, self.ratio = instance.weights, instance.reload_cost, ratios(instance, 0)
+        self.sets = sorted(self.lists)
+        self.served = {mask: self._served(mask) for mask in self.sets}
+        used = sorted({model for row in jobs.lists for model in row})
+        self.unit = sum(self.reload[model] for model in used) / max(1, len(used))
+
+    def _served(self, mask: int) -> list[int]:
+        """Jobs that run where `mask` is resident, predecessors first."""
+        room = self.jobs.room - sum(self.weights[model] for model in self.lists[mask])
+        return [
+            job
+            for job in range(len(self.jobs))
+            if self.jobs.masks[job] == mask or (self.jobs.masks[job] & ~mask == 0 and self.jobs.space[job] <= room)
+        ]
+
+    def blocks(self, base: _Blocks, start: int, masks: Sequence[int]) -> _Blocks:
+        """The first `start` blocks of `base`, then `masks` where they find work, then what is left."""
+        made = _Blocks(base.masks[:start], base.jobs[:start], base.rooms[:start], base.done[: start + 1])
+        for mask in masks:
+            self._add(made, mask)
+        while made.done[-1] != self.full:
+            done = made.done[-1]
+            job = next(job for job, behind in enumerate(self.before) if not done >> job & 1 and not behind & ~done)
+            self._add(made, self.jobs.masks[job])
+        self._price(made)
+        return made
+
+    def _add(self, made: _Blocks, mask: int) -> None:
+        done, before, space = made.done[-1], self.before, self.jobs.space
+        ran, widest = [], 0
+        for job in self.served[mask]:
+            if not done >> job & 1 and not before[job] & ~done:
+                done |= 1 << job
+                ran.append(job)
+                if space[job] > widest:  # noqa: PLR1730 - the builtin is slower, and this is the innermost loop
+                    widest = space[job]
+        if not ran:
+            return
+        if made.masks and made.masks[-1] == mask:
+            made.jobs[-1] = made.jobs[-1] + ran
+            made.rooms[-1] = min(made.rooms[-1], self.jobs.room - widest)
+            made.done[-1] = done
+            return
+        made.masks.append(mask)
+        made.jobs.append(ran)
+        made.rooms.append(self.jobs.room - widest)
+        made.done.append(done)
+
+    def _price(self, made: _Blocks) -> None:
+        """Reload seconds of the sequence under forward eviction."""
+        rows = [self.lists[mask] for mask in made.masks]
+        coming = [NEVER] * len(self.weights)
+        later: list[list[int]] = []
+        for place in range(len(rows) - 1, -1, -1):
+            later.append([coming[model] for model in rows[place]])
+            for model in rows[place]:
+                coming[model] = place
+        later.reverse()
+        uses: dict[int, int] = {}
+        loaded, held, total = 0, 0, 0.0
+        for place, row in enumerate(rows):
+            for model, use in zip(row, later[place], strict=True):
+                if model not in uses:
+                    held += self.weights[model]
+                    if loaded >> model & 1:
+                        total += self.reload[model]
+                    loaded |= 1 << model
+                uses[model] = use
+            while held > made.rooms[place]:
+                held -= self.weights[self._evict(uses, made.masks[place], place)]
+        made.cost = total
+
+    def _evict(self, uses: dict[int, int], needed: int, place: int) -> int:
+        victim, worst, ratio = -1, -1.0, self.ratio
+        for model, use in uses.items():
+            if not needed >> model & 1:
+                if use == NEVER:
+                    victim = model
+                    break
+                score = (use - place) * ratio[model]
+                if score > worst:
+                    victim, worst = model, score
+        del uses[victim]
+        return victim
+
+
+def suits(jobs: Jobs) -> bool:
+    """Whether nothing stays behind, and the table of what each set serves is worth making."""
+    return not any(jobs.keep) and len(set(jobs.masks)) * len(jobs) <= LARGEST
+
+
+def improve_sets(jobs: Jobs, order: Sequence[int], budget: int, draw: Random) -> tuple[list[int], float, int]:
+    """(best order of jobs, its reload seconds, expansions spent), starting from `order`."""
+    rules = _Rules(jobs)
+    empty = _Blocks([], [], [], [0])
+    current = best = rules.blocks(empty, 0, [jobs.masks[job] for job in order])
+    spent = len(jobs)
+    while spent < budget and best.cost > 1e-12 and len(current.masks) > 1:
+        heat = HOT * (COLD / HOT) ** (spent / budget) * rules.unit
+        start, masks = _step(current.masks, rules.sets, draw)
+        trial = rules.blocks(current, start, masks)
+        spent += 2 * len(trial.masks) - start
+        worse = trial.cost - current.cost
+        if worse <= 0 or (heat > 0 and draw.random() < math.exp(-worse / heat)):
+            current = trial
+            if current.cost < best.cost:
+                best = current
+    return [job for row in best.jobs for job in row], best.cost, spent
+
+
+def _step(masks: list[int], sets: list[int], draw: Random) -> tuple[int, list[int]]:
+    """(blocks left as they are, the sets after them) of a neighbour."""
+    count, kind = len(masks), draw.random()
+    first = int(draw.random() * count)
+    if kind < 0.25:
+        return first, masks[first + 1 :]
+    if kind < 0.4:
+        return first, [sets[int(draw.random() * len(sets))], *masks[first:]]
+    if kind < 0.5:
+        last = min(count, first + 2 + int(draw.random() * 4))
+        return first, masks[first:last][::-1] + masks[last:]
+    last = min(count, first + 1 + (int(draw.random() * 4) if kind < 0.7 else 0))
+    target = int(draw.random() * (count + 1))
+    if target < first:
+        return target, masks[first:last] + masks[target:first] + masks[last:]
+    target = max(target, last)
+    return first, masks[last:target] + masks[first:last] + masks[target:]

@@ -1,0 +1,177 @@
+"""Reloads of an order of jobs under forward eviction, from the first change to where nothing differs any more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pipelines.plan.heuristics.guard import own_needs
+from pipelines.plan.heuristics.jobs import Jobs
+from pipelines.plan.heuristics.loading import NEVER, ratios
+
+
+class Weighted:
+    """Unloads by distance to the next use, bytes and reload seconds. Orders that do not fit cost infinity.
+
+    Of the accepted order it keeps, for each position: models resident and ever loaded before it (bit masks), reload
+    seconds so far, live bytes, and for each model its next use from there.
+    """
+
+    def __init__(self, jobs: Jobs, rule: int = 0) -> None:
+        instance = jobs.instance
+        self._jobs = jobs
+        self._ratio = ratios(instance, rule)
+        self._needs = own_needs(jobs)
+        self._keeps = any(jobs.keep)
+        used = sorted({model for row in jobs.lists for model in row})
+        self.unit = sum(instance.reload_cost[model] for model in used) / max(1, len(used))
+        self._order: list[int] = []
+        self._place = [0] * len(jobs)
+        self._coming: list[list[int]] = []
+        self._resident: list[int] = []
+        self._loaded: list[int] = []
+        self._paid: list[float] = []
+        self._live: list[int] = []
+        self._total = 0.0
+
+    def accept(self, order: Sequence[int], start: int) -> None:
+        """Make `order` the one later trials are compared with. O(order x models)."""
+        self._order = list(order)
+        for place, job in enumerate(order):
+            self._place[job] = place
+        self._look_back(order)
+        self._resident, self._loaded, self._paid, self._live = [], [], [], []
+        self._total = math.inf
+        rooms = self._rooms(order, 0, len(order), record=True)
+        if rooms is not None:
+            self._total = self._forward(order, 0, len(order), rooms, record=True)[0]
+
+    def cost(self, order: Sequence[int], start: int, end: int) -> tuple[float, int]:
+        """(reload seconds, positions evaluated) of an order that differs from the accepted one in start..end only."""
+        if not order:
+            return 0.0, 1
+        rooms = self._rooms(order, start, end, record=False)
+        if rooms is None:
+            return math.inf, max(1, (end - start) // 2)
+        total, last = self._forward(order, start, end, rooms, record=False)
+        return total, max(1, last - start)
+
+    def accepted(self) -> float:
+        """Reload seconds of the accepted order."""
+        return self._total
+
+    def upkeep(self, order: Sequence[int], start: int) -> int:
+        """Expansions that accepting an order took."""
+        return len(order)
+
+    def _look_back(self, order: Sequence[int]) -> None:
+        coming = [NEVER] * len(self._ratio)
+        rows = [coming.copy()]
+        for place in range(len(order) - 1, -1, -1):
+            for model in self._jobs.lists[order[place]]:
+                coming[model] = place
+            rows.append(coming.copy())
+        rows.reverse()
+        self._coming = rows
+
+    def _rooms(self, order: Sequence[int], start: int, end: int, *, record: bool) -> list[int] | None:
+        """Bytes for weights at each position of start..end; None where a job does not fit."""
+        jobs, room, space = self._jobs, self._jobs.room, self._jobs.space
+        if not self._keeps:
+            return [room - space[order[place]] for place in range(start, end)]
+        live = 0 if record else self._live[start]
+        waiting: dict[int, int] = {}
+        rooms = []
+        for place in range(start, end):
+            job = order[place]
+            if record:
+                self._live.append(live)
+            if live + self._needs[job] > room:
+                return None
+            rooms.append(room - live - space[job])
+            live += jobs.keep[job]
+            for pred in jobs.preds[job]:
+                if pred not in waiting:
+                    waiting[pred] = sum(1 for after in jobs.succs[pred] if self._place[after] >= start)
+                waiting[pred] -= 1
+                if waiting[pred] == 0:
+                    live -= jobs.keep[pred]
+        return rooms
+
+    def _later(self, order: Sequence[int], start: int, end: int) -> tuple[list[list[int]], list[int]]:
+        """Next uses of each position's models, and of every model at `start`, in an order changed in start..end."""
+        lists = self._jobs.lists
+        coming = self._coming[end].copy()
+        later = []
+        for place in range(end - 1, start - 1, -1):
+            row = lists[order[place]]
+            later.append([coming[model] for model in row])
+            for model in row:
+                coming[model] = place
+        later.reverse()
+        return later, coming
+
+    def _forward(
+        self, order: Sequence[int], start: int, end: int, rooms: list[int], *, record: bool
+    ) -> tuple[float, int]:
+        """(reload seconds of the whole order, where the walk ended)."""
+        lists, masks = self._jobs.lists, self._jobs.masks
+        weights, reload = self._jobs.instance.weights, self._jobs.instance.reload_cost
+        later, coming = self._later(order, start, end)
+        mask = 0 if record else self._resident[start]
+        loaded = 0 if record else self._loaded[start]
+        total = 0.0 if record else self._paid[start]
+        uses = {model: coming[model] for model in _bits(mask)}
+        held = sum(weights[model] for model in uses)
+        count = len(order)
+        for place in range(start, count):
+            if record:
+                self._resident.append(mask)
+                self._loaded.append(loaded)
+                self._paid.append(total)
+            elif place >= end and mask == self._resident[place]:
+                return total + self._total - self._paid[place], place
+            job = order[place]
+            row = lists[job]
+            missing = masks[job] & ~mask
+            if place < end:
+                room = rooms[place - start]
+                uses.update(zip(row, later[place - start], strict=True))
+            else:
+                room = self._room_after(job, place)
+                uses.update((model, self._coming[place + 1][model]) for model in row)
+            if missing:
+                held += sum(weights[model] for model in row if missing >> model & 1)
+                total += sum(reload[model] for model in row if missing >> model & loaded >> model & 1)
+                mask |= missing
+                loaded |= missing
+            while held > room:
+                victim = self._victim(uses, masks[job], place)
+                del uses[victim]
+                held -= weights[victim]
+                mask ^= 1 << victim
+        return total, count
+
+    def _room_after(self, job: int, place: int) -> int:
+        live = self._live[place] if self._keeps else 0
+        return self._jobs.room - live - self._jobs.space[job]
+
+    def _victim(self, uses: dict[int, int], needed: int, place: int) -> int:
+        victim, worst, ratio = -1, -1.0, self._ratio
+        for model, use in uses.items():
+            if not needed >> model & 1:
+                if use == NEVER:
+                    return model
+                score = (use - place) * ratio[model]
+                if score > worst:
+                    victim, worst = model, score
+        return victim
+
+
+def _bits(mask: int) -> list[int]:
+    found = []
+    while mask:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
+    return found
