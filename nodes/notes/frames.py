@@ -1,0 +1,167 @@
+"""What is heard, frame by frame: pitch, voicing, loudness and signs of an onset on one grid. Not yet notes.
+
+Pitch trackers differ in hop and in what their confidence means; everything after this module sees 10 ms frames and a voicing
+in 0..1 whose threshold was found in the song itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.schema.values import Audio, Contour, Words
+
+Array = NDArray[np.float64]
+#: Seconds a frame.
+HOP = 0.01
+_RATE, _FFT, _BANDS = 16000, 640, 48
+#: Mel bands lie between these; below is what is left of the bass, above what is left of the cymbals.
+_LOW_HZ, _HIGH_HZ = 200.0, 5500.0
+_QUIET_DB, _LOUD_DB = -26.0, -12.0
+_STROKE = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Arrays of one length, a frame every `HOP` seconds from 0. `midi` fractional MIDI numbers; the others 0..1.
+
+    onset: how much a frame looks like the beginning of a vowel. loud: level against the song's loudest frames.
+    """
+
+    midi: Array
+    voicing: Array
+    loud: Array
+    onset: Array
+
+    def __len__(self) -> int:
+        return len(self.midi)
+
+
+def frames_of(contour: Contour, vocals: Audio | None, words: Words) -> Frames:
+    """Everything known of each frame. Without `vocals` the onsets are told from pitch, confidence and the words only."""
+    count = int(np.ceil(contour.times[-1] / HOP)) + 1 if len(contour.times) else 0
+    nearest = _nearest(contour.times, np.arange(count) * HOP)
+    midi = 69 + 12 * np.log2(np.maximum(contour.hertz[nearest], 1.0) / 440)
+    confidence = np.clip(np.nan_to_num(contour.confidence[nearest]), 0, 1)
+    voicing = _gate(confidence)
+    if vocals is None:
+        rise = np.maximum(confidence - _delayed(confidence, 4), 0)
+        return Frames(midi, voicing, _within_words(np.ones(count), voicing, words), _with_words(_peaks(rise), words))
+    level, change = _spectral(vocals, count)
+    loud = np.clip((level - np.percentile(level, 95) - _QUIET_DB) / (_LOUD_DB - _QUIET_DB), 0, 1) if count else level
+    return Frames(midi, voicing, _within_words(loud, voicing, words), _with_words(_peaks(change), words))
+
+
+def _nearest(times: Array, wanted: Array) -> NDArray[np.intp]:
+    """For each wanted time the index of the contour frame nearest to it."""
+    if len(times) < 2:
+        return np.zeros(len(wanted), dtype=np.intp)
+    return np.asarray(np.searchsorted((times[1:] + times[:-1]) / 2, wanted), dtype=np.intp)
+
+
+def _gate(confidence: NDArray[np.float64]) -> Array:
+    """Confidence as voicing: a ramp around the threshold that parts the song's own confidences best (Otsu's)."""
+    if not len(confidence):
+        return confidence
+    counts, edges = np.histogram(confidence, bins=64, range=(0, 1))
+    middles = (edges[1:] + edges[:-1]) / 2
+    below = np.cumsum(counts)
+    mass = np.cumsum(counts * middles)
+    above = below[-1] - below
+    between = np.where((below > 0) & (above > 0), 0.0, -1.0)
+    valid = between == 0
+    between[valid] = (mass[-1] * below[valid] - mass[valid] * below[-1]) ** 2 / (below[valid] * above[valid])
+    threshold = float(np.clip(middles[int(np.argmax(between))], 0.2, 0.6))
+    return np.clip((confidence - 0.5 * threshold) / threshold, 0, 1)
+
+
+def _spectral(vocals: Audio, count: int) -> tuple[Array, Array]:
+    """Level in dB, and the rise of the spectrum against a little before, per frame; block by block, so memory stays small."""
+    sound = _mono_16k(vocals)
+    step = int(_RATE * HOP)
+    padded = np.concatenate(
+        [np.zeros(_FFT // 2), sound, np.zeros(_FFT // 2 + step * max(count - len(sound) // step, 1))]
+    )
+    bands, window = _mel_bands(), np.hanning(_FFT)
+    pieces = []
+    for start in range(0, count, 2000):
+        stop = min(start + 2000, count)
+        rows = np.lib.stride_tricks.sliding_window_view(padded[start * step : (stop - 1) * step + _FFT], _FFT)[::step]
+        pieces.append((np.abs(np.fft.rfft(rows * window)) ** 2 @ bands.T).astype(np.float64))
+    power = np.concatenate(pieces) if pieces else np.zeros((0, _BANDS))
+    floor = 1e-6 * max(float(np.percentile(power, 99)) if power.size else 0.0, 1e-9)
+    decibels = 10 * np.log10(power + 100 * floor)
+    return 10 * np.log10(power.sum(axis=1) + floor), _rise(decibels)
+
+
+def _rise(decibels: Array) -> Array:
+    """Mean increase over the bands against 30 ms before, where neighbouring bands may have been louder (vibrato is no onset).
+
+    Opened first: what swells for less than `_STROKE` frames, as a drum does, is taken away; steps and dips stay where they are.
+    """
+    from scipy.ndimage import grey_opening
+
+    decibels = grey_opening(decibels, size=(_STROKE, 1))
+    before = np.maximum.reduce([np.roll(decibels, shift, axis=1) for shift in (-1, 0, 1)])
+    delayed = np.concatenate([before[:1].repeat(3, axis=0), before[:-3]]) if len(before) > 3 else before
+    rise: Array = np.maximum(decibels - delayed, 0).mean(axis=1)
+    return rise
+
+
+def _mono_16k(audio: Audio) -> Array:
+    """The whole sound at 16 kHz, resampled as it is read."""
+    import soxr
+
+    stream = soxr.ResampleStream(audio.rate, _RATE, 1, dtype="float32")
+    pieces = [stream.resample_chunk(block.mean(axis=0)) for block in audio.blocks(1 << 18)]
+    pieces.append(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
+    return np.nan_to_num(np.concatenate(pieces))
+
+
+def _mel_bands() -> Array:
+    """Triangles of equal mel width, [bands, bins]."""
+    mel = np.linspace(2595 * np.log10(1 + _LOW_HZ / 700), 2595 * np.log10(1 + _HIGH_HZ / 700), _BANDS + 2)
+    edges = 700 * (10 ** (mel / 2595) - 1)
+    bins = np.fft.rfftfreq(_FFT, 1 / _RATE)
+    up = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    down = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    triangles: Array = np.maximum(0, np.minimum(up, down))
+    return triangles
+
+
+def _delayed(values: Array, frames: int) -> Array:
+    return np.concatenate([values[:1].repeat(frames), values[:-frames]])[: len(values)]
+
+
+def _peaks(change: Array) -> Array:
+    """Changes as 0..1: what a strong onset of this song reaches is 1; what is not the highest within 30 ms counts less."""
+    if not len(change):
+        return change
+    scale = np.percentile(change, 97) + 1e-9
+    around = np.maximum.reduce([np.roll(change, shift) for shift in range(-3, 4)])
+    return np.clip(change / scale, 0, 1) * np.where(change >= around, 1.0, 0.5)
+
+
+def _within_words(loud: Array, voicing: Array, words: Words) -> Array:
+    """Less where no word is heard, as far as the words can be trusted: by how much of what is sung they cover."""
+    if not words.words:
+        return loud
+    covered = np.zeros(len(loud), dtype=bool)
+    for word in words.words:
+        covered[max(int((word.start - 0.1) / HOP), 0) : max(int((word.end + 0.2) / HOP), 0)] = True
+    sung = loud * voicing
+    trust = float(np.clip((sung[covered].sum() / (sung.sum() + 1e-9) - 0.5) / 0.3, 0, 1))
+    return np.where(covered, loud, loud * (1 - 0.6 * trust))
+
+
+def _with_words(onset: Array, words: Words) -> Array:
+    """A word's beginning makes an onset likelier near it: its vowel follows a consonant of commonly 50 ms."""
+    times = np.arange(len(onset)) * HOP
+    prior = np.zeros(len(onset))
+    for word in words.words:
+        near = slice(max(int((word.start - 0.2) / HOP), 0), max(int((word.start + 0.3) / HOP), 0))
+        bump = np.exp(-0.5 * ((times[near] - word.start - 0.05) / 0.07) ** 2)
+        prior[near] = np.maximum(prior[near], word.confidence * bump)
+    return onset + 0.25 * prior

@@ -1,0 +1,46 @@
+"""The node that turns words and a pitch contour into notes. The hearing is in `frames` and `segment`, the words in `syllables`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, cast
+
+from nodes.notes.frames import frames_of
+from nodes.notes.music import breaks, key, tempo
+from nodes.notes.segment import Costs, segments_of
+from nodes.notes.syllables import sing
+from pipelines.schema import values
+from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
+
+
+class Notes(Plain):
+    """Words, contour and audio to notes. Notes come from what is sung; words give them text and a hint where they begin.
+
+    `vocals`, where given, shows consonants and swells, by which a pitch sung twice is two notes. `shortest`: seconds of the
+    shortest note.
+    """
+
+    inputs: ClassVar[Mapping[str, Port]] = {
+        "words": Port("words"),
+        "contour": Port("contour", "pitch of the singing"),
+        "audio": Port("audio", "the mix: its tempo is the song's"),
+        "vocals": Port("audio", "the singing alone: where notes begin", optional=True),
+    }
+    outputs: ClassVar[Mapping[str, Port]] = {"notes": Port("notes")}
+
+    def __init__(self, *, shortest: float = 0.08) -> None:
+        self.shortest = shortest
+
+    def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
+        """Notes; none at all where nothing is sung."""
+        words, contour = cast("values.Words", inputs["words"]), cast("values.Contour", inputs["contour"])
+        vocals = cast("values.Audio | None", inputs.get("vocals"))
+        frames = frames_of(contour, vocals, words)
+        context.progress(0.3, "listening")
+        segments = segments_of(frames, Costs(shortest=max(round(self.shortest * 100), 2)))
+        context.progress(0.6, "tempo")
+        bpm = tempo(cast("values.Audio", inputs["audio"]))
+        notes = sing(segments, words)
+        if not notes:
+            context.warn(f"Nothing sung was found in {context.item}.")
+        return {"notes": values.Notes(tuple(notes), bpm, words.language, key(notes), breaks(notes))}
