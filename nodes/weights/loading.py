@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,13 +47,14 @@ def load_module(
         net = build()
     wanted = net.state_dict()
     _refuse_misfit(wanted, state)
-    ready = {}
+    ready, mapped = {}, _file_mappings()
     for name, tensor in state.items():
         kind = dtype if dtype is not None and tensor.is_floating_point() else wanted[name].dtype
-        ready[name] = tensor if tensor.dtype == kind else _converted(tensor, kind)
+        ready[name] = tensor if tensor.dtype == kind else _converted(tensor, kind, mapped)
     del wanted
     net.load_state_dict(ready, assign=True)
-    net.eval().requires_grad_(False)
+    net.eval()  # not chained: some libraries override it and return nothing
+    net.requires_grad_(False)
     if dtype is not None:
         net.to(dtype)  # buffers outside the state
     return net if torch.device(device).type == "cpu" else net.to(device)
@@ -122,14 +123,28 @@ def _refuse_misfit(wanted: Mapping[str, Any], state: Mapping[str, Any]) -> None:
             raise ValueError(f"These weights are of another network: they {what} {', '.join(names[:3])}{more}.")
 
 
-def _converted(tensor: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-    """A copy in another dtype; the mapped pages it came from are let go at once."""
+def _converted(tensor: torch.Tensor, kind: torch.dtype, mapped: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """A copy in another dtype; pages of the file it came from are let go at once, so that both never count in full."""
     copy = tensor.to(kind)
-    storage = tensor.untyped_storage()
-    start, length = _pages(storage.data_ptr(), storage.nbytes(), inwards=True)
-    if storage.filename is not None and length > 0:
+    start, length = _pages(tensor.data_ptr(), tensor.numel() * tensor.element_size(), inwards=True)
+    if length and any(low <= start and start + length <= high for low, high in mapped):
         _libc().madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
     return copy
+
+
+def _file_mappings() -> list[tuple[int, int]]:
+    """Address ranges of this process that are large private mappings of files; dropping their pages loses nothing."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        span, mode, _, _, inode, *name = line.split(maxsplit=5)
+        if inode != "0" and name and mode.startswith("rw-p") and ".so" not in name[0]:
+            low, _, high = span.partition("-")
+            found.append((int(low, 16), int(high, 16)))
+    return found
 
 
 def _populate(tensor: torch.Tensor) -> None:

@@ -1,0 +1,1 @@
+"""Figures about memory: how well it is predicted, held, loaded and given back. `python -m benchmarks.memory`."""
