@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,17 +35,38 @@ def checked_mono(audio: Audio, what: str, rate: int | None = None, seconds: floa
 
     Raises `TaskFailed`, naming `what`, where it cannot be read, has no samples, or has samples that are not numbers.
     """
+    samples = _checked(audio, what, 0, None if seconds is None else int(seconds * audio.rate))
+    if not samples.size:
+        raise TaskFailed(f"{what} has no samples in it. Give a recording that is not empty.")
+    return resampled(samples, audio.rate, rate) if rate else samples
+
+
+def mono_blocks(audio: Audio, what: str, rate: int, seconds: float = 10.0) -> Iterator[Samples]:
+    """All of `audio` as `checked_mono` gives it, float32 [frames] at `rate` Hz, in pieces of about `seconds`.
+
+    Only a piece is in memory at a time; joined they are the same whatever `seconds` is. Raises as `checked_mono` does.
+    """
+    import soxr
+
+    if not audio.frames:
+        raise TaskFailed(f"{what} has no samples in it. Give a recording that is not empty.")
+    stream = None if audio.rate == rate else soxr.ResampleStream(audio.rate, rate, 1, dtype="float32")
+    size = max(int(seconds * audio.rate), 1)
+    for start in range(0, audio.frames, size):
+        samples = _checked(audio, what, start, start + size)
+        yield samples if stream is None else stream.resample_chunk(samples, last=start + size >= audio.frames)
+
+
+def _checked(audio: Audio, what: str, start: int, stop: int | None) -> Samples:
     import numpy as np
 
     try:
-        samples = audio.read(0, None if seconds is None else int(seconds * audio.rate)).mean(axis=0)
+        samples: Samples = audio.read(start, stop).mean(axis=0)
     except (RuntimeError, OSError) as error:
         raise TaskFailed(f"{what} cannot be read: {error}. Give a sound file that plays.") from error
-    if not samples.size:
-        raise TaskFailed(f"{what} has no samples in it. Give a recording that is not empty.")
     if not np.isfinite(samples).all():
         raise TaskFailed(f"{what} has samples that are not numbers (NaN or infinite). Export it again as plain PCM.")
-    return resampled(samples, audio.rate, rate) if rate else samples
+    return samples
 
 
 def resampled(samples: Samples, rate: int, target: int) -> Samples:

@@ -1,0 +1,55 @@
+"""SwiftF0: a pitch tracker of 14,386 parameters that runs on the CPU beside whatever is on the card. Weights in its wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from nodes.sound import mono_blocks
+from pipelines.schema.errors import TaskFailed
+from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
+from pipelines.schema.values import Audio, Contour
+
+_RATE = 16000
+
+
+class Swift:
+    """Pitch of one voice, 16 ms a frame. low, high: the range in Hz. threads: of ONNX Runtime (null: all cores)."""
+
+    inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "one voice")}
+    outputs: ClassVar[Mapping[str, Port]] = {"contour": Port("contour", "pitch and confidence, 16 ms a frame")}
+
+    def __init__(self, low: float = 46.875, high: float = 2093.75, threads: int | None = None) -> None:
+        if not 46 <= low < high <= 2094 or (threads is not None and threads < 1):
+            raise ValueError(f"It must be 46 <= low {low} < high {high} <= 2094 Hz, and threads {threads} at least 1.")
+        self.low, self.high, self.threads = low, high, threads
+
+    def load(self, place: Place) -> Any:
+        """The detector; `place` is not used, for it runs on the CPU with its own weights."""
+        from swift_f0 import SwiftF0
+
+        try:
+            # A spinning pool would keep cores busy while other models work.
+            return SwiftF0(threads=self.threads, spin=False)
+        except Exception as error:  # ONNX Runtime's classes of errors are not public
+            raise TaskFailed(f"SwiftF0's own model cannot be loaded: {error}. Install swift-f0 again.") from error
+
+    def unload(self, model: Any) -> None:
+        """Nothing of it is held elsewhere."""
+
+    def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
+        """`contour`, streamed: memory does not grow with the sound. Raises `TaskFailed` for empty sound or NaN."""
+        import numpy as np
+
+        audio = inputs["audio"]
+        assert isinstance(audio, Audio)
+        stream, parts, heard = model.stream(self.low, self.high), [], 0
+        for block in mono_blocks(audio, "The sound to track", _RATE):
+            parts.append(stream.push(block, _RATE))
+            heard += len(block)
+            context.progress(min(heard / _RATE / audio.seconds, 1.0), "pitch")
+        parts.append(stream.flush())
+        times, hertz, confidence = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("timestamps", "pitch_hz", "confidence")
+        )
+        return {"contour": Contour(times, hertz, confidence)}

@@ -1,0 +1,1 @@
+"""The singing and the rest of a mix, apart."""
