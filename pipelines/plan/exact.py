@@ -35,12 +35,18 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from pipelines.plan.assemble import LoadMove, Move, RunMove, UnloadMove
 from pipelines.plan.bits import bits
 from pipelines.plan.instance import Instance
 from pipelines.plan.presolve import load_order
 from pipelines.plan.space import Space
+
+#: Seen states a new one is compared with. Dominance only saves work, and a longer list costs more than it saves.
+COMPARED = 96
+#: States put on the heap for each one that may be taken off: keeps the budget in step with the work.
+WIDTH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """One state and how it was reached: from `parent`, keeping `keep`, loading `new`, running `task` and free moves."""
+    """One state before its free moves and how it was reached: from `parent`, keeping `keep`, loading `new`, running `task`."""
 
     done: int
     resident: int
@@ -83,19 +89,22 @@ class _Search:
 
     def go(self, budget: int) -> Result:
         space = self.space
-        root = space.settle(space.start(), 0)
-        self._push(_Node(root, 0, 0, None, -1, 0, 0))
+        self._push(_Node(space.start(), 0, 0, None, -1, 0, 0))
         everything, spent, least = (1 << space.count) - 1, 0, 0
         while self.heap:
             least, _, _, node = heapq.heappop(self.heap)
-            if (node.resident, node.paid) not in space.done[node.done].seen:
+            if _dominated(space, node.done, node.resident, least, again=True):
                 continue
-            if node.done == everything:
+            done = space.settle(node.done, node.resident)
+            resident = node.resident & space.done[done].needed
+            if done == everything:
                 return Result(_moves(space, node), self._bound(least), space.complete, spent)
-            if spent >= budget:
+            if done != node.done and not self._enter(done, resident, least):
+                continue
+            if spent >= budget or self.serial >= WIDTH * budget:
                 return Result(None, self._bound(least), False, spent)
             spent += 1
-            for child in _children(space, node):
+            for child in _children(space, node, done, resident, self.cap):
                 self._push(child)
         return Result(None, self._bound(self.cap or 0), space.complete, spent)
 
@@ -103,12 +112,16 @@ class _Search:
         return (self.first + (paid if self.space.complete else 0)) / self.space.unit
 
     def _push(self, node: _Node) -> None:
-        if self.cap is not None and node.paid >= self.cap:
-            return
-        if not _admit(self.space, node):
-            return
-        self.serial += 1
-        heapq.heappush(self.heap, (node.paid, -node.done.bit_count(), self.serial, node))
+        if (self.cap is None or node.paid < self.cap) and self._enter(node.done, node.resident, node.paid):
+            self.serial += 1
+            heapq.heappush(self.heap, (node.paid, -node.done.bit_count(), self.serial, node))
+
+    def _enter(self, done: int, resident: int, paid: int) -> bool:
+        """Note a state as seen, unless one seen before is no worse."""
+        if _dominated(self.space, done, resident, paid, again=False):
+            return False
+        self.space.done[done].seen[resident] = paid
+        return True
 
 
 def _units(seconds: float, unit: int) -> int:
@@ -116,69 +129,68 @@ def _units(seconds: float, unit: int) -> int:
     return -(-top * unit // bottom)
 
 
-def _admit(space: Space, node: _Node) -> bool:
-    """Whether no seen state dominates `node`; it then takes its place and drops what it dominates."""
-    seen = space.done[node.done].seen
-    resident, paid, spiky, drop = node.resident, node.paid, space.spiky, space.drop
-    for other, cost in seen:
-        if cost <= paid and not resident & ~other & spiky and cost + drop(other & ~resident) <= paid:
-            return False
-    seen[:] = [
-        (other, cost)
-        for other, cost in seen
-        if cost < paid or other & ~resident & spiky or paid + drop(resident & ~other) > cost
-    ]
-    seen.append((resident, paid))
-    return True
+def _dominated(space: Space, done: int, resident: int, paid: int, *, again: bool) -> bool:
+    """Whether a seen state is no worse than this one; `again`: this one is itself among the seen."""
+    seen = space.done[done].seen
+    spiky, drop = space.spiky, space.drop
+    known = seen.get(resident)
+    if known is not None and (known < paid or (known == paid and not again)):
+        return True
+    return any(
+        cost <= paid and other != resident and not resident & ~other & spiky and cost + drop(other & ~resident) <= paid
+        for other, cost in islice(seen.items(), COMPARED)
+    )
 
 
-def _children(space: Space, node: _Node) -> Iterator[_Node]:
-    facts = space.done[node.done]
+def _children(space: Space, node: _Node, done: int, resident: int, cap: int | None) -> Iterator[_Node]:
+    """Every next task with every smallest eviction, from `node` after its free moves (`done`, `resident`)."""
+    facts = space.done[done]
     room = space.room - facts.live
-    ready = facts.ready
-    while ready:
-        bit = ready & -ready
-        ready ^= bit
-        task = bit.bit_length() - 1
+    for task in bits(facts.ready):
         spare = room - space.base[task]
         if spare < 0:
             continue
-        need = space.needs[task]
         if space.spiky:
-            for keep, new in space.early(node.done, node.resident, task, spare):
-                yield _child(space, node, task, keep, new)
-        else:
-            held, new = node.resident & need, need & ~node.resident
-            for stay in space.stays(node.resident & ~need, spare):
-                yield _child(space, node, task, stay | held, new)
+            for keep, new in space.early(done, resident, task, spare):
+                yield _child(space, node, (done, resident), task, keep, new)
+            continue
+        need = space.needs[task]
+        held, new = resident & need, need & ~resident
+        for cost, stay in space.stays(resident & ~need, spare):
+            if cap is not None and node.paid + cost >= cap:
+                break
+            yield _child(space, node, (done, resident), task, stay | held, new)
 
 
-def _child(space: Space, node: _Node, task: int, keep: int, new: int) -> _Node:
-    """Unload all but `keep`, load `new`, run `task` and all that is then free."""
-    resident = keep | new
-    done = space.settle(space.advance(node.done, task), resident)
+def _child(space: Space, node: _Node, state: tuple[int, int], task: int, keep: int, new: int) -> _Node:
+    """Unload all but `keep`, load `new`, run `task`. What is not needed again is not counted as resident."""
+    done = space.advance(state[0], task)
     facts = space.done[done]
-    lost = node.resident & ~keep & (facts.needed | new)
-    paid = node.paid + space.again(lost & facts.ever) + space.once(lost & ~facts.ever)
-    return _Node(done, resident & facts.needed, paid, node, task, keep, new)
+    lost = state[1] & ~keep & (facts.needed | new)
+    paid = node.paid
+    if lost:
+        paid += space.again(lost & facts.ever) + space.once(lost & ~facts.ever)
+    return _Node(done, (keep | new) & facts.needed, paid, node, task, keep, new)
 
 
 def _moves(space: Space, last: _Node) -> list[Move]:
-    """The path to `last` as moves."""
+    """The path to `last` as moves, the free moves after it included."""
     path = []
     node: _Node | None = last
     while node is not None:
         path.append(node)
         node = node.parent
-    ran: list[int] = []
-    space.settle(0, 0, ran)
-    moves: list[Move] = [RunMove((task,)) for task in ran]
+    moves: list[Move] = []
     resident = 0
-    for before, node in zip(path[::-1], path[-2::-1], strict=False):
-        moves += [UnloadMove(m) for m in bits(resident & ~node.keep)]
-        moves += [LoadMove(m) for m in load_order(space.instance, bits(node.new))]
-        resident = node.keep | node.new
-        ran = [node.task]
-        space.settle(space.advance(before.done, node.task), resident, ran)
+    for node in reversed(path):
+        if node.parent is not None:
+            moves += [UnloadMove(m) for m in bits(resident & ~node.keep)]
+            moves += [LoadMove(m) for m in load_order(space.instance, bits(node.new))]
+            moves.append(RunMove((node.task,)))
+            moves += [UnloadMove(m) for m in bits((node.keep | node.new) & ~node.resident)]
+        ran: list[int] = []
+        done = space.settle(node.done, node.resident, ran)
         moves += [RunMove((task,)) for task in ran]
+        resident = node.resident & space.done[done].needed
+        moves += [UnloadMove(m) for m in bits(node.resident & ~resident)]
     return moves

@@ -16,7 +16,7 @@ from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 
 #: Expansions the searches may spend; a few seconds of one core at worst.
-EFFORT = 100_000
+EFFORT = 60_000
 
 
 #: Expansions of the first guess for each task.

@@ -16,13 +16,13 @@ MANY = 5
 
 @dataclass(slots=True)
 class Done:
-    """Facts of one set of done tasks. `seen`: (resident, paid) pairs reached with it that nothing dominates."""
+    """Facts of one set of done tasks. `seen`: what was paid to reach it with each set of resident models."""
 
     ready: int
     live: int
     needed: int
     ever: int
-    seen: list[tuple[int, int]] = field(default_factory=list)
+    seen: dict[int, int] = field(default_factory=dict)
 
 
 def exact_costs(*rows: tuple[float, ...]) -> tuple[int, list[list[int]]]:
@@ -61,7 +61,7 @@ class Space:
         self._weights: dict[int, int] = {0: 0}
         self._reloads: dict[int, int] = {0: 0}
         self._drops: dict[int, int] = {0: 0}
-        self._stays: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._stays: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
         self.done: dict[int, Done] = {}
 
     def _edges(self) -> tuple[list[int], list[tuple[int, ...]]]:
@@ -122,14 +122,16 @@ class Space:
         """Peak bytes of loading a set of models in the best order."""
         return load_span(self.instance, bits(mask))
 
-    def stays(self, others: int, spare: int) -> tuple[int, ...]:
-        """The largest parts of `others` that fit into `spare` bytes: no part is contained in another."""
+    def stays(self, others: int, spare: int) -> tuple[tuple[int, int], ...]:
+        """The largest parts of `others` that fit into `spare` bytes, each with the units the rest costs to load again,
+        cheapest first. No part is contained in another."""
         if self.weight(others) <= spare:
-            return (others,)
+            return ((0, others),)
         key = (others, spare)
         found = self._stays.get(key)
         if found is None:
-            found = self._stays[key] = tuple(self._maximal(bits(others), spare))
+            parts = self._maximal(bits(others), spare)
+            found = self._stays[key] = tuple(sorted((self.again(others & ~part), part) for part in parts))
         return found
 
     def _maximal(self, models: list[int], spare: int) -> list[int]:
@@ -151,7 +153,7 @@ class Space:
                 held, new = need & resident & ~again, (need & ~resident) | again | ahead
                 fits = min(spare - self.weight(ahead), room - self.span(new) - self.weight(held))
                 if fits >= 0:
-                    for stay in self.stays(resident & ~need & ~ahead, fits):
+                    for _, stay in self.stays(resident & ~need & ~ahead, fits):
                         yield stay | held, new
                 if self.span(new) <= self.weight(new) + self.base[task] - self.weight(need):
                     break  # the run is the higher moment: loading again what is there frees nothing
