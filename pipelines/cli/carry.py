@@ -25,10 +25,12 @@ from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
 from pipelines.run.enforce import capped
 from pipelines.run.engine import Engine, Outcome, outputs_of
+from pipelines.run.instruments import draw, libraries_of, remember, warm_up
 from pipelines.run.job import Job, remaining, split_task
-from pipelines.run.ladder import MODES
+from pipelines.run.monitor import Monitor
 from pipelines.run.record import Record, cannot_write, surroundings
 from pipelines.run.recovery import Recovery
+from pipelines.run.recovery import facts as rungs
 from pipelines.schema.errors import ExitCode, InvalidError, Terminated
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
@@ -57,6 +59,7 @@ def facts_of(prepared: Prepared) -> dict[str, Any]:
             item.name: {"path": item.path, "sha256": digest(Path(item.path))} for item in prepared.items if item.path
         },
         "notes": list(prepared.notes),
+        "footprints": {"store": prepared.store.digest(), "frozen": prepared.store.frozen},
         "pid": os.getpid(),
         **surroundings(),
     }
@@ -82,20 +85,29 @@ def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force
 
 
 def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifacts, out: Console) -> Outcome:
-    plan = job.plan
+    plan, events = job.plan, list[Event]()
     with _stoppable() as cancel, Live(out, len(plan.steps), plan.limit_bytes) as live:
 
         def observe(event: Event) -> None:
+            events.append(event)
             record(event)
             live(event)
 
         engine = Engine(job, prepared.device, artifacts, observe, cancel=cancel)
+        recovery = Recovery(engine, Replanner(prepared), prepared.mode, on_plan=lambda new: _write_plan(record, new))
+        if prepared.device.kind == "cpu":
+            warm_up(libraries_of(job, "cpu"))
         engine.emit("run_started", schema=EVENT_SCHEMA, items=len(job.items), tasks=len(job.problem.tasks),
-                    steps=len(plan.steps), limit_bytes=plan.limit_bytes)  # fmt: skip
-        mode = MODES[str(prepared.settings.values.get("memory_mode"))]
-        recovery = Recovery(engine, Replanner(prepared), mode, on_plan=lambda new: _write_plan(record, new))
-        with capped(prepared.device, plan.limit_bytes):
-            return recovery.carry_out()
+                    steps=len(plan.steps), limit_bytes=plan.limit_bytes, context_bytes=prepared.device.used_bytes())  # fmt: skip
+        try:
+            with capped(prepared.device, plan.limit_bytes), Monitor(prepared.device, engine.emit, plan.limit_bytes):
+                outcome = recovery.carry_out()
+        finally:
+            draw(record.folder, events, plan.limit_bytes, prepared.settings.pipeline.name,
+                 picture=bool(prepared.settings.values.get("memory_plot")))  # fmt: skip
+            record.update(rungs=rungs(recovery.tried))
+    remember(prepared.store, engine.job, engine.observed, job.digests, prepared.device_key)
+    return outcome
 
 
 def finished(job: Job, artifacts: Artifacts) -> set[str]:

@@ -18,7 +18,7 @@ from pipelines.schema.errors import UsageError, did_you_mean
 
 CONFIG_NAME = "config"
 #: Values of these keys are quoted for Hydra, so that names with spaces, commas and accents work as typed.
-QUOTED = ("input", "text", "lyrics", "voice", "artist", "title", "weights_dir", "outputs_dir", "translations")
+QUOTED = ("input", "text", "lyrics", "voice", "artist", "title", "weights_dir", "outputs_dir", "translations", "genre")
 _OVERRIDE = re.compile(r"^([+~]{0,2})([A-Za-z_][\w./@-]*)=(.*)$", re.DOTALL)
 
 
@@ -48,11 +48,19 @@ def parse_hydra_flags(arguments: Sequence[str]) -> argparse.Namespace:
         flags, unknown = parser.parse_known_intermixed_args([quote(argument) for argument in arguments])
     except (SystemExit, argparse.ArgumentError) as error:
         raise UsageError(f"These arguments cannot be read: {error}. See `headroom --help`.") from None
+    flags.overrides = [*from_environment(flags.overrides), *flags.overrides]
     strange = [argument for argument in unknown if argument.startswith("-")]
     if strange:
         known = [option for action in parser._actions for option in action.option_strings]
         raise UsageError(f"Unknown flag {strange[0]!r}. {did_you_mean(strange[0], known)}")
     return flags
+
+
+def from_environment(given: Sequence[str]) -> tuple[str, ...]:
+    """Overrides that stand for the environment's variables, and for those of a `.env` file in this folder."""
+    from pipelines.cli.environment import overrides, read_dotenv
+
+    return overrides(os.environ, read_dotenv(Path(".env")), given)
 
 
 def quote(argument: str) -> str:
@@ -116,22 +124,27 @@ class Composer:
         return _composed(cfg, self.search())
 
     def _compose(self) -> DictConfig:
-        """Compose once; where `tier=auto` stands put the tier's own name, so that folders and records name what was used."""
-        from hydra.types import RunMode
-
+        """Compose, with the tier's own name where `tier=auto` stands, so that folders and records name what was used."""
         from pipelines.cli.tier import detected_tier
 
-        with _sentences(self._flags.overrides):
-            overrides = list(self._flags.overrides)
+        overrides = self._flags.overrides
+        named = [override.partition("=")[2] for override in overrides if override.startswith("tier=")]
+        if not named or named[-1] == "auto":
+            cfg = self._composed([override for override in overrides if not override.startswith("tier")])
+            if cfg.hydra.runtime.choices.get("tier") == "auto":
+                device: Any = OmegaConf.to_container(cfg.device, resolve=True)
+                tier = f"tier={detected_tier(device, self.search())}"
+                self._flags.overrides = [tier, *(o for o in overrides if not o.startswith("tier="))]
+        return self._composed(self._flags.overrides)
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        from hydra.types import RunMode
+
+        with _sentences(overrides):
             cfg: DictConfig = self._hydra.compose_config(
-                self._name, overrides, RunMode.RUN, with_log_configuration=False
+                self._name, list(overrides), RunMode.RUN, with_log_configuration=False
             )
-        if cfg.hydra.runtime.choices.get("tier") != "auto":
-            return cfg
-        device: Any = OmegaConf.to_container(cfg.device, resolve=True)
-        kept = [override for override in overrides if not override.startswith("tier=")]
-        self._flags.overrides = [*kept, f"tier={detected_tier(device, self.search())}"]
-        return self._compose()
+        return cfg
 
     def run(self, task: Callable[[Composed], Any]) -> Any:
         """Compose, make the run folder with `.hydra/` in it, and call `task`. Its exceptions pass through."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +16,15 @@ from pipelines.graph.expand import Sizing, expand, footprint_of, is_isolated, no
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.devices.choose import open_device
 from pipelines.run.devices.protocol import Device
+from pipelines.run.fit import DECLARED_MARGIN
+from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
 from pipelines.run.inputs import find_items
 from pipelines.run.job import Job, split_task
+from pipelines.run.ladder import MODES, Mode
 from pipelines.run.resolve import make_node, node_class, ports_of, trusted_packages
 from pipelines.run.weights import Located, locate, weights_home
 from pipelines.run.worker import Isolated
-from pipelines.schema.config import Item, NodeSpec, Variant, on_cpu
+from pipelines.schema.config import Footprint, Item, NodeSpec, Variant, on_cpu
 from pipelines.schema.errors import DoesNotFit, TaskFailed, UsageError, did_you_mean
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
@@ -29,7 +33,18 @@ from pipelines.schema.roles import ROLES
 from pipelines.schema.units import format_bytes
 
 #: Settings every item starts from; a table's row may say otherwise.
-ITEM_SETTINGS = ("lyrics", "language", "voice", "artist", "title", "accept_licence")
+ITEM_SETTINGS = (
+    "lyrics",
+    "language",
+    "voice",
+    "artist",
+    "title",
+    "year",
+    "genre",
+    "translations",
+    "dub_language",
+    "accept_licence",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +71,15 @@ class Prepared:
     notes: tuple[str, ...]
     places: Mapping[str, Place]
     nodes: Mapping[str, Node]
+    store: FootprintStore
+    mode: Mode
     options: Mapping[str, tuple[Variant, ...]]
     selection: Selection
+
+    @property
+    def device_key(self) -> str:
+        """What measured footprints are kept under."""
+        return device_key(self.device.kind, self.device.name)
 
     def plan(self) -> Plan:
         """The plan of the problem. Raises `DoesNotFit`."""
@@ -104,19 +126,48 @@ def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
     limit = _limit(settings, device)
     graph = make_graph(settings, selection)
     items = _items(settings)
-    options, located = _options(settings, graph, notes)
+    mode = _mode(settings)
+    store = FootprintStore(store_path(), frozen=bool(os.environ.get("HEADROOM_FROZEN")), warn=notes.append)
+    declared, located = _options(settings, graph, notes)
     places = {
         variant.name: Place(variant.device or device.torch_device, located[variant.name].path)
-        for variants in options.values()
+        for variants in declared.values()
         for variant in variants
     }
     kind = "cpu" if device.kind == "cpu" else "cuda"
-    sizing = Sizing(kind, limit, base_context=settings.device.context if device.kind == "cpu" else 0)
+    base = settings.device.context if device.kind == "cpu" else 0
+    options, margins = _measured(declared, store, device_key(device.kind, device.name), kind, mode)
+    sizing = Sizing(kind, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
     choice, problem = _choose(settings, graph, items, options, sizing, notes)
-    nodes = make_nodes(graph, choice, device, selection)
     return Prepared(
-        settings, device, graph, tuple(items), choice, problem, sizing, tuple(notes), places, nodes, options, selection
-    )
+        settings=settings, device=device, graph=graph, items=tuple(items), choice=choice, problem=problem, sizing=sizing,
+        notes=tuple(notes), places=places, nodes=make_nodes(graph, choice, device, selection), store=store, mode=mode,
+        options=options, selection=selection,
+    )  # fmt: skip
+
+
+def _mode(settings: Settings) -> Mode:
+    name = str(settings.values.get("memory_mode"))
+    if name not in MODES:
+        raise UsageError(f"memory_mode={name} is not a mode. {did_you_mean(name, MODES)}")
+    return MODES[name]
+
+
+def _measured(
+    declared: Options, store: FootprintStore, device: str, kind: str, mode: Mode
+) -> tuple[Options, dict[str, float]]:
+    """The variants with the footprints that were measured here, where they were, and the margin each has earned."""
+    margins: dict[str, float] = {}
+    options: Options = {}
+    for node, variants in declared.items():
+        made = []
+        for variant in variants:
+            footprint = variant.footprints.get(kind) or variant.footprints.get("cuda") or Footprint()
+            found = store.estimate(Key.of(variant, "", device), footprint)
+            margins[variant.name] = found.margin * mode.margin_factor
+            made.append(replace(variant, footprints={**variant.footprints, kind: found.footprint}))
+        options[node] = tuple(made)
+    return options, margins
 
 
 def make_graph(settings: Settings, selection: Selection = Selection()) -> Graph:

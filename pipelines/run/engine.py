@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipelines.graph.expand import name_of
@@ -359,20 +360,23 @@ class Engine:
 
     def _inputs(self, item: str, node: str) -> dict[str, Value]:
         values = {}
+        ports = self.job.graph.ports[node].inputs
         for port, source in self.job.graph.node(node).inputs.items():
             producer, _, name = source.partition(".")
-            values[port] = (
-                self._of_item(item, name) if producer == "item" else self.artifacts.value(item, producer, name)
-            )
+            if producer != "item":
+                values[port] = self.artifacts.value(item, producer, name)
+            elif not ports[port].optional or self.job.items[item].settings.get(name):
+                values[port] = self._of_item(item, name)
         return values
 
     def _of_item(self, name: str, port: str) -> Value:
         item = self.job.items[name]
         if port == "text":
             return Text(str(item.settings.get("text", "")), str(item.settings.get("language") or "en"))
-        if item.path is None:
+        path = item.path if port == "audio" else item.settings.get(port)
+        if path is None:
             raise TaskFailed(f"{name} has no {port}: its row names no file.")
-        return open_audio(item, self.artifacts.folder(name, "item"))
+        return open_audio(Path(str(path)).expanduser(), self.artifacts.folder(name, "item"))
 
     def _stop_if_cancelled(self) -> None:
         if self.cancel.is_set():

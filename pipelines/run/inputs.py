@@ -171,14 +171,16 @@ def _by_av(path: Path) -> tuple[float, int]:
         raise TaskFailed(f"{path} cannot be read as sound ({error}). Is it complete, and is it audio?") from None
 
 
-def open_audio(item: Item, folder: Path) -> Audio:
-    """The item's sound as a file-backed value. What soundfile cannot read is decoded once to `folder`/input.wav.
+def open_audio(path: Path, folder: Path) -> Audio:
+    """A file's sound as a file-backed value. What soundfile cannot read is decoded once into `folder`.
 
-    Raises `TaskFailed` for sound with NaN or infinite samples, which would silently poison every model after it.
+    Raises `TaskFailed` for what is no sound, and for NaN or infinite samples, which would silently poison every model
+    after it.
     """
-    assert item.path is not None
-    audio = _by_soundfile(Path(item.path)) or _decode(Path(item.path), folder)
-    _refuse_bad_samples(audio, item.path)
+    if not path.is_file():
+        raise TaskFailed(f"There is no file {str(path)!r}.")
+    audio = _by_soundfile(path) or _decode(path, folder)
+    _refuse_bad_samples(audio, str(path))
     return audio
 
 
@@ -187,7 +189,7 @@ def _decode(path: Path, folder: Path) -> Audio:
     import soundfile
 
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "input.wav"
+    target = folder / f"{safe_name(path.stem)}.wav"
     try:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]

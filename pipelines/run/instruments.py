@@ -1,0 +1,93 @@
+"""What surrounds an engine: libraries imported before they could disturb a measurement, monitoring, and what is remembered."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pipelines.graph.expand import footprint_of, is_isolated
+from pipelines.run.engine import Observed
+from pipelines.run.footprints import FootprintStore, Key, Observation
+from pipelines.run.job import Job, split_task
+from pipelines.run.trace import write_memory_png, write_trace
+from pipelines.schema.config import evaluate
+from pipelines.schema.plan import Run
+from pipelines.schema.record import Event
+
+#: Readings that are measurements; the others only repeat the plan.
+_MEASURED = ("kernel", "driver", "tracked")
+
+
+def libraries_of(job: Job, kind: str) -> list[str]:
+    """The libraries that the job's nodes bring into this process, as their footprints name them."""
+    names: set[str] = set()
+    for node in job.graph.order:
+        if not (node in job.choice and is_isolated(job.choice[node])):
+            names |= set(footprint_of(job.graph, node, job.choice, kind).context)
+    return sorted(names)
+
+
+def warm_up(libraries: Iterable[str]) -> list[str]:
+    """Import what will be needed anyway, so that a step's peak holds its own bytes and not an import's. Returns what was.
+
+    A name that is no module (an engine's, a card's context) is left to whoever uses it.
+    """
+    found = []
+    for name in libraries:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue
+        found.append(name)
+    return found
+
+
+def remember(
+    store: FootprintStore, job: Job, observed: Sequence[Observed], digests: Mapping[str, str], device: str
+) -> int:
+    """Keep what a run showed of its variants' workspaces. Steps that shared the device with a prefetch say nothing.
+
+    Returns the number of observations kept. Loads are not kept: the first of a process also brings what stays.
+    """
+    kept = 0
+    for seen in observed:
+        if (
+            not isinstance(seen.step, Run)
+            or len(seen.step.tasks) != 1
+            or not seen.alone
+            or seen.source not in _MEASURED
+        ):
+            continue
+        item_name, node = split_task(seen.step.tasks[0])
+        variant = job.choice.get(node)
+        if variant is None or seen.peak_bytes < seen.start_bytes:
+            continue
+        item, footprint = job.items[item_name], footprint_of(job.graph, node, job.choice, device.partition("/")[0])
+        segment = variant.knobs.get("segment")
+        observation = Observation(
+            "run",
+            seen.peak_bytes - seen.start_bytes,
+            seen.seconds,
+            held_bytes=seen.end_bytes - seen.start_bytes,
+            item_seconds=item.seconds,
+            channels=item.channels,
+            characters=item.characters,
+            batch=float(variant.knobs.get("batch") or 1),
+            segment=float(segment) if segment else None,
+            predicted_bytes=round(evaluate(footprint.workspace, item, variant.knobs)),
+            source=seen.source,
+        )
+        store.add(Key.of(variant, digests.get(variant.name, ""), device), [observation])
+        kept += 1
+    return kept
+
+
+def draw(folder: Path, events: Sequence[Event], limit_bytes: int | None, title: str, *, picture: bool) -> None:
+    """`trace.json` for Perfetto, and `memory.png` where matplotlib is installed and a picture is wanted."""
+    write_trace(folder / "trace.json", events, limit_bytes)
+    if picture:
+        try:
+            write_memory_png(folder / "memory.png", events, limit_bytes, title)
+        except ImportError:
+            return
