@@ -1,0 +1,182 @@
+"""When to begin playing and how long to rest between chunks: decisions over measured speed, no clock and no thread of its own.
+
+Two wishes pull against each other. A listener wants sound soon and without gaps; everybody else on the machine wants it left some of the
+time. In this order: no gap, then the first sound in time, then utilisation in its range. Playing begins once what is buffered outlasts
+the worst that the measured speed and its jitter let expect, and at the latest when the tier's time to first audio is up. Rests are taken
+only out of audio that is buffered beyond that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from pipelines.schema.config import Tier
+
+#: Memory use, as a part of the limit, above which the prebuffer shrinks to the least of its range. Source: 000, `vram_limit_mb * 0.9`.
+PRESSURE = 0.9
+#: How many standard deviations of the sum of chunk times are provided for. Four would do for one moment of a normal sum; five, because
+#: the deviation itself is estimated from few chunks and every chunk of an utterance is such a moment.
+_SURE = 5.0
+#: Before jitter is measured it is taken for even over +-40 % of the mean, a deviation of 0.4 / sqrt(3), with the weight of four chunks.
+_PRIOR, _PRIOR_WEIGHT = 0.4 / math.sqrt(3), 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """A tier's streaming settings. Times are seconds, utilisations parts of one. first_audio: the latest time to first audio."""
+
+    prebuffer: float = 1.25
+    prebuffer_range: tuple[float, float] = (1.0, 1.5)
+    utilisation: float = 0.5
+    utilisation_range: tuple[float, float] = (0.4, 0.6)
+    yield_seconds: float = 0.0
+    first_audio: float = 5.0
+    real_time_factor: float = 1.0
+
+    @staticmethod
+    def of(tier: Tier) -> StreamSettings:
+        """From a tier. A prebuffer or utilisation outside its range, as an environment may set it, widens the range."""
+        said = tier.settings
+        return StreamSettings(
+            prebuffer=float(said["prebuffer"]),
+            prebuffer_range=_around(said["prebuffer_range"], float(said["prebuffer"])),
+            utilisation=float(said["utilisation"]),
+            utilisation_range=_around(said["utilisation_range"], float(said["utilisation"])),
+            yield_seconds=float(said["yield_seconds"]),
+            first_audio=float(said["first_audio"]),
+            real_time_factor=float(said["real_time_factor"]),
+        )
+
+
+def _around(bounds: tuple[float, float], value: float) -> tuple[float, float]:
+    return min(float(bounds[0]), value), max(float(bounds[1]), value)
+
+
+@dataclass(slots=True)
+class Speed:
+    """Seconds of work for each second of audio, measured chunk by chunk. promised: the tier's real-time factor, believed at first."""
+
+    promised: float = 1.0
+    ratios: list[float] = field(default_factory=list)
+
+    def add(self, work_seconds: float, audio_seconds: float) -> None:
+        """A chunk was made."""
+        if audio_seconds > 0:
+            self.ratios.append(max(work_seconds, 0.0) / audio_seconds)
+
+    @property
+    def measured(self) -> float:
+        """The real-time factor so far; 0 before the first chunk."""
+        return sum(self.ratios) / len(self.ratios) if self.ratios else 0.0
+
+    @property
+    def weight(self) -> float:
+        """How many chunks the estimates rest on, belief included."""
+        return len(self.ratios) + _PRIOR_WEIGHT
+
+    @property
+    def mean(self) -> float:
+        """The real-time factor to reckon with: measured, held up to the promised one while little is measured."""
+        return max(self.measured, (sum(self.ratios) + _PRIOR_WEIGHT * self.promised) / self.weight)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of one chunk's ratio, to reckon with."""
+        squares = sum((ratio - self.measured) ** 2 for ratio in self.ratios)
+        return math.sqrt((squares + _PRIOR_WEIGHT * (_PRIOR * max(self.promised, self.measured)) ** 2) / self.weight)
+
+
+def reserve(speed: Speed, chunk_seconds: float, remaining_seconds: float) -> float:
+    """Seconds of audio that must be buffered now so that `remaining_seconds` more, in chunks, all come in time.
+
+    The k-th chunk from now comes after about k * w of work, and k - 1 chunks have come before it. By the jitter s of one chunk
+    and the error of a mean over m measured ones that sum may be off by s * sqrt(k + k*k/m); five times as much is provided for.
+    The difference is a concave function of k, so it is largest at the first chunk, at the last, or where its slope is zero.
+    """
+    if remaining_seconds <= 0 or chunk_seconds <= 0:
+        return 0.0
+    last = max(1.0, math.ceil(remaining_seconds / chunk_seconds))
+    measured = speed.weight
+    slack = (1 - speed.mean) * chunk_seconds
+    spread = _SURE * speed.deviation * chunk_seconds
+
+    def short_at(k: float) -> float:
+        return chunk_seconds - k * slack + spread * math.sqrt(k + k * k / measured)
+
+    moments = [1.0, last]
+    if slack > 0 and slack * slack * measured > spread * spread:
+        # Slope zero, squared, in u = y + y * y with y = k / m: spread^2 (1 + 4u) = 4 slack^2 m u.
+        u = spread * spread / (4 * (slack * slack * measured - spread * spread))
+        moments.append(min(last, max(1.0, measured * (math.sqrt(1 + 4 * u) - 1) / 2)))
+    return max(map(short_at, moments))
+
+
+@dataclass(slots=True)
+class Pacer:
+    """Decides for one utterance. expected_seconds: about how long it will be; None where nobody knows (then as if it were long)."""
+
+    settings: StreamSettings
+    expected_seconds: float | None = None
+    speed: Speed = field(init=False)
+    busy: float = field(default=0.0, init=False)
+    rested: float = field(default=0.0, init=False)
+    notes: list[str] = field(default_factory=list, init=False)
+    _chunk: float = field(default=0.0, init=False)
+    _made: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.speed = Speed(self.settings.real_time_factor)
+
+    def made(self, work_seconds: float, audio_seconds: float) -> None:
+        """A chunk was made."""
+        self.speed.add(work_seconds, audio_seconds)
+        self.busy += work_seconds
+        self._made += audio_seconds
+        self._chunk = audio_seconds or self._chunk
+        if len(self.speed.ratios) >= 3 and self.speed.measured > 1:
+            self._say(
+                f"Slower than real time (a real-time factor of {self.speed.measured:.2f}): as much is buffered as "
+                f"{self.settings.first_audio:g} s to the first audio allow."
+            )
+
+    def remaining(self) -> float:
+        """Seconds of audio still to come: what is expected, and one chunk more for the error of the expectation."""
+        if self.expected_seconds is None:
+            return max(60.0, self._made)
+        return max(self.expected_seconds - self._made, 0.0) + self._chunk
+
+    def prebuffer(self, pressure: float = 0.0) -> float:
+        """Seconds of audio to hold before playing begins. pressure: memory in use as a part of the limit."""
+        least, most = self.settings.prebuffer_range
+        needed = reserve(self.speed, self._chunk, self.remaining()) if self.speed.ratios else self.settings.prebuffer
+        if pressure > PRESSURE:
+            self._say(f"Memory is at {pressure:.0%} of the limit, so no more than {least:g} s are buffered.")
+            return least
+        if needed > most:
+            self._say(f"At this speed and jitter {needed:.1f} s must be buffered, more than the usual {most:g} s.")
+        return max(self.settings.prebuffer, needed)
+
+    def latest_start(self) -> float:
+        """Seconds after the request when playing begins whatever is buffered."""
+        return self.settings.first_audio
+
+    def rest(self, buffered: float, playing: bool) -> float:
+        """Seconds to rest after a chunk: what utilisation asks for, at least the yield, at most what the buffer can spare."""
+        if not playing:
+            return 0.0
+        wished = max(self.busy / self.settings.utilisation - self.busy - self.rested, self.settings.yield_seconds)
+        spare = buffered - reserve(self.speed, self._chunk, self.remaining())
+        taken = max(0.0, min(wished, spare))
+        self.rested += taken
+        return taken
+
+    def utilisation(self) -> float:
+        """Part of the time spent working so far, rests included."""
+        whole = self.busy + self.rested
+        return self.busy / whole if whole else 0.0
+
+    def _say(self, note: str) -> None:
+        about = note[:20]
+        if not any(said.startswith(about) for said in self.notes):
+            self.notes.append(note)

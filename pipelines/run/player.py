@@ -1,0 +1,87 @@
+"""A listener on paper: consumes audio in real time by whatever clock it is told, and notes when it had to wait. Plays nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Silence that was not in the audio. at: seconds since the request. position: seconds of audio heard before it."""
+
+    at: float
+    seconds: float
+    position: float
+
+
+@dataclass(slots=True)
+class Player:
+    """What a listener has heard by now. All times are seconds since the request; they may only grow.
+
+    Playing begins when it is told to, and by itself at `latest` with whatever there is. After a gap it goes on once `resume` seconds are
+    buffered (or nothing more comes), so that one wait does not become many.
+    """
+
+    latest: float = math.inf
+    resume: float = 0.0
+    started_at: float | None = field(default=None, init=False)
+    received: float = field(default=0.0, init=False)
+    heard: float = field(default=0.0, init=False)
+    gaps: list[Gap] = field(default_factory=list, init=False)
+    finished: bool = field(default=False, init=False)
+    _now: float = field(default=0.0, init=False)
+    _silent_since: float | None = field(default=None, init=False)
+
+    @property
+    def buffered(self) -> float:
+        """Seconds of audio that have arrived and not been heard."""
+        return self.received - self.heard
+
+    @property
+    def playing(self) -> bool:
+        """Whether sound comes out now."""
+        return self.started_at is not None and self._silent_since is None
+
+    def start(self, at: float) -> None:
+        """Begin to play. Needs something to play."""
+        self.advance(at)
+        if self.started_at is None and self.received > 0:
+            self.started_at = at
+
+    def receive(self, seconds: float, at: float) -> None:
+        """A chunk of `seconds` has arrived."""
+        self.advance(at)
+        self.received += seconds
+        if self._silent_since is not None and self.buffered >= self.resume:
+            self._end_gap(at)
+
+    def finish(self, at: float) -> None:
+        """No more will come; what is buffered plays out without a gap."""
+        self.advance(at)
+        self.finished = True
+        if self._silent_since is not None:
+            if self.buffered > 0:
+                self._end_gap(at)
+            self._silent_since = None
+
+    def advance(self, at: float) -> None:
+        """Let the time pass until `at`."""
+        passed = at - self._now
+        if passed < 0:
+            raise ValueError(f"Time went back from {self._now} to {at}.")
+        if self.started_at is None and self.received > 0 and at > self.latest:
+            self.started_at = self._now = max(self.latest, self._now)
+            passed = at - self._now
+        if self.playing:
+            played = min(passed, self.buffered)
+            self.heard += played
+            # Float residue is no gap: sums of chunk lengths differ from clock readings in the last digits.
+            if passed - played > 1e-9 and not self.finished:
+                self._silent_since = self._now + played
+        self._now = at
+
+    def _end_gap(self, at: float) -> None:
+        assert self._silent_since is not None
+        self.gaps.append(Gap(self._silent_since, at - self._silent_since, self.heard))
+        self._silent_since = None

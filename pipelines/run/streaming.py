@@ -1,0 +1,329 @@
+"""Carries chunks from node to node and on to a listener, paced by measurement: pull by pull, with nothing running ahead unasked.
+
+A chain of nodes is a chain of generators, so a consumer that stops reading stops everything, and closing the last closes them all.
+Where making should run ahead of hearing, a `Pipe` puts one thread and a bounded queue between.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pipelines.run.pacing import Pacer, StreamSettings
+from pipelines.run.piecewise import Pieces, piecewise
+from pipelines.run.player import Gap, Player
+from pipelines.schema.node import Context, Inputs, Node, StreamNode
+from pipelines.schema.values import Audio, Value
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One node of a chain, with what it needs to run. main: the input port that takes the chunks of the stage before.
+
+    pieces: how to cut the sound for a node that cannot stream but gives as much sound as it takes; None waits for all of it.
+    """
+
+    node: Node
+    model: Any
+    inputs: Inputs
+    context: Context
+    main: str = "audio"
+    pieces: Pieces | None = None
+
+
+def chain(stages: Sequence[Stage], chunks: Iterator[Value] | None = None) -> Iterator[Value]:
+    """Chunks of the last stage's first output. Nothing is computed before it is asked for; close the iterator to stop early.
+
+    A stage whose node cannot stream works in `pieces` where it may, else takes all of its input first and gives one piece.
+    """
+    for stage in stages:
+        if isinstance(stage.node, StreamNode):
+            chunks = _streamed(stage, chunks)
+        elif stage.pieces is not None and chunks is not None:
+            chunks = _in_pieces(stage, stage.pieces, chunks)
+        else:
+            chunks = _whole(stage, chunks)
+    if chunks is None:
+        raise ValueError("A chain needs a stage or chunks to begin with.")
+    return chunks
+
+
+def _streamed(stage: Stage, chunks: Iterator[Value] | None) -> Iterator[Value]:
+    assert isinstance(stage.node, StreamNode)
+    made = stage.node.stream(stage.model, stage.inputs, chunks, stage.context)
+    try:
+        for piece in made:
+            stage.context.progress(0.0)
+            yield piece
+    finally:
+        _close(made)
+        _close(chunks)
+
+
+def _in_pieces(stage: Stage, how: Pieces, chunks: Iterator[Value]) -> Iterator[Value]:
+    def convert(piece: Audio) -> Audio:
+        stage.context.progress(0.0)
+        outputs = stage.node.run(stage.model, {**stage.inputs, stage.main: piece}, stage.context)
+        made = next(iter(outputs.values()))
+        assert isinstance(made, Audio)
+        return made
+
+    try:
+        yield from piecewise(convert, (chunk for chunk in chunks if isinstance(chunk, Audio)), how)
+    finally:
+        _close(chunks)
+
+
+def _whole(stage: Stage, chunks: Iterator[Value] | None) -> Iterator[Value]:
+    inputs = dict(stage.inputs)
+    if chunks is not None:
+        inputs[stage.main] = join_audio(chunk for chunk in chunks if isinstance(chunk, Audio))
+    outputs = stage.node.run(stage.model, inputs, stage.context)
+    yield next(iter(outputs.values()))
+
+
+def _close(iterator: object) -> None:
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()
+
+
+def join_audio(chunks: Iterable[Audio]) -> Audio:
+    """Chunks of one rate as one. No chunk at all is silence of no length at 24 kHz. Raises `ValueError` where rates differ."""
+    import numpy as np
+
+    pieces = list(chunks)
+    if not pieces:
+        return Audio.of(np.zeros((1, 0), np.float32), 24_000)
+    rates = {piece.rate for piece in pieces}
+    if len(rates) > 1:
+        raise ValueError(f"Chunks of different sample rates cannot be joined: {sorted(rates)} Hz.")
+    return Audio.of(np.concatenate([piece.read() for piece in pieces], axis=1), rates.pop())
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """How a stream went. Times in seconds, since the request. first_audio: None where nothing was made.
+
+    utilisation: part of the time of making that was work. notes: what could not be had, in sentences.
+    """
+
+    audio_seconds: float
+    first_audio: float | None
+    real_time_factor: float
+    gaps: tuple[Gap, ...]
+    utilisation: float
+    in_range: bool
+    chunks: int
+    busy_seconds: float
+    rested_seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def gap_seconds(self) -> float:
+        """Silence a listener would have had to bear."""
+        return sum(gap.seconds for gap in self.gaps)
+
+
+@dataclass
+class Live:
+    """A stream being listened to: iterate over it for the chunks, then ask for the `report`.
+
+    clock, sleep: seconds; tests and benchmarks bring their own. pressure: memory in use as a part of the limit.
+    paced: rest between chunks as the tier asks; without it only the listener is simulated.
+    """
+
+    chunks: Iterable[Audio]
+    settings: StreamSettings
+    expected_seconds: float | None = None
+    paced: bool = True
+    clock: Callable[[], float] = time.perf_counter
+    sleep: Callable[[float], None] = time.sleep
+    pressure: Callable[[], float] = lambda: 0.0
+    _player: Player = field(init=False)
+    _pacer: Pacer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._player = Player(latest=self.settings.first_audio)
+        self._pacer = Pacer(self.settings, self.expected_seconds)
+
+    def __iter__(self) -> Iterator[Audio]:
+        player, begin = self._player, self.clock()
+        source = iter(self.chunks)
+        try:
+            while True:
+                asked = self.clock()
+                chunk = next(source, None)
+                if chunk is None:
+                    break
+                now = self.clock()
+                self._arrived(chunk, now - asked, now - begin)
+                yield chunk
+                self._rest()
+                player.advance(self.clock() - begin)
+        finally:
+            _close(source)
+            ended = self.clock() - begin
+            player.finish(ended)
+            player.start(ended)
+
+    def _arrived(self, chunk: Audio, work: float, at: float) -> None:
+        player, pacer = self._player, self._pacer
+        player.receive(chunk.seconds, at)
+        pacer.made(work, chunk.seconds)
+        enough = pacer.prebuffer(self.pressure())
+        # One wait until the rest can be heard through is easier to bear than many short ones.
+        player.resume = min(enough, self.settings.prebuffer_range[1])
+        if player.started_at is None and player.buffered >= enough:
+            player.start(at)
+
+    def _rest(self) -> None:
+        if not self.paced:
+            return
+        seconds = self._pacer.rest(self._player.buffered, self._player.playing)
+        if seconds > 0:
+            self.sleep(seconds)
+
+    def report(self) -> StreamReport:
+        """How it went so far."""
+        player, pacer, settings = self._player, self._pacer, self.settings
+        used, (low, high) = pacer.utilisation(), settings.utilisation_range
+        inside = not self.paced or not pacer.busy or low - 0.005 <= used <= high + 0.005
+        notes = list(pacer.notes)
+        if not inside and used > high:
+            notes.append(
+                f"Utilisation was {used:.2f}, over {low:.2f} to {high:.2f}: at a real-time factor of {pacer.speed.measured:.2f} "
+                "more rest would have put gaps into the sound."
+            )
+        if player.gaps:
+            total = sum(gap.seconds for gap in player.gaps)
+            notes.append(
+                f"{len(player.gaps)} gaps of {total:.2f} s together: the sound was made slower than it was heard."
+            )
+        return StreamReport(
+            audio_seconds=player.received,
+            first_audio=player.started_at,
+            real_time_factor=pacer.speed.measured,
+            gaps=tuple(player.gaps),
+            utilisation=used,
+            in_range=inside,
+            chunks=len(pacer.speed.ratios),
+            busy_seconds=pacer.busy,
+            rested_seconds=pacer.rested,
+            notes=tuple(notes),
+        )
+
+
+def render(report: StreamReport) -> tuple[str, ...]:
+    """A report as lines of text for a person."""
+    first = "none" if report.first_audio is None else f"{report.first_audio:.2f} s"
+    gaps = f"{len(report.gaps)} ({report.gap_seconds:.2f} s)" if report.gaps else "none"
+    return (
+        f"first audio after {first}, real-time factor {report.real_time_factor:.2f}, gaps: {gaps}",
+        f"{report.audio_seconds:.1f} s of sound in {report.chunks} chunks; utilisation {report.utilisation:.2f}",
+        *report.notes,
+    )
+
+
+class Pipe(Generic[Item]):
+    """Runs an iterator on a thread of its own, at most `depth` items ahead. Iterate over it; close it, or leave its `with`, to stop early.
+
+    Whoever stops reading leaves nothing behind: closing, leaving or forgetting the pipe stops the thread at its next item and closes
+    the iterator. An exception of the iterator is raised to the reader where it happened in the order of items.
+    """
+
+    def __init__(self, items: Iterable[Item], depth: int = 2) -> None:
+        if depth < 1:
+            raise ValueError("A pipe's depth is at least 1.")
+        self._shared: _Shared[Item] = _Shared(depth)
+        # The thread knows the shared state and not the pipe, so that a forgotten pipe can be collected, which stops the thread.
+        self._thread = threading.Thread(target=_produce, args=(items, self._shared), daemon=True, name="headroom-pipe")
+        self._stop = weakref.finalize(self, self._shared.cancel)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Item]:
+        while True:
+            try:
+                yield self._shared.take()
+            except _Ended:
+                return
+
+    def __enter__(self) -> Pipe[Item]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Stop, and wait until the item being made is done (at most `timeout` seconds)."""
+        self._stop()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+
+class _Ended(Exception):
+    """Nothing more comes."""
+
+
+class _Shared(Generic[Item]):
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.items: deque[Item] = deque()
+        self.changed = threading.Condition()
+        self.cancelled = False
+        self.ended = False
+        self.error: BaseException | None = None
+
+    def put(self, item: Item) -> bool:
+        """Wait for room. False where the reader has gone."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.cancelled or len(self.items) < self.depth)
+            if self.cancelled:
+                return False
+            self.items.append(item)
+            self.changed.notify_all()
+            return True
+
+    def take(self) -> Item:
+        with self.changed:
+            self.changed.wait_for(lambda: self.items or self.ended or self.cancelled)
+            if self.items and not self.cancelled:
+                item = self.items.popleft()
+                self.changed.notify_all()
+                return item
+            if self.error is not None and not self.cancelled:
+                error, self.error = self.error, None
+                raise error
+            raise _Ended
+
+    def end(self, error: BaseException | None) -> None:
+        with self.changed:
+            self.ended, self.error = True, error
+            self.changed.notify_all()
+
+    def cancel(self) -> None:
+        with self.changed:
+            self.cancelled = True
+            self.items.clear()
+            self.changed.notify_all()
+
+
+def _produce(items: Iterable[Item], shared: _Shared[Item]) -> None:
+    error: BaseException | None = None
+    iterator = iter(items)
+    try:
+        for item in iterator:
+            if not shared.put(item):
+                break
+    except BaseException as raised:  # handed to the reader, who is on another thread
+        error = raised
+    finally:
+        _close(iterator)
+        shared.end(error)
