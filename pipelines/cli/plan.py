@@ -45,19 +45,14 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if args.problem is not None:
         no_rest(rest, "plan --problem")
         return _bare(args.problem, args.format)
-    from pipelines.cli.compose import Composer, parse_hydra_flags
-
-    flags = parse_hydra_flags(rest)
-    with Composer(flags) as composer:
-        if composer.is_show:
-            composer.show()
-            return 0
-        composed = composer.compose()
     from pipelines.cli.prepare import Selection, prepare
-    from pipelines.cli.settings import read_settings
+    from pipelines.cli.verbs import composed_settings
 
+    settings = composed_settings(rest)
+    if settings is None:
+        return 0
     selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
-    prepared = prepare(read_settings(composed), selection)
+    prepared = prepare(settings, selection)
     made = certified(prepared.problem, prepared.plan())
     if args.format == "json":
         print(made.to_json(), end="")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -12,20 +12,22 @@ from pipelines.cli import catalog
 from pipelines.cli.settings import Settings, load_variant
 from pipelines.cli.tier import simulated_card
 from pipelines.graph.build import Graph, Ports, build
-from pipelines.graph.expand import Sizing, expand, footprint_of, is_isolated, nodes_between
+from pipelines.graph.expand import Sizing, expand, is_isolated, nodes_between
+from pipelines.plan import fit
+from pipelines.plan.fit import FitNode, Option
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.devices.choose import open_device
 from pipelines.run.devices.protocol import Device
 from pipelines.run.fit import DECLARED_MARGIN
 from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
 from pipelines.run.inputs import find_items
-from pipelines.run.job import Job, split_task
+from pipelines.run.job import Job
 from pipelines.run.ladder import MODES, Mode
 from pipelines.run.resolve import make_node, node_class, ports_of, trusted_packages
 from pipelines.run.weights import Located, locate, weights_home
 from pipelines.run.worker import Isolated
 from pipelines.schema.config import Footprint, Item, NodeSpec, Variant, on_cpu
-from pipelines.schema.errors import DoesNotFit, TaskFailed, UsageError, did_you_mean
+from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
@@ -119,8 +121,23 @@ def _node_object(spec: NodeSpec, variant: Variant | None, device: Device, truste
     return cast("Node", isolated)  # a node in all but that its ports are not class attributes
 
 
-def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
-    """Decide everything. Raises `UsageError`, `InvalidError`, `TaskFailed` (unreadable input) or `DoesNotFit`."""
+@dataclass(frozen=True)
+class Asked:
+    """What may be chosen, before it is: usable variants with the footprints that hold here, and how bytes are reckoned."""
+
+    device: Device
+    graph: Graph
+    items: tuple[Item, ...]
+    options: Mapping[str, tuple[Variant, ...]]
+    places: Mapping[str, Place]
+    sizing: Sizing
+    store: FootprintStore
+    mode: Mode
+    notes: tuple[str, ...]
+
+
+def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
+    """Look at everything there is to choose from. Raises `UsageError`, `InvalidError` or `TaskFailed` (unreadable input)."""
     notes: list[str] = []
     device = _device(settings, notes)
     limit = _limit(settings, device)
@@ -138,11 +155,19 @@ def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
     base = settings.device.context if device.kind == "cpu" else 0
     options, margins = _measured(declared, store, device_key(device.kind, device.name), kind, mode)
     sizing = Sizing(kind, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
-    choice, problem = _choose(settings, graph, items, options, sizing, notes)
+    return Asked(device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes))
+
+
+def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
+    """Decide everything. Raises as `options_of` does, and `DoesNotFit`."""
+    asked = options_of(settings, selection)
+    notes = list(asked.notes)
+    choice, problem = _choose(settings, asked.graph, asked.items, asked.options, asked.sizing, notes)
+    nodes = make_nodes(asked.graph, choice, asked.device, selection)
     return Prepared(
-        settings=settings, device=device, graph=graph, items=tuple(items), choice=choice, problem=problem, sizing=sizing,
-        notes=tuple(notes), places=places, nodes=make_nodes(graph, choice, device, selection), store=store, mode=mode,
-        options=options, selection=selection,
+        settings=settings, device=asked.device, graph=asked.graph, items=asked.items, choice=choice, problem=problem,
+        sizing=asked.sizing, notes=tuple(notes), places=asked.places, nodes=nodes, store=asked.store, mode=asked.mode,
+        options=asked.options, selection=selection,
     )  # fmt: skip
 
 
@@ -308,29 +333,55 @@ def _for_node(variant: Variant, node: NodeSpec, settings: Settings) -> Variant:
     return replace(variant, name=f"{variant.name}@{node.name}", knobs={**variant.knobs, **node.knobs})
 
 
+def fit_nodes(options: Mapping[str, tuple[Variant, ...]], pinned: Mapping[str, Variant]) -> list[FitNode]:
+    """The choices of a pipeline as `fit` wants them. A node whose role is pinned has its one variant only."""
+    return [
+        FitNode(
+            name,
+            tuple(Option(v.name, v.quality) for v in variants),
+            variants[0].name if variants[0].role in pinned else None,
+        )
+        for name, variants in options.items()
+    ]
+
+
+def builder(
+    settings: Settings, graph: Graph, items: Sequence[Item], options: Mapping[str, tuple[Variant, ...]], sizing: Sizing
+) -> Callable[[Mapping[str, str], int | None], Problem]:
+    """The problem of a set of variants (by node) under a limit."""
+    known = {variant.name: variant for variants in options.values() for variant in variants}
+    seed = int(settings.values.get("seed") or 0)
+
+    def build(chosen: Mapping[str, str], limit: int | None) -> Problem:
+        choice = {node: known[name] for node, name in chosen.items()}
+        return expand(graph, items, choice, settings.tier, replace(sizing, limit_bytes=limit), seed)
+
+    return build
+
+
 def _choose(
-    settings: Settings, graph: Graph, items: Sequence[Item], options: Options, sizing: Sizing, notes: list[str]
+    settings: Settings,
+    graph: Graph,
+    items: Sequence[Item],
+    options: Mapping[str, tuple[Variant, ...]],
+    sizing: Sizing,
+    notes: list[str],
 ) -> tuple[dict[str, Variant], Problem]:
-    """The best variants whose plan fits: from the best of each down, lowering the node that the refusal names."""
-    rank = dict.fromkeys(options, 0)
-    while True:
-        choice = {name: variants[rank[name]] for name, variants in options.items()}
-        problem = expand(graph, items, choice, settings.tier, sizing, int(settings.values.get("seed") or 0))
-        try:
-            make_plan(problem)
-        except DoesNotFit as refusal:
-            name = split_task(refusal.refusal.task)[1] if refusal.refusal.task else None
-            lower = [name] if name in options else sorted(options, key=lambda n: -_size(graph, n, choice, sizing))
-            step = next((n for n in lower if n is not None and rank[n] + 1 < len(options[n])), None)
-            if step is None:
-                raise
+    """The variants of highest quality whose plan fits, then the fastest; what was better and did not fit is noted."""
+    build = builder(settings, graph, items, options, sizing)
+    if not options:
+        return {}, build({}, sizing.limit_bytes)
+    chosen = fit.choose(fit_nodes(options, settings.pinned), build, sizing.limit_bytes)
+    choice = {}
+    for node, variants in options.items():
+        choice[node] = next(variant for variant in variants if variant.name == chosen.variants[node])
+        better = [variant.name for variant in variants if variant.quality > choice[node].quality]
+        if better:
             notes.append(
-                f"{choice[step].name} does not fit in {format_bytes(problem.limit_bytes or 0)}; trying the next."
+                f"{choice[node].name} for {node}: {', '.join(better)} would not fit in {_limit_text(sizing)} with the rest."
             )
-            rank[step] += 1
-            continue
-        return choice, problem
+    return choice, chosen.problem
 
 
-def _size(graph: Graph, node: str, choice: Mapping[str, Variant], sizing: Sizing) -> int:
-    return footprint_of(graph, node, choice, sizing.kind).weights
+def _limit_text(sizing: Sizing) -> str:
+    return "the device" if sizing.limit_bytes is None else format_bytes(sizing.limit_bytes)

@@ -1,0 +1,87 @@
+"""Show this machine's hardware, the tier it is, and with --explain where each effective setting comes from.
+
+headroom detect                               cards, driver, torch, memory, tier and the reason
+headroom detect --force                       look anew instead of remembering
+headroom detect --explain tier.streams=2      every setting, its source and what it overrode
+headroom detect device=simulated device.name="RTX 3060"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from pipelines.cli import catalog
+from pipelines.cli.compose import Composed, Composer, parse_hydra_flags
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of `headroom detect`."""
+    parser.add_argument("--force", action="store_true", help="ask the driver anew")
+    parser.add_argument("--explain", action="store_true", help="every effective setting with its source")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def main(args: argparse.Namespace, rest: list[str]) -> int:
+    """Print what was found."""
+    from pipelines.run.detect import detect, render
+
+    given = list(rest)
+    flags = parse_hydra_flags([*rest, "pipeline=ultrasinger"])
+    with Composer(flags) as composer:
+        composed = composer.compose()
+    if composed.cfg.device.kind == "simulated":
+        lines = _simulated(composed)
+        print(
+            json.dumps({"tier": composed.choices["tier"], "card": lines[0]})
+            if args.format == "json"
+            else "\n".join(lines)
+        )
+    else:
+        found = detect(force=args.force)
+        if args.format == "json":
+            print(json.dumps(asdict(found), indent=1, default=str))
+        else:
+            print("\n".join(render(found)))
+    if args.explain and args.format == "text":
+        print()
+        print("\n".join(_explained(composed, given)))
+    return 0
+
+
+def _simulated(composed: Composed) -> list[str]:
+    from omegaconf import OmegaConf
+
+    from pipelines.cli.tier import simulated_card
+    from pipelines.schema.hardware import classify
+    from pipelines.schema.units import format_bytes
+
+    device = OmegaConf.to_container(composed.cfg.device, resolve=True)
+    assert isinstance(device, dict)
+    card = simulated_card({str(key): value for key, value in device.items()}, composed.search)
+    tier, reason = classify(card)
+    return [f"card: {card.name}, {format_bytes(card.total_bytes)} (simulated)", f"tier: {tier}", f"  {reason}"]
+
+
+def _explained(composed: Composed, given: list[str]) -> list[str]:
+    from omegaconf import OmegaConf
+
+    from pipelines.cli.environment import effective, read_dotenv, render
+
+    tier, profile = composed.choices["tier"], composed.choices.get("profile") or "auto"
+    root = OmegaConf.to_container(composed.cfg, resolve=True)
+    assert isinstance(root, dict)
+    groups = ("tier", "profile", "pipeline", "model", "device", "executor")
+    defaults = {str(key): value for key, value in root.items() if key not in groups and not isinstance(value, dict)}
+    settings = effective(
+        tier=(tier, catalog.read(composed.search, "tier", tier)),
+        profile=(profile, catalog.read(composed.search, "profile", profile)),
+        dotenv=read_dotenv(Path(".env")),
+        environ=os.environ,
+        given=given,
+        defaults=defaults,
+    )
+    return list(render(settings))

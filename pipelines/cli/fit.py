@@ -1,0 +1,87 @@
+"""Show what memory buys: the variants of highest quality that fit, the frontier of limit against quality and time.
+
+headroom fit pipeline=ultrasinger input=song.ogg
+headroom fit pipeline=ultrasinger input=song.ogg tier.limit=2GiB --format json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from pipelines.cli import catalog
+from pipelines.cli.plan import add_selection
+from pipelines.schema.errors import DoesNotFit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of `headroom fit`."""
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    add_selection(parser)
+
+
+def main(args: argparse.Namespace, rest: list[str]) -> int:
+    """Print the frontier, the choice under the limit, and the smallest tier that works."""
+    from pipelines.cli.prepare import Selection, builder, fit_nodes, options_of
+    from pipelines.cli.show import console, table
+    from pipelines.cli.verbs import composed_settings
+    from pipelines.plan.fit import choose, frontier
+    from pipelines.schema.units import MIB, format_bytes, format_seconds
+
+    settings = composed_settings(rest)
+    if settings is None:
+        return 0
+    asked = options_of(settings, Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust)))
+    nodes = fit_nodes(asked.options, settings.pinned)
+    build = builder(settings, asked.graph, asked.items, asked.options, asked.sizing)
+    points = frontier(nodes, build)
+    refused: DoesNotFit | None = None
+    chosen = None
+    try:
+        chosen = choose(nodes, build, asked.sizing.limit_bytes)
+    except DoesNotFit as error:
+        refused = error
+    smallest = _smallest_tier(settings, points[0].limit_bytes if points else 0)
+    if args.format == "json":
+        body = {
+            "schema": "headroom/fit/1",
+            "limit_bytes": asked.sizing.limit_bytes,
+            "chosen": dict(chosen.variants) if chosen else None,
+            "smallest_tier": smallest,
+            "frontier": [
+                {"limit_bytes": p.limit_bytes, "quality": p.quality, "makespan_seconds": p.makespan_seconds,
+                 "load_seconds": p.load_seconds, "variants": dict(p.variants)} for p in points
+            ],
+        }  # fmt: skip
+        if refused is None:
+            print(json.dumps(body, indent=1))
+    else:
+        made = table("limit MiB", "quality", "time", "loading", *(node.name for node in nodes), right=(0, 1, 2, 3))
+        for p in points:
+            fits = asked.sizing.limit_bytes is None or p.limit_bytes <= asked.sizing.limit_bytes
+            made.add_row(
+                f"{p.limit_bytes / MIB:,.0f}", f"{p.quality:.2f}", format_seconds(p.makespan_seconds),
+                format_seconds(p.load_seconds), *(p.variants[node.name].partition("/")[2] for node in nodes),
+                style="" if fits else "dim",
+            )  # fmt: skip
+        out = console()
+        out.print(made)
+        limit = "the device" if asked.sizing.limit_bytes is None else format_bytes(asked.sizing.limit_bytes)
+        if chosen is not None:
+            out.print(f"\nUnder {limit}: {', '.join(f'{k} {v}' for k, v in chosen.variants.items())}"
+                      f"{'' if chosen.best else ' (the best found within the budget)'}.", soft_wrap=True)  # fmt: skip
+        out.print(f"Smallest tier that works: {smallest or 'none of those here'}.")
+    if refused is not None:
+        raise refused
+    return 0
+
+
+def _smallest_tier(settings: object, least: int) -> str | None:
+    """The tier with the smallest limit that holds `least` bytes."""
+    from pipelines.cli.settings import Settings, read_tier
+
+    assert isinstance(settings, Settings)
+    search = settings.composed.search
+    tiers = [read_tier(name, catalog.read(search, "tier", name)) for name in catalog.options(search, "tier")]
+    limited = sorted((t.limit_bytes, t.name) for t in tiers if t.limit_bytes is not None and t.limit_bytes >= least)
+    return limited[0][1] if limited else None

@@ -1,0 +1,97 @@
+"""Measure what a variant takes on this machine, in a fresh process, and remember it for every later plan.
+
+headroom measure pitch/crepe_full                    at several lengths of input
+headroom measure separate/htdemucs --sizes 5,10,20 weights_dir=weights
+headroom measure --all                               every variant that can be used here
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from pipelines.cli import catalog
+from pipelines.cli.settings import Settings, load_variant
+from pipelines.schema.config import Variant
+from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
+from pipelines.schema.roles import ROLES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `headroom measure`."""
+    parser.add_argument("variants", nargs="*", metavar="ROLE/NAME", help="which to measure")
+    parser.add_argument("--all", action="store_true", help="every variant whose weights and packages are here")
+    parser.add_argument("--sizes", default="", metavar="SECONDS,...", help="lengths of sound to try; default 2,5,10,20")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="PACKAGE", help="allow _target_s of this package"
+    )
+
+
+def main(args: argparse.Namespace, rest: list[str]) -> int:
+    """Measure, store, print."""
+    from pipelines.cli.show import console, table
+    from pipelines.cli.verbs import composed_settings
+    from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
+    from pipelines.run.measure import DEFAULT_SIZES, measure
+    from pipelines.run.resolve import trusted_packages
+    from pipelines.run.weights import locate, weights_home
+    from pipelines.schema.units import MIB
+
+    names = [argument for argument in rest if "=" not in argument and "/" in argument and not argument.startswith("-")]
+    settings = composed_settings([*(r for r in rest if r not in names), "pipeline=ultrasinger"])
+    if settings is None:
+        return 0
+    wanted = _wanted(settings, [*args.variants, *names], args.all)
+    sizes = _sizes(args.sizes) or DEFAULT_SIZES
+    store, home = FootprintStore(store_path()), weights_home(settings.values.get("weights_dir"))
+    spec = settings.device
+    device = {
+        "spec": spec.kind if spec.kind != "cuda" else f"cuda:{spec.index}",
+        **({"total": spec.total} if spec.total else {}),
+    }
+    made = table("variant", "weights MiB", "load s", "workspace", "error", "source", right=(1, 2))
+    for variant in wanted:
+        found = locate(variant, home)
+        if found.missing:
+            if not args.all:
+                raise TaskFailed(f"{variant.name} cannot be measured: {found.missing}.")
+            continue
+        seen = measure(variant, sizes, weights=found.path, device=device, trusted=trusted_packages(args.trust))
+        kind = "cpu" if spec.kind in ("auto", "cpu") else spec.kind
+        store.add(Key.of(variant, "", device_key(kind, spec.name or kind)), seen.observations)
+        terms = " + ".join(f"{size / MIB:.1f} {term}" for term, size in seen.fit.terms.items()) or "0"
+        worst = max((abs(error) for error in seen.fit.errors), default=0.0)
+        made.add_row(
+            variant.name,
+            f"{seen.weights_bytes / MIB:,.0f}",
+            f"{seen.load_seconds:.1f}",
+            terms,
+            f"{worst:.1%}",
+            seen.source,
+        )
+    out = console()
+    out.print(made)
+    out.print(f"Remembered in {store.path}.", soft_wrap=True)
+    return 0
+
+
+def _wanted(settings: Settings, names: list[str], everything: bool) -> list[Variant]:
+    search = settings.composed.search
+    known = [f"{role}/{name}" for role in ROLES for name in catalog.options(search, f"model/{role}")]
+    if everything:
+        names = known
+    if not names:
+        raise UsageError(f"Name what to measure, or --all. {did_you_mean('', known)}")
+    for name in names:
+        if name not in known:
+            raise UsageError(f"There is no variant {name!r}. {did_you_mean(name, known)}")
+    return [load_variant(search, *name.split("/", 1)) for name in names]
+
+
+def _sizes(text: str) -> tuple[float, ...]:
+    try:
+        sizes = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise UsageError(f"--sizes {text!r} must be seconds with commas, like 2,5,10.") from None
+    if any(not 0 < size <= 36000 for size in sizes):
+        raise UsageError("--sizes must be above 0 and at most 36000 seconds.")
+    return sizes

@@ -1,0 +1,21 @@
+"""What verbs that build a pipeline share: settings from the rest of the command line, or Hydra's own pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.cli.compose import Composer, parse_hydra_flags
+from pipelines.cli.settings import Settings, read_settings
+from pipelines.schema.errors import UsageError
+
+
+def composed_settings(rest: Sequence[str]) -> Settings | None:
+    """Settings of the overrides in `rest`; None where Hydra was only asked to show something, which is then done."""
+    flags = parse_hydra_flags(rest)
+    if flags.multirun:
+        raise UsageError("-m sweeps with `headroom run` only. Give one configuration here.")
+    with Composer(flags) as composer:
+        if composer.is_show:
+            composer.show()
+            return None
+        return read_settings(composer.compose())
