@@ -10,24 +10,13 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
-from pipelines.schema.problem import Problem, Task
+from pipelines.schema.problem import Problem
 
-#: States looked at before giving up: about a tenth of a second.
-EFFORT = 4_000
+#: Moves looked at before giving up: about a tenth of a second.
+EFFORT = 20_000
 #: Larger problems would be given up anyway.
 MOST_TASKS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What has been done so far. `fresh` are resident models no run has used yet; `loaded` were loaded at some time."""
-
-    ran: frozenset[str]
-    resident: frozenset[str]
-    fresh: frozenset[str]
-    loaded: frozenset[str]
 
 
 def cheaper_loads(problem: Problem, below: float, effort: int = EFFORT) -> float | None:
@@ -35,77 +24,78 @@ def cheaper_loads(problem: Problem, below: float, effort: int = EFFORT) -> float
     if len(problem.tasks) > MOST_TASKS:
         return None
     search = _Search(problem)
-    start = _State(frozenset(), frozenset(), frozenset(), frozenset())
-    open_states: list[tuple[float, int, int, float, _State]] = [(search.at_least(start, 0.0), 0, 0, 0.0, start)]
-    best, pushed = {start: 0.0}, 0
-    for _ in range(effort):
-        if not open_states or open_states[0][0] >= below:
+    start = _State(0, 0, 0, 0)
+    open_states = [(search.still_to_load(start), 0, 0, 0.0, start)]
+    best, looked = {start: 0.0}, 0
+    while open_states and looked < effort:
+        floor, _, _, spent, state = heapq.heappop(open_states)
+        if floor >= below:
             return None
-        _, _, _, spent, state = heapq.heappop(open_states)
-        if len(state.ran) == len(problem.tasks):
+        if state.ran == search.everything:
             return spent
         for after, cost in search.moves(state):
+            looked += 1
             total = spent + cost
-            floor = search.at_least(after, total)
-            if floor < below and total < best.get(after, float("inf")):
+            if total < best.get(after, math.inf) and (floor := total + search.still_to_load(after)) < below:
                 best[after] = total
-                pushed += 1
-                heapq.heappush(open_states, (floor, -len(after.ran), pushed, total, after))
+                heapq.heappush(open_states, (floor, -after.ran.bit_count(), looked, total, after))
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Sets as bits: tasks that ran; models that are resident, resident and unused so far, loaded at some time."""
+
+    ran: int
+    resident: int
+    fresh: int
+    loaded: int
+
+
 class _Search:
-    problem: Problem
+    def __init__(self, problem: Problem) -> None:
+        self.tasks, self.models = problem.tasks, list(problem.models.values())
+        model_bit = {model.id: 1 << index for index, model in enumerate(self.models)}
+        task_bit = {task.id: 1 << index for index, task in enumerate(self.tasks)}
+        self.needs = [sum(model_bit[name] for name in task.models) for task in self.tasks]
+        self.before = [sum(task_bit[name] for name in task.after) for task in self.tasks]
+        self.everything = (1 << len(self.tasks)) - 1
+        self.room = math.inf if problem.limit_bytes is None else problem.limit_bytes - problem.context_bytes
+        self.facts: dict[int, tuple[int, int]] = {}
 
-    @cached_property
-    def followers(self) -> dict[str, list[str]]:
-        after: dict[str, list[str]] = {task.id: [] for task in self.problem.tasks}
-        for task in self.problem.tasks:
-            for before in task.after:
-                after[before].append(task.id)
-        return after
+    def after(self, ran: int) -> tuple[int, int]:
+        """Once these tasks ran: the models still needed, the bytes of live outputs."""
+        if ran not in self.facts:
+            left = [index for index in range(len(self.tasks)) if not ran >> index & 1]
+            needed = awaited = 0
+            for index in left:
+                needed |= self.needs[index]
+                awaited |= self.before[index]
+            live = sum(task.output_bytes for index, task in enumerate(self.tasks) if ran & awaited & 1 << index)
+            self.facts[ran] = needed, live
+        return self.facts[ran]
 
-    def at_least(self, state: _State, spent: float) -> float:
-        """What `state` costs in the end at the very least: models still to be used that are away are loaded once more."""
-        needed = {name for task in self.problem.tasks if task.id not in state.ran for name in task.models}
-        return spent + math.fsum(self.load_seconds(state, name) for name in needed - state.resident)
+    def still_to_load(self, state: _State) -> float:
+        """Seconds at the very least: models still needed that are away are loaded once more."""
+        away = self.after(state.ran)[0] & ~state.resident
+        return sum(self.seconds(state, index) for index in range(len(self.models)) if away >> index & 1)
 
-    def load_seconds(self, state: _State, name: str) -> float:
-        model = self.problem.models[name]
-        return model.reload_seconds if name in state.loaded else model.load_seconds
+    def seconds(self, state: _State, index: int) -> float:
+        model = self.models[index]
+        return model.reload_seconds if state.loaded >> index & 1 else model.load_seconds
 
     def moves(self, state: _State) -> Iterator[tuple[_State, float]]:
         """Every next state and what the move costs, of moves that keep the limit."""
-        held = self.held(state)
-        for task in self.problem.tasks:
-            if self.may_run(state, task) and self.fits(held + task.output_bytes + task.workspace_bytes):
-                yield self.after_run(state, task), 0.0
-        for name, model in self.problem.models.items():
-            if name not in state.resident and self.fits(held + max(model.weights_bytes, model.load_peak_bytes)):
-                yield self.after_load(state, name), self.load_seconds(state, name)
-        for name in sorted(state.resident - state.fresh):
-            yield _State(state.ran, state.resident - {name}, state.fresh, state.loaded), 0.0
-
-    def may_run(self, state: _State, task: Task) -> bool:
-        ready = task.id not in state.ran and state.ran.issuperset(task.after)
-        return ready and state.resident.issuperset(task.models)
-
-    def held(self, state: _State) -> int:
-        """Context, weights and live outputs."""
-        weights = sum(self.problem.models[name].weights_bytes for name in state.resident)
-        live = (
-            task.output_bytes
-            for task in self.problem.tasks
-            if task.id in state.ran and any(name not in state.ran for name in self.followers[task.id])
-        )
-        return self.problem.context_bytes + weights + sum(live)
-
-    def fits(self, count: int) -> bool:
-        return self.problem.limit_bytes is None or count <= self.problem.limit_bytes
-
-    def after_run(self, state: _State, task: Task) -> _State:
-        return _State(state.ran | {task.id}, state.resident, state.fresh - set(task.models), state.loaded)
-
-    def after_load(self, state: _State, name: str) -> _State:
-        return _State(state.ran, state.resident | {name}, state.fresh | {name}, state.loaded | {name})
+        ran, resident, fresh, loaded = state.ran, state.resident, state.fresh, state.loaded
+        weights = sum(model.weights_bytes for index, model in enumerate(self.models) if resident >> index & 1)
+        room = self.room - weights - self.after(ran)[1]
+        for index, task in enumerate(self.tasks):
+            ready = not ran >> index & 1 and not self.before[index] & ~ran and not self.needs[index] & ~resident
+            if ready and task.output_bytes + task.workspace_bytes <= room:
+                yield _State(ran | 1 << index, resident, fresh & ~self.needs[index], loaded), 0.0
+        for index, model in enumerate(self.models):
+            bit = 1 << index
+            if not resident & bit and max(model.weights_bytes, model.load_peak_bytes) <= room:
+                yield _State(ran, resident | bit, fresh | bit, loaded | bit), self.seconds(state, index)
+            elif resident & ~fresh & bit:
+                yield _State(ran, resident & ~bit, fresh, loaded), 0.0
