@@ -1,0 +1,158 @@
+"""XTTS v2 as a speaking node: a voice from some seconds of recording, 17 languages, streamed at a linear price.
+
+Its weights may not be used commercially and need their licence accepted first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nodes.sound import checked_mono, voice_of
+from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, gathered, language_of, narrate, texts_of
+from nodes.speak.sentences import Sentence
+from pipelines.schema.errors import TaskFailed, did_you_mean
+from pipelines.schema.node import Context, Inputs, Outputs, Place
+from pipelines.schema.values import Audio, Value
+
+if TYPE_CHECKING:
+    from nodes.speak.xtts_model import Loaded, Sampling, Voice
+    from pipelines.schema.values import Samples
+
+
+class Xtts:
+    """Says a text in the voice of a reference recording, or of one of the speakers that came with the weights.
+
+    temperature, top_k, top_p, repetition_penalty: as the library's. chunk: latents (of 46 ms) between two pieces of a stream;
+    it changes when sound is given, not which. precision: `float32` or `float16` for the language model on a card. speaker: a
+    name from the weights, used where there is no recording; the item's setting `speaker` outranks it.
+    """
+
+    inputs = INPUTS
+    outputs = OUTPUTS
+    rate = 24000
+    needs_consent = True
+
+    def __init__(
+        self,
+        temperature: float = 0.75,
+        top_k: int = 50,
+        top_p: float = 0.85,
+        repetition_penalty: float = 10.0,
+        chunk: int = 20,
+        precision: str = "float32",
+        speaker: str = "",
+    ) -> None:
+        if precision not in ("float32", "float16"):
+            raise ValueError(f"precision {precision!r} must be float32 or float16.")
+        if temperature <= 0 or top_k < 1 or not 0 < top_p <= 1 or repetition_penalty <= 0 or chunk < 1:
+            raise ValueError("temperature, top_k, repetition_penalty and chunk must be above 0, top_p at most 1.")
+        self.temperature, self.top_k, self.top_p, self.repetition_penalty = (
+            temperature,
+            top_k,
+            top_p,
+            repetition_penalty,
+        )
+        self.chunk, self.precision, self.speaker = chunk, precision, speaker
+
+    def load(self, place: Place) -> Loaded:
+        """The checkpoint on `place.device`. A CPU has no use for float16, which is slower there. Raises `TaskFailed`."""
+        from nodes.speak.xtts_model import load
+
+        return load(place.weights, place.device, self.precision == "float16" and place.device != "cpu")
+
+    def unload(self, model: Loaded) -> None:
+        """Let go of the network and of every voice."""
+        model.voices.clear()
+        model.speakers.clear()
+        model.network = None
+
+    def run(self, model: Loaded, inputs: Inputs, context: Context) -> Outputs:
+        """`audio` mono at 24,000 Hz and `words`, its lines. Raises `TaskFailed` for no words, language or voice it can use."""
+        return gathered(self._pieces(model, inputs, None, context), self.rate, language_of(inputs, context))
+
+    def stream(
+        self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
+    ) -> Iterator[Value]:
+        """Pieces of the same samples as they come, the first ones shorter so that sound begins soon."""
+        for piece in self._pieces(model, inputs, chunks, context):
+            yield Audio.of(piece.samples, self.rate)
+
+    def _pieces(
+        self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
+    ) -> Iterator[Piece]:
+        from nodes.speak.xtts_model import Sampling
+
+        language = self._language(model, inputs, context)
+        voice = self._voice(model, inputs, context)
+        sampling = Sampling(
+            context.seed, model.device, self.temperature, self.top_k, self.top_p, self.repetition_penalty
+        )
+        limit = model.network.tokenizer.char_limits.get(language, 250)
+
+        def say(sentence: Sentence) -> Iterator[Samples]:
+            return self._said(model, sentence, language, voice, sampling, context)
+
+        return narrate(texts_of(inputs, chunks), limit, say, context)
+
+    def _said(
+        self, model: Loaded, sentence: Sentence, language: str, voice: Voice, sampling: Sampling, context: Context
+    ) -> Iterator[Samples]:
+        from nodes.speak.vocode import Vocoder
+        from nodes.speak.xtts_model import latents
+
+        tokens = self._tokens(model, sentence.text, language)
+        vocoder, count, due = Vocoder(model.network.hifigan_decoder, voice.speaker), 0, max(self.chunk // 4, 1)
+        for latent in latents(model, tokens, voice, sampling):
+            vocoder.push(latent)
+            count += 1
+            if count >= due:
+                context.progress(0.0, f"says: {sentence.text[:40]}")
+                samples = vocoder.take()
+                due = count + min(max(count, 1), self.chunk)
+                if len(samples):
+                    yield samples
+        if count >= model.network.gpt.max_gen_mel_tokens:
+            context.warn(
+                f"XTTS did not come to an end of {sentence.text[:60]!r}; it may be cut. Say it in shorter sentences."
+            )
+        yield vocoder.take(ended=True)
+
+    def _tokens(self, model: Loaded, text: str, language: str) -> list[int]:
+        try:
+            tokens = list(model.network.tokenizer.encode(text.strip().lower(), lang=language))
+        except ModuleNotFoundError as error:
+            raise TaskFailed(
+                f"XTTS needs the package {error.name!r} to read {language!r}. Install it, then run again."
+            ) from error
+        longest = model.network.args.gpt_max_text_tokens - 1
+        if len(tokens) > longest:
+            raise TaskFailed(
+                f"XTTS takes {longest} tokens a sentence and {text[:60]!r} has {len(tokens)}. Write it with fewer marks."
+            )
+        return tokens
+
+    def _language(self, model: Loaded, inputs: Inputs, context: Context) -> str:
+        language = language_of(inputs, context).split("-")[0]
+        known = {name.split("-")[0] for name in model.network.config.languages}
+        if language not in known:
+            raise TaskFailed(f"XTTS does not speak {language!r}. {did_you_mean(language, known)}")
+        return language
+
+    def _voice(self, model: Loaded, inputs: Inputs, context: Context) -> Voice:
+        from nodes.speak.xtts_model import REFERENCE_RATE
+
+        reference = voice_of(inputs, context)
+        if reference is not None:
+            seconds = float(model.network.config.max_ref_len)
+            return model.voice(checked_mono(reference, "The reference voice", REFERENCE_RATE, seconds))
+        name = str(context.settings.get("speaker") or self.speaker)
+        if name in model.speakers:
+            return model.speakers[name]
+        if name:
+            raise TaskFailed(f"XTTS has no speaker {name!r}. {did_you_mean(name, model.speakers)}")
+        if not model.speakers:
+            raise TaskFailed("XTTS needs a voice: give voice= some seconds of clear speech.")
+        first = next(iter(model.speakers))
+        context.warn(f"No voice was given, so {first!r} speaks. Give voice=RECORDING or the setting speaker.")
+        return model.speakers[first]
