@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.plan import bounds, exact, heuristics, presolve, symmetry
 from pipelines.plan.assemble import Assembler, Move, assemble
 from pipelines.plan.instance import Instance
+from pipelines.plan.polish import polish
 from pipelines.plan.prefetch import prefetch
 from pipelines.plan.slots import to_moves, to_slots
 from pipelines.plan.streams import together
@@ -19,6 +21,8 @@ from pipelines.schema.problem import Problem
 EFFORT = 60_000
 
 
+#: Expansions that one trial order of the last pass stands for.
+POLISH = 100
 #: Expansions of the first guess for each task.
 GUESS = 40
 #: Tasks the exact search is tried on: so many that differ, so many in all.
@@ -55,11 +59,11 @@ def plan(problem: Problem, *, effort: int = EFFORT) -> Plan:
     if found.moves is None:
         raise DoesNotFit(presolve.unknown(instance, proved=found.impossible))
     bound = found.bound if problem.objective == "load" else bounds.makespan(instance)
-    moves = finish(instance, found.moves)
+    moves = polish(instance, found.moves, finish, effort // POLISH)
     return assemble(instance, moves, bound, method=found.method, expansions=found.spent)
 
 
-def finish(instance: Instance, moves: list[Move]) -> list[Move]:
+def finish(instance: Instance, moves: Sequence[Move]) -> list[Move]:
     """The same loads, their runs together and their loads early where that shortens the makespan."""
     slots = together(instance, to_slots(instance, moves))
     prefetch(instance, slots)

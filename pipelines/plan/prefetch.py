@@ -67,7 +67,8 @@ class _Pass:
 
     def _beside(self, index: int, model: int, others: list[int]) -> bool:
         """Load `model` of slot `index` beside an earlier run, if there is one with room."""
-        if not self._others_fit(index, model, others):
+        use = self._first_use(index, model)
+        if not self._others_fit(index, model, others) or not self._waits(index, use, model):
             return False
         seconds = (self.it.reload_cost if model in self.loaded else self.it.load_cost)[model]
         place = None
@@ -81,7 +82,7 @@ class _Pass:
                 break
         if place is None:
             return False
-        self._hold(place, index, model)
+        self._hold(place, index, use, model)
         self.lane = self.ready[model] = max(self.lane, self.starts[place]) + self._cost(model)
         self.oldest = place
         return True
@@ -108,12 +109,27 @@ class _Pass:
             resident += self.it.weights[other]
         return peak <= self.it.room
 
-    def _hold(self, place: int, index: int, model: int) -> None:
+    def _first_use(self, index: int, model: int) -> int:
+        """The slot whose run first uses the model loaded for slot `index`: later where it was loaded early on purpose."""
+        bit = 1 << model
+        while not any(self.it.needs[task] & bit for task in self.slots[index].tasks):
+            index += 1
+        return index
+
+    def _waits(self, index: int, use: int, model: int) -> bool:
+        """Whether the load peak of a prefetch fits every run from `index` up to its first use, where it still counts."""
+        above = self.it.load_peak[model] - self.it.weights[model]
+        return self.it.room is None or all(
+            self.running[slot] + max(self.extra[slot], above) <= self.it.room for slot in range(index, use)
+        )
+
+    def _hold(self, place: int, index: int, use: int, model: int) -> None:
         """Count the bytes of `model` from the run of `place` on."""
         weights, extra = self.it.weights[model], self.it.load_peak[model] - self.it.weights[model]
-        self.arriving[index] = max(self.arriving[index], extra)
+        self.arriving[use] = max(self.arriving[use], extra)
+        for slot in range(place, use):
+            self.extra[slot] = max(self.extra[slot], extra)
         for slot in range(place, index):
             self.running[slot] += weights
-            self.extra[slot] = max(self.extra[slot], extra)
             self.before[slot + 1] += weights
         self.slots[place].prefetches.append(model)

@@ -39,7 +39,7 @@ def test_a_chain_waits_for_its_ancestors_models():
 @given(problems(tasks=6, streams=st.integers(1, 3)))
 def test_no_plan_ends_before_the_bound(problem):
     try:
-        made = plan(problem)
+        made = plan(problem, effort=2_000)
     except DoesNotFit:
         return
     instance = Instance.of(problem)

@@ -14,10 +14,10 @@ def test_small_problems_are_solved_to_the_optimum_and_refused_only_when_no_plan_
     best = cheapest(problem)
     if best is None:
         with pytest.raises(DoesNotFit) as caught:
-            plan(problem)
+            plan(problem, effort=2_000)
         assert caught.value.refusal.proved
         return
-    made = plan(problem)
+    made = plan(problem, effort=2_000)
     loads, makespan, peak = replay(problem, made)
     assert (loads, makespan, peak) == pytest.approx((made.load_seconds, made.makespan_seconds, made.peak_bytes))
     assert made.proved_optimal
@@ -28,7 +28,7 @@ def test_small_problems_are_solved_to_the_optimum_and_refused_only_when_no_plan_
 @given(problems(tasks=7, streams=st.integers(1, 3), objective=st.sampled_from(["load", "makespan"])))
 def test_every_plan_replays_to_its_own_numbers_with_streams_and_both_objectives(problem):
     try:
-        made = plan(problem)
+        made = plan(problem, effort=2_000)
     except DoesNotFit:
         return
     assert replay(problem, made) == pytest.approx((made.load_seconds, made.makespan_seconds, made.peak_bytes))
@@ -39,10 +39,10 @@ def test_every_plan_replays_to_its_own_numbers_with_streams_and_both_objectives(
 @given(problems(tasks=7))
 def test_the_same_problem_gives_the_same_bytes(problem):
     try:
-        first = plan(problem).to_json()
+        first = plan(problem, effort=2_000).to_json()
     except DoesNotFit:
         return
-    assert plan(Problem.from_json(problem.to_json())).to_json() == first
+    assert plan(Problem.from_json(problem.to_json()), effort=2_000).to_json() == first
 
 
 def test_no_tasks_is_an_empty_plan():
