@@ -58,33 +58,36 @@ class Speed:
     """Seconds of work for each second of audio, measured chunk by chunk. promised: the tier's real-time factor, believed at first."""
 
     promised: float = 1.0
-    ratios: list[float] = field(default_factory=list)
+    count: int = field(default=0, init=False)
+    measured: float = field(default=0.0, init=False)
+    _squares: float = field(default=0.0, init=False)
 
     def add(self, work_seconds: float, audio_seconds: float) -> None:
-        """A chunk was made."""
-        if audio_seconds > 0:
-            self.ratios.append(max(work_seconds, 0.0) / audio_seconds)
-
-    @property
-    def measured(self) -> float:
-        """The real-time factor so far; 0 before the first chunk."""
-        return sum(self.ratios) / len(self.ratios) if self.ratios else 0.0
+        """A chunk was made. `measured` is then the mean real-time factor so far."""
+        if audio_seconds <= 0:
+            return
+        ratio = max(work_seconds, 0.0) / audio_seconds
+        self.count += 1
+        before = ratio - self.measured
+        self.measured += before / self.count
+        self._squares += before * (ratio - self.measured)
 
     @property
     def weight(self) -> float:
         """How many chunks the estimates rest on, belief included."""
-        return len(self.ratios) + _PRIOR_WEIGHT
+        return self.count + _PRIOR_WEIGHT
 
     @property
     def mean(self) -> float:
         """The real-time factor to reckon with: measured, held up to the promised one while little is measured."""
-        return max(self.measured, (sum(self.ratios) + _PRIOR_WEIGHT * self.promised) / self.weight)
+        return max(self.measured, (self.count * self.measured + _PRIOR_WEIGHT * self.promised) / self.weight)
 
     @property
     def deviation(self) -> float:
         """Standard deviation of one chunk's ratio, to reckon with."""
-        squares = sum((ratio - self.measured) ** 2 for ratio in self.ratios)
-        return math.sqrt((squares + _PRIOR_WEIGHT * (_PRIOR * max(self.promised, self.measured)) ** 2) / self.weight)
+        return math.sqrt(
+            (self._squares + _PRIOR_WEIGHT * (_PRIOR * max(self.promised, self.measured)) ** 2) / self.weight
+        )
 
 
 def reserve(speed: Speed, chunk_seconds: float, remaining_seconds: float) -> float:
@@ -121,6 +124,7 @@ class Pacer:
     speed: Speed = field(init=False)
     busy: float = field(default=0.0, init=False)
     rested: float = field(default=0.0, init=False)
+    chunks: int = field(default=0, init=False)
     notes: list[str] = field(default_factory=list, init=False)
     _chunk: float = field(default=0.0, init=False)
     _made: float = field(default=0.0, init=False)
@@ -130,11 +134,14 @@ class Pacer:
 
     def made(self, work_seconds: float, audio_seconds: float) -> None:
         """A chunk was made."""
-        self.speed.add(work_seconds, audio_seconds)
+        # The first holds the start-up as well: text prepared, voice conditioned. It tells nothing of the speed of those that follow.
+        if self._made:
+            self.speed.add(work_seconds, audio_seconds)
         self.busy += work_seconds
+        self.chunks += 1
         self._made += audio_seconds
         self._chunk = audio_seconds or self._chunk
-        if len(self.speed.ratios) >= 3 and self.speed.measured > 1:
+        if self.speed.count >= 3 and self.speed.measured > 1:
             self._say(
                 f"Slower than real time (a real-time factor of {self.speed.measured:.2f}): as much is buffered as "
                 f"{self.settings.first_audio:g} s to the first audio allow."
@@ -149,7 +156,7 @@ class Pacer:
     def prebuffer(self, pressure: float = 0.0) -> float:
         """Seconds of audio to hold before playing begins. pressure: memory in use as a part of the limit."""
         least, most = self.settings.prebuffer_range
-        needed = reserve(self.speed, self._chunk, self.remaining()) if self.speed.ratios else self.settings.prebuffer
+        needed = reserve(self.speed, self._chunk, self.remaining())
         if pressure > PRESSURE:
             self._say(f"Memory is at {pressure:.0%} of the limit, so no more than {least:g} s are buffered.")
             return least
@@ -170,6 +177,10 @@ class Pacer:
         taken = max(0.0, min(wished, spare))
         self.rested += taken
         return taken
+
+    def real_time_factor(self) -> float:
+        """Seconds of work for each second of audio so far, the start-up included; 0 before the first chunk."""
+        return self.busy / self._made if self._made else 0.0
 
     def utilisation(self) -> float:
         """Part of the time spent working so far, rests included."""

@@ -210,11 +210,11 @@ class Live:
         return StreamReport(
             audio_seconds=player.received,
             first_audio=player.started_at,
-            real_time_factor=pacer.speed.measured,
+            real_time_factor=pacer.real_time_factor(),
             gaps=tuple(player.gaps),
             utilisation=used,
             in_range=inside,
-            chunks=len(pacer.speed.ratios),
+            chunks=pacer.chunks,
             busy_seconds=pacer.busy,
             rested_seconds=pacer.rested,
             notes=tuple(notes),

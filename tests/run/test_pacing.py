@@ -50,7 +50,7 @@ def test_slower_than_real_time_needs_what_is_lost_on_the_way():
     found = speed(*[1.2] * 2000)  # so many that no doubt is left
     assert reserve(found, 0.5, 60) >= 0.2 * 60
     pacer = Pacer(MODEST, 60)
-    for _ in range(3):
+    for _ in range(4):
         pacer.made(0.6, 0.5)
     assert any("Slower than real time" in note for note in pacer.notes)
 
@@ -63,6 +63,14 @@ def test_before_anything_is_measured_the_tier_is_believed():
     assert speed(1.4, promised=0.8).mean == 1.4  # slower than promised is believed at once
 
 
+def test_the_first_chunk_tells_nothing_of_the_speed_but_counts_as_work():
+    pacer = Pacer(MODEST, 60)
+    pacer.made(3.0, 0.5)
+    assert pacer.speed.count == 0
+    assert pacer.busy == 3.0
+    assert pacer.real_time_factor() == 6.0
+
+
 def test_a_fast_and_steady_machine_needs_no_more_than_the_tier_says():
     pacer = Pacer(MODEST, 60)
     for _ in range(20):
@@ -72,7 +80,7 @@ def test_a_fast_and_steady_machine_needs_no_more_than_the_tier_says():
 
 def test_memory_above_nine_tenths_of_the_limit_shrinks_the_prebuffer():
     pacer = Pacer(MODEST, 60)
-    for work in (0.3, 0.6, 0.4, 0.5):
+    for work in (0.9, 0.3, 0.6, 0.4, 0.5):
         pacer.made(work, 0.5)
     assert pacer.prebuffer(pressure=0.90) > 1.5
     assert pacer.prebuffer(pressure=0.91) == 1.0
