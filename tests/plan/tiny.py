@@ -45,6 +45,8 @@ def problems(draw, tasks=5, models=3, **more):
 
 def cheapest(problem: Problem) -> float | None:
     """Least load seconds by Dijkstra over every single load, unload and run; None where no plan exists."""
+    if problem.context_bytes > problem.limit_bytes:
+        return None
     start = (frozenset(), frozenset(), frozenset(), frozenset())
     best, heap, serial = {start: 0.0}, [(0.0, 0, start)], 0
     while heap:
