@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.plan import bounds, exact, heuristics, presolve, symmetry
+from pipelines.plan import bounds, exact, heuristics, lower_bounds, presolve, symmetry
 from pipelines.plan.assemble import Assembler, Move, assemble
 from pipelines.plan.instance import Instance
 from pipelines.plan.polish import polish
@@ -22,7 +22,7 @@ EFFORT = 60_000
 
 
 #: Expansions that one trial order of the last pass stands for.
-POLISH = 100
+POLISH = 150
 #: Expansions of the first guess for each task.
 GUESS = 40
 #: Tasks the exact search is tried on: so many that differ, so many in all.
@@ -71,18 +71,19 @@ def finish(instance: Instance, moves: Sequence[Move]) -> list[Move]:
 
 
 def _least_loads(instance: Instance, effort: int) -> _Found:
-    """The portfolio for total load seconds: a guess, the proof where the problem is small or regular enough, and where
-    it is not, the heuristics in full."""
-    least = bounds.loads(instance)
-    best = _guess(instance, _Found(None, least, ""), min(effort, GUESS * max(1, len(instance.task_ids))))
+    """The portfolio for total load seconds. Small or regular problems: a guess, its proof or the optimum, and only where
+    the budget ends first the heuristics in full. Others: the heuristics in full and the bounds made for them."""
+    best = _Found(None, bounds.loads(instance), "")
+    count = len(instance.task_ids)
+    small = count <= MANY and symmetry.distinct(instance) <= SMALL
+    best = _guess(instance, best, min(effort, GUESS * max(1, count)) if small else effort)
     if instance.room is None or best.proved:
         return best
-    small = symmetry.distinct(instance) <= SMALL and len(instance.task_ids) <= MANY
-    if small:
-        best = _prove(instance, best, effort)
-    if best.proved or best.impossible:
+    best = replace(best, bound=max(best.bound, lower_bounds.loads(instance)))
+    if best.proved or not (small or (best.moves is None and count <= MANY)):
         return best
-    return _guess(instance, best, effort)
+    best = _prove(instance, best, effort)
+    return best if best.proved or best.impossible else _guess(instance, best, effort)
 
 
 def _guess(instance: Instance, best: _Found, budget: int) -> _Found:

@@ -17,6 +17,8 @@ from pipelines.plan.instance import Instance
 
 #: Tasks times trials one polish may cost.
 WORK = 8_000
+#: Fewer trials than this are not worth beginning.
+FEWEST = 20
 
 Score = tuple[float, float]
 
@@ -26,6 +28,8 @@ def polish(
 ) -> list[Move]:
     """`moves` finished, or a better order finished. `finish` puts runs together and loads early."""
     best = finish(instance, moves)
+    if len(instance.task_ids) * FEWEST > WORK:
+        return best
     order = [task for move in moves if isinstance(move, RunMove) for task in move.tasks]
     trials = min(trials, WORK // max(1, len(order)))
     if instance.problem.objective == "load":
