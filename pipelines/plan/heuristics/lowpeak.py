@@ -10,7 +10,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 
+from pipelines.plan.heuristics.fitting import beam_order
+
 Sets = Sequence[Sequence[int]]
+LARGE = 20_000  # jobs beyond which only the greedy orders are tried
+WORKS = (20_000, 100_000, 400_000)  # steps a beam search may try, about
+MIXES = (0.5, 0.0, 1.0)  # rankings tried on a component that does not fit yet
+SMALL = 16  # jobs of a component that is always searched
 
 
 def profile(order: Sequence[int], before: Sets, need: Sequence[int], keep: Sequence[int]) -> list[int]:
@@ -44,8 +50,12 @@ def low_peak_order(before: Sets, need: Sequence[int], keep: Sequence[int], room:
     made = [build(before, after, need, keep) for build in _GREEDY]
     best = min(made, key=lambda order: max(profile(order, before, need, keep), default=0))
     peak = max(profile(best, before, need, keep), default=0)
-    if peak > max(need, default=0) and (peak > room or len(before) <= 16):
-        return search_order(before, after, need, keep, effort) or best
+    if peak > max(need, default=0) and (peak > room or len(before) <= SMALL):
+        found = search_order(before, after, need, keep, effort * SMALL // max(SMALL, len(before)))
+        if found is None and peak > room and len(before) <= LARGE:
+            tries = (beam_order(before, after, need, keep, room, mix, work) for work in WORKS for mix in MIXES)
+            found = next((order for order in tries if order is not None), None)
+        return found or best
     return best
 
 

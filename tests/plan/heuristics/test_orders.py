@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.plan.heuristics import loading, written
+from pipelines.plan.heuristics.fitting import beam_order
 from pipelines.plan.heuristics.jobs import Jobs, contract, keeps_outputs, plain, topological
 from pipelines.plan.heuristics.local_search import improve
 from pipelines.plan.heuristics.lowpeak import low_peak_order, profile
@@ -153,3 +154,33 @@ def test_uniform_local_search_finds_the_best_order_of_few_tasks(seed: int) -> No
     best = min(least_reloads(jobs, list(order)) for order in permutations(range(6)))
     _, cost, _ = improve(jobs, list(range(6)), Uniform(jobs), 6_000, random.Random(seed))
     assert cost == best
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.integers(1, 30))
+def test_a_beam_order_fits_the_room_it_was_given(seed: int, jobs: int) -> None:
+    draw = random.Random(seed)
+    before = [
+        tuple(sorted({draw.randrange(job) for _ in range(draw.randint(0, 2))})) if job else () for job in range(jobs)
+    ]
+    after: list[list[int]] = [[] for _ in before]
+    for job, behind in enumerate(before):
+        for pred in behind:
+            after[pred].append(job)
+    keep = [draw.randint(0, 9) if after[job] else 0 for job in range(jobs)]
+    need = [size + draw.randint(0, 9) for size in keep]
+    room = max(profile(range(jobs), before, need, keep)) - draw.randint(0, 4)
+    order = beam_order(before, after, need, keep, room, 0.5, 5_000)
+    if order is not None:
+        assert sorted(order) == list(range(jobs))
+        assert all(order.index(pred) < order.index(job) for job in order for pred in before[job])
+        assert max(profile(order, before, need, keep)) <= room
+
+
+def test_a_beam_finds_what_greedy_misses() -> None:
+    # x (5) and y (1) share the end of p; taking y first leaves least, but only x before y leaves room for q.
+    before = [(), (), (0, 1), (2,)]
+    after = [[2], [2], [3], []]
+    need, keep = [9, 2, 7, 1], [5, 1, 1, 0]
+    assert beam_order(before, after, need, keep, 9, 0.5, 1_000) == [0, 1, 2, 3]
+    assert beam_order(before, after, need, keep, 8, 0.5, 1_000) is None
