@@ -65,3 +65,12 @@ class XttsVocoder(Network):
         import torch
 
         return model.hifigan_decoder(torch.zeros(1, sound.shape[-1], 1024), g=torch.zeros(1, 512, 1))
+
+
+class Killed(Network):
+    """Its process is killed with signal 9 when it loads."""
+
+    def load(self, place: Place) -> Any:
+        import os
+
+        os.kill(os.getpid(), 9)

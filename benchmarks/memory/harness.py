@@ -1,0 +1,153 @@
+"""Runs of the real engine and ladder over nodes whose bytes are known, on any device, with faults injected by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipelines.graph.build import Ports, build
+from pipelines.graph.expand import Sizing, expand
+from pipelines.plan.planner import plan as make_plan
+from pipelines.run.artifacts import Artifacts
+from pipelines.run.devices.protocol import Device
+from pipelines.run.engine import Engine, Outcome
+from pipelines.run.job import Job, remaining
+from pipelines.run.ladder import MODES, Choice
+from pipelines.run.recovery import Recovery, Seen
+from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Tier, Variant
+from pipelines.schema.errors import DoesNotFit
+from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
+from pipelines.schema.plan import Plan
+from pipelines.schema.problem import Problem
+from pipelines.schema.record import Event
+from pipelines.schema.refusal import Refusal
+from pipelines.schema.units import MIB
+from pipelines.schema.values import Text
+
+#: `fault(when, node)`: called as a node's `load`, `run` or `unload` begins; raises to make it fail.
+Fault = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A node that holds `weights` bytes and takes `workspace` bytes of RAM while it runs; its output is its name."""
+
+    inputs: ClassVar[Mapping[str, Port]] = {"text": Port("text")}
+    outputs: ClassVar[Mapping[str, Port]] = {"text": Port("text")}
+    name: str
+    weights: int
+    workspace: int
+    real: bool
+    fault: Fault
+
+    def load(self, place: Place) -> Any:
+        self.fault("load", self.name)
+        return np.ones(self.weights if self.real else 1, np.uint8)
+
+    def unload(self, model: Any) -> None:
+        self.fault("unload", self.name)
+
+    def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
+        self.fault("run", self.name)
+        block = np.ones(self.workspace if self.real else 1, np.uint8)
+        text = inputs["text"]
+        assert isinstance(text, Text)
+        del block
+        return {"text": Text(f"{text.text} {self.name}")}
+
+
+@dataclass
+class Bench:
+    """A chain of nodes over some items. sizes: (weights, workspace) of each node. real: allocate them in RAM."""
+
+    sizes: Sequence[tuple[int, int]]
+    limit: int | None
+    items: int = 1
+    context: int = 0
+    margin: float = 0.0
+    real: bool = False
+    fault: Fault = lambda when, node: None
+    events: list[Event] = field(default_factory=list)
+
+    def job(self) -> Job:
+        """Planned. Raises `DoesNotFit`."""
+        names = [f"n{number}" for number in range(len(self.sizes))]
+        variants = {
+            name: Variant(name, "block", "benchmarks.Block", footprints=_footprints(weights, workspace))
+            for name, (weights, workspace) in zip(names, self.sizes, strict=True)
+        }
+        nodes = {n: Block(n, w, s, self.real, self._fault) for n, (w, s) in zip(names, self.sizes, strict=True)}
+        specs = tuple(
+            NodeSpec(name, role="block", inputs={"text": f"{before}.text"})
+            for before, name in zip(["item", *names], names, strict=False)
+        )
+        ports = {name: Ports(Block.inputs, Block.outputs) for name in names}
+        graph = build(PipelineSpec("bench", specs, items={"text": "text"}), ports)
+        items = [Item(f"i{number}", settings={"text": "x"}) for number in range(self.items)]
+        problem = expand(graph, items, variants, Tier("bench"), self._sizing(None, {}, {}))
+        return Job(
+            graph, {item.name: item for item in items}, variants, nodes, {name: Place() for name in names},
+            problem, planned(problem),
+        )  # fmt: skip
+
+    def run(self, device: Device, folder: Path) -> Outcome:
+        """Plan and carry out with the ladder. Raises what a run raises."""
+        engine = Engine(self.job(), device, Artifacts(folder), self.events.append)
+        device.cap(self.limit)
+        try:
+            return Recovery(engine, self, MODES["balanced"]).carry_out()
+        finally:
+            device.cap(None)
+
+    def replan(self, job: Job, choice: Mapping[str, Variant], seen: Seen, gone: set[str]) -> Job:
+        """As `recovery.Planner` asks."""
+        sizing = self._sizing(seen.limit_bytes, seen.extra_weights, seen.extra_workspace)
+        problem = expand(job.graph, list(job.items.values()), choice, Tier("bench"), sizing)
+        problem = remaining(problem, gone)
+        return replace(job, choice=choice, problem=problem, plan=planned(problem))
+
+    def alternatives(self, job: Job, node: str, seen: Seen) -> tuple[tuple[Choice, Variant], ...]:
+        """None: these nodes have one form."""
+        return ()
+
+    def pinned(self, node: str) -> frozenset[str]:
+        """Nothing is."""
+        return frozenset()
+
+    def _fault(self, when: str, node: str) -> None:
+        self.fault(when, node)
+
+    def _sizing(self, limit: int | None, weights: Mapping[str, int], workspace: Mapping[str, int]) -> Sizing:
+        limits = [value for value in (limit, self.limit) if value is not None]
+        return Sizing(
+            "cpu", min(limits) if limits else None, base_context=self.context, default_margin=self.margin,
+            extra_weights=weights, extra_workspace=workspace,
+        )  # fmt: skip
+
+
+def planned(problem: Problem) -> Plan:
+    """A plan, or `DoesNotFit` as the command line would say it."""
+    made: Any = make_plan(problem)
+    if isinstance(made, Refusal):
+        raise DoesNotFit(made)
+    plan: Plan = made
+    return plan
+
+
+def exact_minimum(sizes: Sequence[tuple[int, int]], context: int) -> int:
+    """Of a chain whose models are not shared: the hungriest node alone, with the context."""
+    return context + max(weights + workspace for weights, workspace in sizes)
+
+
+def _footprints(weights: int, workspace: int) -> dict[str, Footprint]:
+    made = Footprint(weights=weights, load_peak=weights, workspace={"base": workspace}, load_seconds=weights / 2e9)
+    return {"cpu": made, "cuda": made}
+
+
+def some_sizes(rng: Any, nodes: int, unit: int = MIB) -> list[tuple[int, int]]:
+    """Random weights (1 to 64 units) and workspaces (1 to 96 units)."""
+    return [(rng.randint(1, 64) * unit, rng.randint(1, 96) * unit) for _ in range(nodes)]

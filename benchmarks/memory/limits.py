@@ -1,0 +1,65 @@
+"""Randomised runs under random limits, with real RAM on `cpu` and by ledger on `simulated`: never over, never refused in vain."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.memory.harness import Bench, exact_minimum, some_sizes
+from pipelines.run.devices.cpu import CpuDevice
+from pipelines.run.devices.protocol import Device
+from pipelines.run.devices.simulated import SimulatedDevice
+from pipelines.schema.errors import DoesNotFit, HeadroomError
+from pipelines.schema.units import GIB, MIB
+
+#: On RAM, what an interpreter's own allocations may add between two looks.
+_SLACK = 8 * MIB
+_MARGIN = 0.05
+
+
+def run(quick: bool) -> dict[str, Any]:
+    """100 runs on RAM and 150 by ledger (quick: 15 and 30)."""
+    rng = random.Random(4)
+    rows = [_one(rng, real=True) for _ in range(15 if quick else 100)]
+    rows += [_one(rng, real=False) for _ in range(30 if quick else 150)]
+    ran = [row for row in rows if row["ended"] == "ran"]
+    use = sorted(row["peak"] / row["limit"] for row in ran)
+    return {
+        "runs": len(ran),
+        "refused": sum(row["ended"] == "refused" for row in rows),
+        "utilisation_median": round(statistics.median(use), 3),
+        "utilisation_lowest": round(use[0], 3),
+        "utilisation_highest": round(use[-1], 3),
+        "bad": [row for row in rows if not row["ok"]],
+        "bars": {
+            "peak at most the limit in every run": all(row["peak"] <= row["limit"] for row in ran),
+            "refused exactly where the minimum is above the limit": all(row["ok"] for row in rows),
+        },
+    }
+
+
+def _one(rng: random.Random, *, real: bool) -> dict[str, Any]:
+    sizes = some_sizes(rng, rng.randint(2, 6))
+    device: Device = CpuDevice() if real else SimulatedDevice(total_bytes=GIB, track=False)
+    device.reclaim()
+    context = device.used_bytes() + _SLACK if real else 0
+    margin = _MARGIN if real else 0.0
+    planned = [(round(w * (1 + margin)) + 1, round(s * (1 + margin)) + 1) if real else (w, s) for w, s in sizes]
+    least = exact_minimum(planned, context)
+    limit = round(least * rng.choice([0.9, 0.99, 1.0, 1.0, 1.02, 1.1, 1.3, 1.8])) + (16 if real else 0)
+    bench = Bench(sizes, limit, items=rng.randint(1, 3), context=context, margin=margin, real=real)
+    facts: dict[str, Any] = {"device": device.kind, "limit": limit, "minimum": least, "peak": 0, "ended": "refused"}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = bench.run(device, Path(folder))
+        facts |= {"peak": outcome.measured_peak_bytes, "ended": "ran"}
+    except DoesNotFit:
+        pass
+    except HeadroomError as error:
+        facts |= {"ended": f"failed: {error}"}
+    fits = least <= limit
+    ok = facts["ended"] == ("ran" if fits else "refused") and facts["peak"] <= limit
+    return {**facts, "ok": ok}
