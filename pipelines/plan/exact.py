@@ -18,7 +18,7 @@ number, `paid`, and the search for a plan that never reloads is a plain walk at 
 What keeps it small:
 
 - Free moves (`Space.settle`): a ready task whose models are resident, that fits and leaves no more live bytes runs at
-  once. Done-sets between such moments are never states.
+  once, when its state is taken off the heap. The done-sets in between are never branched on.
 - Lazy loads and evictions: a model is loaded for the run that needs it, and evicted only when that run lacks room, in
   every smallest way (`Space.stays`). Only a model whose load peak may pass its run's peak can pay to be loaded early.
 - Dominance: of two states with the same tasks done, (R, paid) is dropped for (R', paid') when
