@@ -31,6 +31,7 @@ TASTES = (
 EFFORT = 20_000  # sets of done jobs that the lowest peak of one hard component may cost: a plan at all comes first
 WAVE_TASTES = (Taste(open_limit=1), Taste(closing=False, open_limit=64), Taste(open_limit=8))
 SCHEDULING = 8  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
+CHEAP = 2  # trials of uniform models for the price of one
 WORTH_IMPROVING = 12  # trial orders local search should be able to afford
 
 
@@ -103,7 +104,8 @@ def _improved(trial: _Trial, budget: int, draw: Random) -> tuple[list[int], floa
     """(order, reload seconds, expansions) by the local search that fits the jobs."""
     jobs = trial.jobs
     if Uniform.suits(jobs):
-        return improve(jobs, trial.order, Uniform(jobs), budget, draw)
+        order, cost, used = improve(jobs, trial.order, Uniform(jobs), CHEAP * budget, draw)
+        return order, cost, used // CHEAP
     if suits(jobs):
         return improve_sets(jobs, trial.order, budget, draw)
     return improve(jobs, trial.order, Weighted(jobs), budget, draw)

@@ -178,9 +178,9 @@ def test_a_beam_order_fits_the_room_it_was_given(seed: int, jobs: int) -> None:
 
 
 def test_a_beam_finds_what_greedy_misses() -> None:
-    # x (5) and y (1) share the end of p; taking y first leaves least, but only x before y leaves room for q.
+    # The second job leaves least behind, but once it has run there is no room for the first.
     before = [(), (), (0, 1), (2,)]
     after = [[2], [2], [3], []]
-    need, keep = [9, 2, 7, 1], [5, 1, 1, 0]
+    need, keep = [9, 3, 3, 1], [5, 1, 1, 0]
     assert beam_order(before, after, need, keep, 9, 0.5, 1_000) == [0, 1, 2, 3]
     assert beam_order(before, after, need, keep, 8, 0.5, 1_000) is None
