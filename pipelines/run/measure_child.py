@@ -22,7 +22,7 @@ Maker = Callable[[str, Mapping[str, Any], tuple[str, ...]], Node]
 
 
 def measure_node(request: Mapping[str, Any], device: Device, make: Maker) -> dict[str, Any]:
-    """Load, run and unload the node once, then again with every size watched. Bytes above what was held before."""
+    """Load, run and unload the node once, then again with every size watched."""
     trusted = tuple(request.get("trusted", ("nodes",)))
 
     def node_with(knobs: Mapping[str, Any]) -> Node:
@@ -34,12 +34,13 @@ def measure_node(request: Mapping[str, Any], device: Device, make: Maker) -> dic
     before = _settled(device)
     row, model = _load(node_with({}), place, device)
     first_seconds = row["seconds"]
-    _run(node_with(first["knobs"]), model, first, device)
+    _run(node_with(first["knobs"]), model, first, device, before)
     _unload(node_with({}), model, device)
     del model
     after = _settled(device)
     row, model = _load(node_with({}), place, device)
-    runs = [_run(node_with(size["knobs"]), model, size, device) for size in sizes]
+    loaded = _settled(device)
+    runs = [_run(node_with(size["knobs"]), model, size, device, loaded) for size in sizes]
     _unload(node_with({}), model, device)
     del model
     end = _settled(device)
@@ -62,7 +63,8 @@ def _load(node: Node, place: Place, device: Device) -> tuple[dict[str, Any], Any
     return _row(reading.peak_bytes - reading.start_bytes, held, seconds, reading.source), model
 
 
-def _run(node: Node, model: Any, size: Mapping[str, Any], device: Device) -> dict[str, Any]:
+def _run(node: Node, model: Any, size: Mapping[str, Any], device: Device, loaded: int) -> dict[str, Any]:
+    """One run's row. Its bytes are above `loaded`, the level after the load: what earlier runs left behind counts too."""
     item = Item("measured", seconds=size["seconds"], channels=size["channels"], characters=size["characters"])
     inputs = synthetic_inputs(node.inputs, item)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +76,7 @@ def _run(node: Node, model: Any, size: Mapping[str, Any], device: Device) -> dic
         seconds = time.perf_counter() - start
         held = max(0, reading.end_bytes - reading.start_bytes)
         del outputs, inputs
-    return _row(max(0, reading.peak_bytes - reading.start_bytes), held, seconds, reading.source)
+    return _row(max(0, reading.peak_bytes - loaded), held, seconds, reading.source)
 
 
 def _unload(node: Node, model: Any, device: Device) -> None:
