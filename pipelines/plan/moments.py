@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.schema.plan import Load, Run, Step
+from pipelines.schema.plan import Load, Run, Step, Unload
 from pipelines.schema.problem import Problem
 
 Parts = tuple[tuple[str, int], ...]
@@ -110,6 +110,8 @@ class _Device:
         """Bytes above the weights of resident models while the step lasts."""
         if isinstance(step, Load) and step.during is None:
             return self._extra(step.model)
+        if isinstance(step, Unload):
+            return 0  # lower than the moment before it, whatever still loads
         used = {model for name in step.tasks for model in self.tasks[name].models} if isinstance(step, Run) else set()
         return max((extra for model, extra in self.pending.items() if model not in used), default=0)
 
