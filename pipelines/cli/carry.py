@@ -23,6 +23,7 @@ from pipelines.cli.show import console, show_plan
 from pipelines.graph.draw import mermaid
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
+from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.run.enforce import capped
 from pipelines.run.engine import Engine, Outcome, outputs_of
 from pipelines.run.instruments import draw, libraries_of, remember, warm_up
@@ -95,6 +96,8 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
 
         engine = Engine(job, prepared.device, artifacts, observe, cancel=cancel)
         recovery = Recovery(engine, Replanner(prepared), prepared.mode, on_plan=lambda new: _write_plan(record, new))
+        if isinstance(prepared.device, SimulatedDevice):
+            prepared.device.context = job.problem.context_bytes
         if prepared.device.kind == "cpu":
             warm_up(libraries_of(job, "cpu"))
         engine.emit("run_started", schema=EVENT_SCHEMA, items=len(job.items), tasks=len(job.problem.tasks),

@@ -79,6 +79,13 @@ class MemoryTrouble(Exception):
         self.kind, self.task, self.subject, self.loading = kind, task, subject, loading
         self.predicted_bytes, self.needed_bytes, self.limit_bytes = predicted, needed, limit
 
+    def of(self, task: str) -> MemoryTrouble:
+        """The same trouble with another task to blame."""
+        return MemoryTrouble(
+            self.kind, task, self.subject, loading=self.loading, predicted=self.predicted_bytes,
+            needed=self.needed_bytes, limit=self.limit_bytes,
+        )  # fmt: skip
+
 
 class Engine:
     """One run of one job on one device. `observe` hears every event; `cancel` is set from outside to stop between steps."""
@@ -100,6 +107,8 @@ class Engine:
         self._speaking = threading.Lock()
         self._resident: dict[str, Any] = {}
         self._drift: MemoryTrouble | None = None
+        #: Called before each step; it may raise what `carry_on` then raises.
+        self.between: Callable[[], None] = lambda: None
         self.observed: list[Observed] = []
         self.take(job)
         self._lane: ThreadPoolExecutor | None = None
@@ -117,6 +126,7 @@ class Engine:
         while self._at < len(steps):
             group = _with_prefetches(steps, self._at)
             index = self._at
+            self.between()
             self._look_for_room(group[-1], index + len(group) - 1)
             self._drift = None
             self._step(index, group)
@@ -143,13 +153,17 @@ class Engine:
     def _step(self, index: int, group: Sequence[Step]) -> None:
         self._stop_if_cancelled()
         last = index + len(group) - 1
+        loads = [(index + at, load) for at, load in enumerate(group[:-1]) if isinstance(load, Load)]
+        loads = [
+            (at, load)
+            for at, load in loads
+            if load.model not in self._resident and self._used_before_unload(at, load.model)
+        ]
         if self._is_moot(last, group[-1]):
+            for at, load in loads:  # a prefetch beside a run that is done already is a plain load
+                self._measured(at, load, True)
             return
-        waiting = []
-        for offset, load in enumerate(group[:-1]):
-            assert isinstance(load, Load)
-            if self._still_used(load.model):
-                waiting.append(self._in_lane(self._measured, index + offset, load, False))
+        waiting = [self._in_lane(self._measured, at, load, False) for at, load in loads]
         try:
             self._measured(last, group[-1], not waiting)
         finally:
@@ -171,13 +185,24 @@ class Engine:
                 self.device.loaded(step.model, self.job.problem.models[step.model].weights_bytes, made)
         except Exception as error:
             if is_out_of_memory(error) or isinstance(error, OutOfMemory):
-                if isinstance(step, Load):
+                if not isinstance(step, Run):
                     self._drop(step.model)
+                if isinstance(step, Unload):
+                    return None
                 raise self._trouble(
                     Trouble.OUT_OF_MEMORY, step, index, max(reading.peak_bytes, predicted + predicted // 20)
                 ) from error
+            if isinstance(step, Load) and isinstance(error, TaskFailed):
+                return self._give_up_on(step.model, error)
             raise
-        self._note(index, step, reading, self._clock() - begun, alone)
+        return self._note(index, step, reading, self._clock() - begun, alone)
+
+    def _give_up_on(self, model: str, error: TaskFailed) -> None:
+        """A model that cannot be loaded fails the tasks that want it, and only those."""
+        self._drop(model)
+        for task in self.job.problem.tasks:
+            if model in task.models and task.id not in self.outcome.done | self.outcome.dead:
+                self._settle(task.id, error)
 
     def _note(self, index: int, step: Step, reading: Reading, seconds: float, alone: bool) -> None:
         """Write a finished step down, and whether it passed the limit."""
@@ -256,10 +281,6 @@ class Engine:
                 return True
         return False
 
-    def _still_used(self, model: str) -> bool:
-        live = (task.id for task in self.job.problem.tasks if task.id not in self.outcome.dead | self.outcome.done)
-        return any(self._model_of(task) == model for task in live)
-
     # -- models -----------------------------------------------------------------------------------------------
 
     def _load(self, model: str) -> Any:
@@ -321,7 +342,7 @@ class Engine:
             raise error
         self.outcome.failed[task] = error
         self.emit("task_failed", task=task, error=str(error))
-        for waiting in self._successors(task):
+        for waiting in (name for name in self._successors(task) if name not in self.outcome.dead):
             self.outcome.skipped[waiting] = task
             self.emit("task_skipped", task=waiting, because=task)
         if not self.job.keep_going:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pipelines.run.enforce import room_for
 from pipelines.run.engine import Engine, MemoryTrouble, Outcome
 from pipelines.run.job import Job, split_task
-from pipelines.run.ladder import Action, Choice, Mode, Rung, State, Trouble, next_rung, stop_sentence
+from pipelines.run.ladder import Action, Choice, Mode, Rung, State, Trouble, next_rung, stop_sentence, way_back
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import DoesNotFit, OutOfMemory
 
@@ -43,6 +43,14 @@ class Planner(Protocol):
         """What the user fixed of a node: `variant`, `batch`, `segment`, `device`."""
 
 
+class _Homeward(Exception):
+    """The bytes that made tasks move are there again."""
+
+    def __init__(self, rung: Rung) -> None:
+        super().__init__(rung.line)
+        self.rung = rung
+
+
 @dataclass
 class Recovery:
     """One run's way down the ladder. `on_plan` hears of every new job, so that its plan can be written down."""
@@ -51,17 +59,23 @@ class Recovery:
     planner: Planner
     mode: Mode
     on_plan: Callable[[Job], None] = lambda job: None
+    patience: float = PATIENCE_SECONDS
     tried: dict[str, list[Rung]] = field(default_factory=dict)
+    _away: dict[str, Variant] = field(default_factory=dict)
+    _room_before: bool = False
 
     def carry_out(self) -> Outcome:
         """Everything the engine's job holds. Raises `OutOfMemory` with all that was tried when the ladder ends."""
-        self.seen = Seen(self.engine.job.plan.limit_bytes)
+        self.seen = self._first = Seen(self.engine.job.plan.limit_bytes)
+        self.engine.between = self._look_homeward
         try:
             while True:
                 try:
                     return self.engine.carry_on()
                 except MemoryTrouble as trouble:
                     self._climb(trouble)
+                except _Homeward as way:
+                    self._go_home(way)
         finally:
             self.engine.unload_all()
 
@@ -74,8 +88,13 @@ class Recovery:
             self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
             if rung.action is Action.STOP:
                 raise OutOfMemory(rung.because) from trouble
-            if self._do(rung, variant, trouble):
+            blamed = self._do(rung, variant, trouble)
+            if blamed is None:
                 return
+            if blamed != trouble.task:  # the same remedies were in vain for it too
+                vain = [rung for rung in self.tried[trouble.task] if rung.choice is None]
+                self.tried[blamed] = [*self.tried.get(blamed, []), *vain]
+                trouble = trouble.of(blamed)
 
     def _next(self, trouble: MemoryTrouble) -> tuple[Rung, Variant | None]:
         node = split_task(trouble.task)[1]
@@ -96,25 +115,30 @@ class Recovery:
             rung = replace(rung, because=stop_sentence(state))
         return rung, variant
 
-    def _do(self, rung: Rung, variant: Variant | None, trouble: MemoryTrouble) -> bool:
-        """Carry a rung out. False where it did not lead to a plan, so that the next is asked for at once."""
+    def _do(self, rung: Rung, variant: Variant | None, trouble: MemoryTrouble) -> str | None:
+        """Carry a rung out. None, or where it did not lead to a plan the task that stands in the way."""
         if rung.action in (Action.FREE, Action.RETRY):
-            wait = PATIENCE_SECONDS if trouble.kind is Trouble.FOREIGN else 0.0
-            need = max(0, trouble.needed_bytes - self.engine.device.used_bytes())
-            room_for(self.engine.device, need, wait)
-            return True
-        choice = dict(self.engine.job.choice)
+            wait = self.patience if trouble.kind is Trouble.FOREIGN else 0.0
+            room_for(self.engine.device, max(0, trouble.needed_bytes - self.engine.device.used_bytes()), wait)
+            return None
+        node, choice = split_task(trouble.task)[1], dict(self.engine.job.choice)
         if variant is not None:
-            choice[split_task(trouble.task)[1]] = variant
+            if trouble.kind is Trouble.FOREIGN:
+                self._away.setdefault(node, choice[node])
+            choice[node] = variant
+        try:
+            self._take(choice)
+        except DoesNotFit as error:
+            self.engine.emit("warning", text=f"no plan for the rest that way: {error}")
+            return error.refusal.task or trouble.task
+        return None
+
+    def _take(self, choice: Mapping[str, Variant]) -> None:
+        """Plan what is left anew and hand it to the engine. Raises `DoesNotFit` with the engine as it was."""
+        outcome = self.engine.outcome
+        job = self.planner.replan(self.engine.job, choice, self.seen, outcome.done | outcome.dead)
         self.engine.unload_all()
         self.engine.device.reclaim()
-        try:
-            job = self.planner.replan(
-                self.engine.job, choice, self.seen, self.engine.outcome.done | self.engine.outcome.dead
-            )
-        except DoesNotFit as refusal:
-            self.engine.emit("warning", text=f"no plan for the rest that way: {refusal}")
-            return False
         self.engine.take(job)
         plan = job.plan
         self.engine.emit(
@@ -122,7 +146,26 @@ class Recovery:
             steps=len(plan.steps),
         )  # fmt: skip
         self.on_plan(job)
-        return True
+
+    def _look_homeward(self) -> None:
+        """Between two steps: have the bytes that others took come back, and stayed, so that moved tasks may go home?"""
+        if not self._away or self.seen.limit_bytes is None:
+            return
+        device, first = self.engine.device, self._first.limit_bytes
+        home = Choice("the first plan's variants", frozenset(), first or self.seen.limit_bytes)
+        rung = way_back(home, device.free_bytes(), device.used_bytes(), 0.0, self._room_before)
+        self._room_before = device.free_bytes() + device.used_bytes() >= home.needed_bytes
+        if rung is not None:
+            raise _Homeward(rung)
+
+    def _go_home(self, way: _Homeward) -> None:
+        away, self._away = self._away, {}
+        stayed, self.seen = self.seen, replace(self.seen, limit_bytes=self._first.limit_bytes)
+        self.engine.emit("rung", rung=way.rung.action.value, because=way.rung.line)
+        try:
+            self._take({**self.engine.job.choice, **away})
+        except DoesNotFit:
+            self.seen = stayed
 
     def _limit(self, trouble: MemoryTrouble) -> int:
         limits = [limit for limit in (self.seen.limit_bytes, trouble.limit_bytes) if limit is not None]

@@ -56,6 +56,15 @@ class Gain:
         return {"vocals": louder, "instrumental": audio}
 
 
+class Loud(Gain):
+    """The same with one output, as the role `convert` has it."""
+
+    outputs: ClassVar = {"audio": Port("audio")}
+
+    def run(self, model, inputs, context):
+        return {"audio": super().run(model, inputs, context)["vocals"]}
+
+
 class Fails(Plain):
     """Raises for items whose name contains `bad`."""
 
