@@ -1,0 +1,33 @@
+"""A short run under fault injection: whatever breaks at whichever step, it ends as documented and loses nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.memory.faults import one
+
+_LOADS_AND_RUNS = (0, 4, 10)
+
+
+@pytest.mark.parametrize("step", _LOADS_AND_RUNS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "out of memory once",
+        "out of memory always",
+        "exception",
+        "corrupt weights",
+        "device shrinks 10 %",
+        "device shrinks 30 %",
+    ],
+)
+def test_a_fault_ends_as_documented_and_loses_nothing(tmp_path: Path, kind: str, step: int) -> None:
+    found = one(kind, step, tmp_path)
+    assert found["ok"], found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 7])
+def test_a_killed_worker_is_a_failed_task(tmp_path: Path, step: int) -> None:
+    found = one("worker killed", step, tmp_path)
+    assert found["ok"], found
