@@ -18,8 +18,9 @@ PRESSURE = 0.9
 #: How many standard deviations of the sum of chunk times are provided for. Four would do for one moment of a normal sum; five, because
 #: the deviation itself is estimated from few chunks and every chunk of an utterance is such a moment.
 _SURE = 5.0
-#: Before jitter is measured it is taken for even over +-40 % of the mean, a deviation of 0.4 / sqrt(3), with the weight of four chunks.
-_PRIOR, _PRIOR_WEIGHT = 0.4 / math.sqrt(3), 4.0
+#: Before jitter is measured it is taken for even over +-40 % of the mean, a deviation of 0.4 / sqrt(3); and the tier is believed about the
+#: mean; both with the weight of two seconds of audio.
+_PRIOR, _BELIEVED = 0.4 / math.sqrt(3), 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +60,47 @@ class Speed:
 
     promised: float = 1.0
     count: int = field(default=0, init=False)
-    measured: float = field(default=0.0, init=False)
+    work: float = field(default=0.0, init=False)
+    audio: float = field(default=0.0, init=False)
+    _mean: float = field(default=0.0, init=False)
     _squares: float = field(default=0.0, init=False)
 
     def add(self, work_seconds: float, audio_seconds: float) -> None:
-        """A chunk was made. `measured` is then the mean real-time factor so far."""
+        """A chunk was made."""
         if audio_seconds <= 0:
             return
-        ratio = max(work_seconds, 0.0) / audio_seconds
         self.count += 1
-        before = ratio - self.measured
-        self.measured += before / self.count
-        self._squares += before * (ratio - self.measured)
+        self.work += work_seconds
+        self.audio += audio_seconds
+        before = work_seconds / audio_seconds - self._mean
+        self._mean += before / self.count
+        self._squares += before * (work_seconds / audio_seconds - self._mean)
+
+    @property
+    def measured(self) -> float:
+        """The real-time factor so far; 0 before the first chunk."""
+        return self.work / self.audio if self.audio else 0.0
+
+    @property
+    def _belief(self) -> float:
+        """How many chunks the belief counts for."""
+        return _BELIEVED / (self.audio / self.count) if self.count else _BELIEVED
 
     @property
     def weight(self) -> float:
         """How many chunks the estimates rest on, belief included."""
-        return self.count + _PRIOR_WEIGHT
+        return self.count + self._belief
 
     @property
     def mean(self) -> float:
         """The real-time factor to reckon with: measured, held up to the promised one while little is measured."""
-        return max(self.measured, (self.count * self.measured + _PRIOR_WEIGHT * self.promised) / self.weight)
+        return max(self.measured, (self.work + _BELIEVED * self.promised) / (self.audio + _BELIEVED))
 
     @property
     def deviation(self) -> float:
         """Standard deviation of one chunk's ratio, to reckon with."""
-        return math.sqrt(
-            (self._squares + _PRIOR_WEIGHT * (_PRIOR * max(self.promised, self.measured)) ** 2) / self.weight
-        )
+        usual = _PRIOR * max(self.promised, self.measured)
+        return math.sqrt((self._squares + self._belief * usual**2) / self.weight)
 
 
 def reserve(speed: Speed, chunk_seconds: float, remaining_seconds: float) -> float:
@@ -117,10 +130,14 @@ def reserve(speed: Speed, chunk_seconds: float, remaining_seconds: float) -> flo
 
 @dataclass(slots=True)
 class Pacer:
-    """Decides for one utterance. expected_seconds: about how long it will be; None where nobody knows (then as if it were long)."""
+    """Decides for one utterance. expected_seconds: about how long it will be; None where nobody knows (then as if it were long).
+
+    promised: the real-time factor to believe at first, as an earlier utterance or a measured footprint has it; None is the tier's.
+    """
 
     settings: StreamSettings
     expected_seconds: float | None = None
+    promised: float | None = None
     speed: Speed = field(init=False)
     busy: float = field(default=0.0, init=False)
     rested: float = field(default=0.0, init=False)
@@ -130,7 +147,7 @@ class Pacer:
     _made: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self.speed = Speed(self.settings.real_time_factor)
+        self.speed = Speed(self.settings.real_time_factor if self.promised is None else self.promised)
 
     def made(self, work_seconds: float, audio_seconds: float) -> None:
         """A chunk was made."""
@@ -155,18 +172,11 @@ class Pacer:
 
     def prebuffer(self, pressure: float = 0.0) -> float:
         """Seconds of audio to hold before playing begins. pressure: memory in use as a part of the limit."""
-        least, most = self.settings.prebuffer_range
-        needed = reserve(self.speed, self._chunk, self.remaining())
+        least, _ = self.settings.prebuffer_range
         if pressure > PRESSURE:
             self._say(f"Memory is at {pressure:.0%} of the limit, so no more than {least:g} s are buffered.")
             return least
-        if needed > most:
-            self._say(f"At this speed and jitter {needed:.1f} s must be buffered, more than the usual {most:g} s.")
-        return max(self.settings.prebuffer, needed)
-
-    def latest_start(self) -> float:
-        """Seconds after the request when playing begins whatever is buffered."""
-        return self.settings.first_audio
+        return max(self.settings.prebuffer, reserve(self.speed, self._chunk, self.remaining()))
 
     def rest(self, buffered: float, playing: bool) -> float:
         """Seconds to rest after a chunk: what utilisation asks for, at least the yield, at most what the buffer can spare."""

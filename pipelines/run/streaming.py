@@ -137,12 +137,14 @@ class Live:
     """A stream being listened to: iterate over it for the chunks, then ask for the `report`.
 
     clock, sleep: seconds; tests and benchmarks bring their own. pressure: memory in use as a part of the limit.
+    promised: the real-time factor to believe before it is measured, such as an earlier report's; None is the tier's.
     paced: rest between chunks as the tier asks; without it only the listener is simulated.
     """
 
     chunks: Iterable[Audio]
     settings: StreamSettings
     expected_seconds: float | None = None
+    promised: float | None = None
     paced: bool = True
     clock: Callable[[], float] = time.perf_counter
     sleep: Callable[[float], None] = time.sleep
@@ -152,7 +154,7 @@ class Live:
 
     def __post_init__(self) -> None:
         self._player = Player(latest=self.settings.first_audio)
-        self._pacer = Pacer(self.settings, self.expected_seconds)
+        self._pacer = Pacer(self.settings, self.expected_seconds, self.promised)
 
     def __iter__(self) -> Iterator[Audio]:
         player, begin = self._player, self.clock()
@@ -201,6 +203,10 @@ class Live:
             notes.append(
                 f"Utilisation was {used:.2f}, over {low:.2f} to {high:.2f}: at a real-time factor of {pacer.speed.measured:.2f} "
                 "more rest would have put gaps into the sound."
+            )
+        if pacer.real_time_factor() > 1 and not any(note.startswith("Slower") for note in notes):
+            notes.append(
+                f"Slower than real time in all (a real-time factor of {pacer.real_time_factor():.2f}, the start-up included)."
             )
         if player.gaps:
             total = sum(gap.seconds for gap in player.gaps)
