@@ -1,0 +1,193 @@
+"""RMVPE, the pitch tracker most RVC voices are used with: its network, and a whole track through it in bounded memory.
+
+The network is a U-Net over the mel spectrogram and a recurrent layer over all of its frames. The U-Net holds 5.8 MB a second
+and sees 15.5 s to each side; it goes over windows with that much around them, aligned to its pooling. The recurrent layer
+holds little and hears the whole track at once. So the result is that of the whole, whatever its length.
+"""
+# ruff: noqa: D101, D102 - a part of a network says what it is; its forward is its definition
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from nodes.weights.loading import load_module, read_checkpoint
+from pipelines.schema.errors import TaskFailed
+
+RATE, HOP = 16000, 160
+_FFT, _MELS, _BINS, _LEVELS, _INNER, _BLOCKS = 1024, 128, 360, 5, 4, 4
+#: Frames that pool to one, frames around a window that reach into it (a multiple of those), and frames of a window.
+_ALIGN, _AROUND, _WINDOW = 32, 1568, 1536
+#: Under this the frame is unvoiced; cents of the first bin over 10 Hz, and between two.
+_THRESHOLD, _FIRST, _CENTS = 0.03, 1997.3794084376191, 20.0
+
+
+def load_rmvpe(path: Path, device: str, dtype: torch.dtype | None = None) -> Rmvpe:
+    """The network with the weights of `rmvpe.pt`. Raises `TaskFailed` where it is missing or another network's."""
+    if not path.is_file():
+        raise TaskFailed(
+            f"There is no {path}, which pitch: rmvpe needs. Put rmvpe.pt there or choose pitch: crepe or swift_f0."
+        )
+    try:
+        state = read_checkpoint(path)
+        channels = state["cnn.weight"].shape[1]
+        return load_module(lambda: Rmvpe(channels), state, device, dtype)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise TaskFailed(f"{path} is not a checkpoint of RMVPE: {' '.join(str(error).split())[:200]}") from error
+
+
+@torch.inference_mode()
+def track(network: Rmvpe, samples: NDArray[np.float32], window: int = _WINDOW) -> NDArray[np.float64]:
+    """Hz every 10 ms, 1 + n // 160 frames, 0 where unvoiced, of float32 `samples` at 16,000 Hz."""
+    mel = _mel(samples)
+    frames = mel.shape[-1]
+    mel = fn.pad(mel, (0, -frames % _ALIGN), mode="reflect" if frames > _ALIGN else "replicate")
+    total, parts = mel.shape[-1], []
+    weight = network.cnn.weight
+    for start in range(0, total, window):
+        stop = min(start + window, total)
+        a, b = max(start - _AROUND, 0), min(stop + _AROUND, total)
+        seen = network.seen(mel[..., a:b].to(weight))
+        parts.append(seen[:, start - a : stop - a])
+    salience = network.fc(torch.cat(parts, dim=1))[0, :frames].float().cpu().numpy()
+    return _hertz(salience)
+
+
+def _mel(samples: NDArray[np.float32]) -> Tensor:
+    """Log mel spectrogram [1, mels, frames]."""
+    from librosa.filters import mel as filters
+
+    bank = torch.from_numpy(filters(sr=RATE, n_fft=_FFT, n_mels=_MELS, fmin=30, fmax=8000, htk=True)).float()
+    window, sound = torch.hann_window(_FFT), torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None]
+    spectrum = torch.stft(sound, _FFT, HOP, _FFT, window, center=True, return_complex=True).abs()
+    return torch.log(torch.clamp(bank @ spectrum, min=1e-5))
+
+
+def _hertz(salience: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The mean of nine bins around the most salient, weighed by salience."""
+    best = salience.argmax(axis=1)
+    near = best[:, None] + np.arange(-4, 5)
+    inside = (near >= 0) & (near < _BINS)
+    weight = np.where(inside, np.take_along_axis(salience, np.clip(near, 0, _BINS - 1), axis=1), 0).astype(np.float64)
+    cents = (weight * (_FIRST + _CENTS * near)).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-12)
+    found: NDArray[np.float64] = np.where(salience.max(axis=1) > _THRESHOLD, 10 * 2 ** (cents / 1200), 0.0)
+    return found
+
+
+class Rmvpe(nn.Module):
+    """Mel frames to salience of pitch bins. `channels` of the first level are 16 in the published weights."""
+
+    def __init__(self, channels: int = 16) -> None:
+        super().__init__()
+        self.unet = UNet(channels)
+        self.cnn = nn.Conv2d(channels, 3, 3, padding=1)
+        self.fc = nn.Sequential(Both(3 * _MELS, 256), nn.Linear(512, _BINS), nn.Identity(), nn.Sigmoid())
+
+    def seen(self, mel: Tensor) -> Tensor:
+        """[1, frames, 3 * mels]: what the U-Net makes of `mel` [1, mels, frames]."""
+        x: Tensor = self.cnn(self.unet(mel.transpose(1, 2)[:, None]))
+        return x.transpose(1, 2).flatten(-2)
+
+
+class Both(nn.Module):
+    """A recurrent layer in both directions."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(inputs, hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.gru(x)[0]
+        return out
+
+
+class Block(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(*_normed(inputs, outputs), *_normed(outputs, outputs))
+        if inputs != outputs:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.conv(x) + (self.shortcut(x) if hasattr(self, "shortcut") else x)
+        return made
+
+
+def _normed(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+
+
+class Level(nn.Module):
+    """Blocks of one level on the way down."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.ModuleList(Block(inputs if i == 0 else outputs, outputs) for i in range(_BLOCKS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.conv:
+            x = block(x)
+        return x
+
+
+class Down(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(1)
+        widths = [1, *(channels * 2**i for i in range(_LEVELS))]
+        self.layers = nn.ModuleList(Level(a, b) for a, b in itertools.pairwise(widths))
+
+
+class Inner(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Level(inputs if i == 0 else outputs, outputs) for i in range(_INNER))
+
+
+class Rise(nn.Module):
+    """Doubles the size, joins what was seen on the way down."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        up = nn.ConvTranspose2d(inputs, outputs, 3, 2, padding=1, output_padding=1, bias=False)
+        self.conv1 = nn.Sequential(up, nn.BatchNorm2d(outputs), nn.ReLU())
+        self.conv2 = nn.ModuleList(Block(outputs * 2 if i == 0 else outputs, outputs) for i in range(_BLOCKS))
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        x = torch.cat([self.conv1(x), seen], dim=1)
+        for block in self.conv2:
+            x = block(x)
+        return x
+
+
+class Up(nn.Module):
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Rise(inputs // 2**i, inputs // 2 ** (i + 1)) for i in range(_LEVELS))
+
+
+class UNet(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        deepest = channels * 2 ** (_LEVELS - 1)
+        self.encoder, self.intermediate, self.decoder = Down(channels), Inner(deepest, 2 * deepest), Up(2 * deepest)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen, x = [], self.encoder.bn(x)
+        for level in self.encoder.layers:
+            seen.append(level(x))
+            x = fn.avg_pool2d(seen[-1], 2)
+        for level in self.intermediate.layers:
+            x = level(x)
+        for rise in self.decoder.layers:
+            x = rise(x, seen.pop())
+        return x

@@ -1,0 +1,231 @@
+"""RVC as a converting node: singing or speech in a trained voice, in memory that does not grow with its length."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from nodes.sound import checked_mono, is_silent
+from pipelines.schema.errors import TaskFailed
+from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
+from pipelines.schema.values import Audio
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from nodes.convert.rvc_model import Loaded, Voice
+    from pipelines.schema.values import Samples
+
+#: Rate and samples of a frame of 10 ms of what is heard, and frames the vocoder makes at once.
+_RATE, _FRAME, _WINDOW = 16000, 160, 200
+#: Seconds heard around a chunk, half the stretch in which its end may lie, and how much more a chunk may have before it is cut.
+_PAD, _QUERY, _MORE = 1, 6, 3
+#: Seconds between two points of the loudness envelope.
+_ENVELOPE = 0.5
+
+
+class Rvc:
+    """Says or sings the same in a trained voice.
+
+    pitch: rmvpe | crepe | swift_f0. semitones: added to the pitch. index: how far features move toward those of the voice's
+    training (0..1; without an index file nothing moves). protect: how much of its own an unvoiced sound keeps (0.5: as voiced).
+    envelope: 1 keeps the loudness the voice gives, 0 that of the input. segment: seconds converted at once; a tighter one
+    needs less memory and hears less around. precision: `float32` or `float16` on a card. voice: file of the weights folder;
+    the item's setting `rvc_model` outranks it. speaker: number of the speaker in the checkpoint.
+    """
+
+    inputs: ClassVar[Mapping[str, Port]] = {
+        "audio": Port("audio", "speech or singing of one voice"),
+        "voice": Port("audio", "not used: the voice is in the weights", optional=True),
+    }
+    outputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "the same words, mono, at the voice's rate")}
+
+    def __init__(  # noqa: PLR0913, PLR0917 - a node's knobs are its keywords
+        self,
+        pitch: str = "rmvpe",
+        semitones: float = 0.0,
+        index: float = 0.5,
+        protect: float = 0.33,
+        envelope: float = 0.25,
+        segment: float = 38.0,
+        precision: str = "float32",
+        voice: str = "",
+        speaker: int = 0,
+    ) -> None:
+        if pitch not in ("rmvpe", "crepe", "swift_f0") or precision not in ("float32", "float16"):
+            raise ValueError(
+                f"pitch {pitch!r} must be rmvpe, crepe or swift_f0, precision {precision!r} float32 or float16."
+            )
+        if not -36 <= semitones <= 36 or not 0 <= index <= 1 or not 0 <= protect <= 0.5 or not 0 <= envelope <= 1:
+            raise ValueError("semitones must be -36 to 36, index and envelope 0 to 1, protect 0 to 0.5.")
+        if segment < 2 * _QUERY:
+            raise ValueError(f"segment {segment} must be at least {2 * _QUERY} s.")
+        self.pitch, self.semitones, self.index, self.protect, self.envelope = pitch, semitones, index, protect, envelope
+        self.segment, self.precision, self.voice, self.speaker = segment, precision, voice, speaker
+
+    def load(self, place: Place) -> Loaded:
+        """The voice, HuBERT and the pitch tracker on `place.device`. Raises `TaskFailed` with what is missing."""
+        from nodes.convert import rvc_model, rvc_pitch
+
+        half = self.precision == "float16" and place.device != "cpu"
+        loaded = rvc_model.load(place.weights, place.device, half, self.pitch, self.voice)
+        if loaded.pitch is None:
+            loaded.pitch = rvc_pitch.tracker(self.pitch).load(Place(place.device))
+        return loaded
+
+    def unload(self, model: Loaded) -> None:
+        """Let go of the voice, HuBERT and the tracker."""
+        model.voice = model.hubert = model.pitch = None
+
+    def run(self, model: Loaded, inputs: Inputs, context: Context) -> Outputs:
+        """`audio` float32 [1, frames] as long as the input. Raises `TaskFailed` for unreadable sound or an unknown voice."""
+        import numpy as np
+
+        audio = inputs["audio"]
+        assert isinstance(audio, Audio)
+        samples = checked_mono(audio, "The audio to convert", _RATE)
+        voice = model.choose(str(context.settings.get("rvc_model") or self.voice))
+        rate = voice.network.shape.rate
+        frames = round(audio.seconds * rate)
+        if is_silent(samples) or len(samples) < _RATE // 10:
+            context.warn("The audio to convert is silent or shorter than 0.1 s; it stays silent.")
+            return {"audio": Audio.of(np.zeros(frames), rate)}
+        if not 0 <= self.speaker < voice.network.shape.speakers:
+            raise TaskFailed(
+                f"Voice {voice.name!r} has speakers 0 to {voice.network.shape.speakers - 1}, not {self.speaker}."
+            )
+        heard = _without_rumble(samples)
+        made = np.concatenate(list(self._chunks(model, voice, heard, context)))
+        made = np.pad(made[:frames], (0, max(frames - len(made), 0)))
+        if self.envelope < 1:
+            made = _as_loud(made, rate, heard, self.envelope)
+        return {"audio": Audio.of(made / max(float(np.abs(made).max()) / 0.99, 1.0), rate)}
+
+    def _chunks(self, model: Loaded, voice: Voice, heard: Samples, context: Context) -> Iterator[Samples]:
+        """Each chunk's samples without what was heard around it."""
+        import numpy as np
+        import torch
+
+        from nodes.convert.rvc_pitch import coarse, hertz_of
+
+        pad = _PAD * _RATE
+        padded = _mirrored(heard, pad)
+        pitch = (
+            hertz_of(self.pitch, model, padded, context) * 2 ** (self.semitones / 12)
+            if voice.network.shape.pitched
+            else None
+        )
+        cuts = _cuts(heard, self.segment)
+        noise = torch.Generator(model.device).manual_seed(context.seed)
+        for index, (start, stop) in enumerate(itertools.pairwise(cuts)):
+            last = stop == len(heard)
+            sound = padded[start:] if last else padded[start : stop + 2 * pad + _FRAME]
+            hertz = None if pitch is None else pitch[start // _FRAME : None if last else (stop + 2 * pad) // _FRAME]
+            pair = None if hertz is None else (coarse(hertz), hertz)
+            made = self._converted(model, voice, np.ascontiguousarray(sound), pair, noise)
+            edge, rate = _PAD * voice.network.shape.rate, voice.network.shape.rate
+            yield made[edge : edge + round((stop - start) * rate / _RATE)]
+            context.progress((index + 1) / (len(cuts) - 1), "convert")
+
+    def _converted(
+        self,
+        model: Loaded,
+        voice: Voice,
+        sound: Samples,
+        pitch: tuple[NDArray[np.int64], NDArray[np.float64]] | None,
+        noise: torch.Generator,
+    ) -> Samples:
+        import numpy as np
+        import torch
+
+        from nodes.convert.rvc_features import features
+
+        said = features(model.hubert, torch.from_numpy(sound)[None].to(model.device, model.dtype))
+        moved = self._toward_training(said, voice)
+        frames = min(2 * said.shape[1], len(sound) // _FRAME, *(() if pitch is None else (len(pitch[1]),)))
+        said, moved = (x.repeat_interleave(2, dim=1)[:, :frames] for x in (said, moved))
+        pair = None
+        if pitch is not None:
+            pair = (
+                torch.from_numpy(pitch[0][:frames])[None].to(model.device),
+                torch.from_numpy(pitch[1][:frames])[None].float().to(model.device),
+            )
+            if self.protect < 0.5:
+                share = torch.where(pair[1] >= 1, 1.0, self.protect).to(said.dtype)[..., None]
+                moved = moved * share + said * (1 - share)
+        pieces = voice.network.convert(moved, pair, self.speaker, noise, _WINDOW)
+        return np.concatenate([piece.float().cpu().numpy() for piece in pieces])
+
+    def _toward_training(self, said: torch.Tensor, voice: Voice) -> torch.Tensor:
+        import torch
+
+        if voice.index is None or not self.index:
+            return said
+        near = torch.from_numpy(voice.index.near(said[0].float().cpu().numpy()))[None].to(said)
+        return near * self.index + said * (1 - self.index)
+
+
+def _without_rumble(samples: Samples) -> Samples:
+    """Nothing under 48 Hz, without delay."""
+    import numpy as np
+    from scipy.signal import butter, filtfilt
+
+    high, low = butter(N=5, Wn=48, btype="high", fs=_RATE)
+    return np.asarray(filtfilt(high, low, samples, padlen=min(18, len(samples) - 1)), np.float32)
+
+
+def _mirrored(samples: Samples, pad: int) -> Samples:
+    import numpy as np
+
+    return np.pad(samples, (pad, pad), mode="reflect")
+
+
+def _cuts(samples: Samples, segment: float) -> list[int]:
+    """Where chunks begin and end: near each multiple of `segment` where it is quietest, a whole feature frame apart.
+
+    A chunk that is hardly longer than `segment` is left whole.
+    """
+    import numpy as np
+
+    step = int(segment * _RATE)
+    if len(samples) <= step + _MORE * _RATE:
+        return [0, len(samples)]
+    loud = np.abs(np.convolve(samples, np.ones(_FRAME), mode="same"))
+    cuts = [0]
+    for near in range(step, len(samples), step):
+        first = near - _QUERY * _RATE
+        quietest = first + int(np.argmin(loud[first : near + _QUERY * _RATE]))
+        cuts.append(quietest // (2 * _FRAME) * 2 * _FRAME)
+    return [*cuts, len(samples)]
+
+
+def _as_loud(made: Samples, rate: int, heard: Samples, share: float) -> Samples:
+    """`made` with its loudness over half seconds moved to that of `heard`; `share` of its own stays."""
+    import numpy as np
+
+    own, wanted = (_spread(_loudness(x, r), len(made)) for x, r in ((made, rate), (heard, _RATE)))
+    gain = np.power(wanted, 1 - share) * np.power(np.maximum(own, 1e-6), share - 1)
+    return np.asarray(made * gain, np.float32)
+
+
+def _spread(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """`points` as `count` values, linear between them."""
+    import numpy as np
+
+    at = (np.arange(count) + 0.5) / count * len(points) - 0.5
+    return np.interp(at, np.arange(len(points)), points)
+
+
+def _loudness(samples: Samples, rate: int) -> NDArray[np.float64]:
+    """Root mean square over a second, every half second, silence around the ends."""
+    import numpy as np
+
+    half = int(_ENVELOPE * rate)
+    squares = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    centres = np.arange(0, len(samples) + 1, half)
+    low, high = np.clip(centres - half, 0, len(samples)), np.clip(centres + half, 0, len(samples))
+    means: NDArray[np.float64] = np.sqrt((squares[high] - squares[low]) / (2 * half))
+    return means
