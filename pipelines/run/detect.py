@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.run.torch_build import TorchBuild, complaint, installed_torch
+from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware, choose, classify, sold_as
 from pipelines.schema.units import MIB, format_bytes
 
@@ -61,6 +62,23 @@ def decide(hardware: Hardware, torch: TorchBuild | None = None) -> Detection:
         reason = "No card answers, so this goes by the CPU."
     notes += [_crowded(card)] if card is not None and _crowded(card) else []
     return Detection(hardware, tier, reason, card, chosen, tuple(notes), torch)
+
+
+def as_if(found: Detection, total_bytes: int) -> Detection:
+    """`found` as if its card had only `total_bytes` (`MAX_CUDA_VRAM`, `device.total`): another tier, the same card. Pure.
+
+    Without a card the tier stays `cpu`. Raises `UsageError` for more than the card has.
+    """
+    card = found.card
+    if card is None:
+        return found
+    if total_bytes > card.total_bytes:
+        raise UsageError(
+            f"device.total={format_bytes(total_bytes)} (or MAX_CUDA_VRAM) is more than {card.name} has ({format_bytes(card.total_bytes)})."
+        )
+    smaller = replace(card, total_bytes=total_bytes)
+    tier, reason = classify(smaller)
+    return replace(found, card=smaller, tier=tier, reason=f"Held to {format_bytes(total_bytes)} of it: {reason}")
 
 
 def _crowded(card: Card) -> str:

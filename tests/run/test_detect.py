@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from pipelines.run.detect import MachineProbe, decide, detect, render
+from pipelines.run.detect import MachineProbe, as_if, decide, detect, render
 from pipelines.run.torch_build import TorchBuild, complaint, parse_build
+from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware
 from pipelines.schema.units import GIB, MIB
 
@@ -166,3 +167,13 @@ def test_a_driver_that_fails_in_its_own_way_ends_on_the_cpu(monkeypatch):
     assert found.tier == "cpu"
     assert "Unknown Error and more" in found.notes[0]
     assert "\n" not in found.notes[0]
+
+
+def test_a_card_held_to_less_counts_as_a_smaller_one():
+    whole = decide(machine(BLACKWELL), CU130)
+    held = as_if(whole, 4 * GIB)
+    assert (held.tier, held.card.total_bytes, held.card.name) == ("modest", 4 * GIB, BLACKWELL.name)
+    assert held.reason.startswith("Held to 4,096 MiB")
+    with pytest.raises(UsageError, match="MAX_CUDA_VRAM"):
+        as_if(whole, 17 * GIB)
+    assert as_if(decide(machine()), 4 * GIB).tier == "cpu"
