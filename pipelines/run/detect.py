@@ -248,7 +248,7 @@ def render(found: Detection) -> tuple[str, ...]:
         lines.append(f"torch: {found.torch.version}, built {built}")
     lines.append(f"memory: {format_bytes(machine.ram_bytes)} installed{_group(machine)}, {machine.cores} cores")
     lines += [f"note: {note}" for note in found.notes]
-    if found.remembered:
+    if found.remembered and machine.cards:
         lines.append("The cards are as remembered from an earlier look; --force looks anew.")
     return tuple(lines)
 

@@ -1,26 +1,22 @@
 """Carries chunks from node to node and on to a listener, paced by measurement: pull by pull, with nothing running ahead unasked.
 
 A chain of nodes is a chain of generators, so a consumer that stops reading stops everything, and closing the last closes them all.
-Where making should run ahead of hearing, a `Pipe` puts one thread and a bounded queue between.
+Where making should run ahead of hearing, `pipe.Pipe` puts one thread and a bounded queue between.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from pipelines.run.pacing import Pacer, StreamSettings
 from pipelines.run.piecewise import Pieces, piecewise
+from pipelines.run.pipe import close
 from pipelines.run.player import Gap, Player
 from pipelines.schema.node import Context, Inputs, Node, StreamNode
 from pipelines.schema.values import Audio, Value
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +59,8 @@ def _streamed(stage: Stage, chunks: Iterator[Value] | None) -> Iterator[Value]:
             stage.context.progress(0.0)
             yield piece
     finally:
-        _close(made)
-        _close(chunks)
+        close(made)
+        close(chunks)
 
 
 def _in_pieces(stage: Stage, how: Pieces, chunks: Iterator[Value]) -> Iterator[Value]:
@@ -78,7 +74,7 @@ def _in_pieces(stage: Stage, how: Pieces, chunks: Iterator[Value]) -> Iterator[V
     try:
         yield from piecewise(convert, (chunk for chunk in chunks if isinstance(chunk, Audio)), how)
     finally:
-        _close(chunks)
+        close(chunks)
 
 
 def _whole(stage: Stage, chunks: Iterator[Value] | None) -> Iterator[Value]:
@@ -87,12 +83,6 @@ def _whole(stage: Stage, chunks: Iterator[Value] | None) -> Iterator[Value]:
         inputs[stage.main] = join_audio(chunk for chunk in chunks if isinstance(chunk, Audio))
     outputs = stage.node.run(stage.model, inputs, stage.context)
     yield next(iter(outputs.values()))
-
-
-def _close(iterator: object) -> None:
-    close = getattr(iterator, "close", None)
-    if close is not None:
-        close()
 
 
 def join_audio(chunks: Iterable[Audio]) -> Audio:
@@ -171,7 +161,7 @@ class Live:
                 self._rest()
                 player.advance(self.clock() - begin)
         finally:
-            _close(source)
+            close(source)
             ended = self.clock() - begin
             player.finish(ended)
             player.start(ended)
@@ -236,100 +226,3 @@ def render(report: StreamReport) -> tuple[str, ...]:
         f"{report.audio_seconds:.1f} s of sound in {report.chunks} chunks; utilisation {report.utilisation:.2f}",
         *report.notes,
     )
-
-
-class Pipe(Generic[Item]):
-    """Runs an iterator on a thread of its own, at most `depth` items ahead. Iterate over it; close it, or leave its `with`, to stop early.
-
-    Whoever stops reading leaves nothing behind: closing, leaving or forgetting the pipe stops the thread at its next item and closes
-    the iterator. An exception of the iterator is raised to the reader where it happened in the order of items.
-    """
-
-    def __init__(self, items: Iterable[Item], depth: int = 2) -> None:
-        if depth < 1:
-            raise ValueError("A pipe's depth is at least 1.")
-        self._shared: _Shared[Item] = _Shared(depth)
-        # The thread knows the shared state and not the pipe, so that a forgotten pipe can be collected, which stops the thread.
-        self._thread = threading.Thread(target=_produce, args=(items, self._shared), daemon=True, name="headroom-pipe")
-        self._stop = weakref.finalize(self, self._shared.cancel)
-        self._thread.start()
-
-    def __iter__(self) -> Iterator[Item]:
-        while True:
-            try:
-                yield self._shared.take()
-            except _Ended:
-                return
-
-    def __enter__(self) -> Pipe[Item]:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self, timeout: float | None = None) -> None:
-        """Stop, and wait until the item being made is done (at most `timeout` seconds)."""
-        self._stop()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout)
-
-
-class _Ended(Exception):
-    """Nothing more comes."""
-
-
-class _Shared(Generic[Item]):
-    def __init__(self, depth: int) -> None:
-        self.depth = depth
-        self.items: deque[Item] = deque()
-        self.changed = threading.Condition()
-        self.cancelled = False
-        self.ended = False
-        self.error: BaseException | None = None
-
-    def put(self, item: Item) -> bool:
-        """Wait for room. False where the reader has gone."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.cancelled or len(self.items) < self.depth)
-            if self.cancelled:
-                return False
-            self.items.append(item)
-            self.changed.notify_all()
-            return True
-
-    def take(self) -> Item:
-        with self.changed:
-            self.changed.wait_for(lambda: self.items or self.ended or self.cancelled)
-            if self.items and not self.cancelled:
-                item = self.items.popleft()
-                self.changed.notify_all()
-                return item
-            if self.error is not None and not self.cancelled:
-                error, self.error = self.error, None
-                raise error
-            raise _Ended
-
-    def end(self, error: BaseException | None) -> None:
-        with self.changed:
-            self.ended, self.error = True, error
-            self.changed.notify_all()
-
-    def cancel(self) -> None:
-        with self.changed:
-            self.cancelled = True
-            self.items.clear()
-            self.changed.notify_all()
-
-
-def _produce(items: Iterable[Item], shared: _Shared[Item]) -> None:
-    error: BaseException | None = None
-    iterator = iter(items)
-    try:
-        for item in iterator:
-            if not shared.put(item):
-                break
-    except BaseException as raised:  # handed to the reader, who is on another thread
-        error = raised
-    finally:
-        _close(iterator)
-        shared.end(error)

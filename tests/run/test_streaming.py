@@ -9,7 +9,8 @@ import pytest
 
 from pipelines.run.pacing import StreamSettings
 from pipelines.run.piecewise import Pieces
-from pipelines.run.streaming import Live, Pipe, Stage, chain, join_audio, render
+from pipelines.run.pipe import Pipe
+from pipelines.run.streaming import Live, Stage, chain, join_audio, render
 from pipelines.schema.errors import Interrupted
 from pipelines.schema.node import Context, Plain, Port
 from pipelines.schema.values import Audio, Text
