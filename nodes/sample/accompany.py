@@ -86,7 +86,7 @@ def accompany(
             side, other = (0, 1) if index == 1 else (1, 0)
             pad = _tone(_hertz(48 + pitch, cents=4.0 * (index - 1)), meter * beat, rate, 4, 0.4)
             _add(sides[side], pad, start, rate, 0.30)
-            _add(sides[other], pad, start + 0.011, rate, 0.08)
+            _add(sides[other], pad, start + 0.011, rate, 0.04)
     mixed: Array = sides + centre
     return mixed
 

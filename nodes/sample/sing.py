@@ -122,14 +122,26 @@ def analyse(spoken: Spoken) -> Sound:
     pitch in the silence of a stop: vowels are voiced wherever they sound, voiceless consonants never."""
     pyworld = world()
     pitch, times = pyworld.harvest(spoken.samples, spoken.rate, f0_floor=60.0, f0_ceil=400.0, frame_period=HOP * 1000)
+    pitch = _monotone(pitch, spoken.phonemes)
     envelope = pyworld.cheaptrick(spoken.samples, pitch, times, spoken.rate)
-    aperiodicity = pyworld.d4c(spoken.samples, pitch, times, spoken.rate)
+    # Threshold 0: what is voiced is decided already; d4c's own guess would make some vowels whisper.
+    aperiodicity = pyworld.d4c(spoken.samples, pitch, times, spoken.rate, threshold=0.0)
     voiced = pitch > 0
-    for phoneme in spoken.phonemes:
-        if phoneme.vowel or phoneme.voiceless:
-            voiced[int(phoneme.start / HOP) : int(phoneme.end / HOP) + 1] = phoneme.vowel
     power = envelope.sum(axis=1)
     return Sound(voiced & (power > _AUDIBLE * power.max()), envelope, aperiodicity)
+
+
+def _monotone(pitch: Array, phonemes: Sequence[Phoneme]) -> Array:
+    """The tracked pitch of a voice known to speak on one note: strays brought back to it, vowels it lost given it."""
+    base = float(np.median(pitch[pitch > 0])) if (pitch > 0).any() else 120.0
+    mended = np.where((pitch > 0) & (np.abs(pitch / base - 1) > 0.15), base, pitch)
+    for phoneme in phonemes:
+        inside = slice(int(phoneme.start / HOP), int(phoneme.end / HOP) + 1)
+        if phoneme.voiceless:
+            mended[inside] = 0.0
+        elif phoneme.vowel:
+            mended[inside] = np.where(mended[inside] > 0, mended[inside], base)
+    return mended
 
 
 def pitch_curve(tones: Sequence[Tone], frames: int, seed: int) -> Array:
