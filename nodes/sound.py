@@ -35,9 +35,7 @@ def checked_mono(audio: Audio, what: str, rate: int | None = None, seconds: floa
 
     Raises `TaskFailed`, naming `what`, where it cannot be read, has no samples, or has samples that are not numbers.
     """
-    samples = _checked(audio, what, 0, None if seconds is None else int(seconds * audio.rate))
-    if not samples.size:
-        raise TaskFailed(f"{what} has no samples in it. Give a recording that is not empty.")
+    samples = checked(audio, what, 0, None if seconds is None else int(seconds * audio.rate)).mean(axis=0)
     return resampled(samples, audio.rate, rate) if rate else samples
 
 
@@ -48,22 +46,26 @@ def mono_blocks(audio: Audio, what: str, rate: int, seconds: float = 10.0) -> It
     """
     import soxr
 
-    if not audio.frames:
-        raise TaskFailed(f"{what} has no samples in it. Give a recording that is not empty.")
     stream = None if audio.rate == rate else soxr.ResampleStream(audio.rate, rate, 1, dtype="float32")
     size = max(int(seconds * audio.rate), 1)
-    for start in range(0, audio.frames, size):
-        samples = _checked(audio, what, start, start + size)
+    for start in range(0, max(audio.frames, 1), size):
+        samples: Samples = checked(audio, what, start, start + size).mean(axis=0)
         yield samples if stream is None else stream.resample_chunk(samples, last=start + size >= audio.frames)
 
 
-def _checked(audio: Audio, what: str, start: int, stop: int | None) -> Samples:
+def checked(audio: Audio, what: str, start: int = 0, stop: int | None = None) -> Samples:
+    """Frames [start, stop) of `audio` as they are, float32 [channels, n].
+
+    Raises `TaskFailed`, naming `what`, where it cannot be read, is empty, or has samples that are not numbers.
+    """
     import numpy as np
 
     try:
-        samples: Samples = audio.read(start, stop).mean(axis=0)
+        samples = audio.read(start, stop)
     except (RuntimeError, OSError) as error:
         raise TaskFailed(f"{what} cannot be read: {error}. Give a sound file that plays.") from error
+    if not audio.frames or not samples.size:
+        raise TaskFailed(f"{what} has no samples in it. Give a recording that is not empty.")
     if not np.isfinite(samples).all():
         raise TaskFailed(f"{what} has samples that are not numbers (NaN or infinite). Export it again as plain PCM.")
     return samples

@@ -1,143 +1,99 @@
-"""Singing taken out of a stereo mix by where it stands: in the centre, between the speakers. Needs no weights."""
+"""The singing out of a stereo mix without a trained model: what sits in the middle, then what follows one voice's pitch.
+
+In most mixes the voice is in the middle, and so are bass and drums. What both channels share is kept (a soft mask by the
+ratio of middle to side in every bin of the spectrum), the likeliest melody in it is followed over the whole track, and a
+comb around its harmonics takes bass and drums away. Two passes over the sound, a few seconds at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Audio
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from nodes.separate.spectrum import Spectra, Spectrum
+    from pipelines.schema.values import Samples
 
-    Spectrum = NDArray[np.complex64]
-    Samples = NDArray[np.float32]
-
-_FLOOR = 0.02
+#: How strongly what differs between the channels is held against a bin.
+_SIDE = 20.0
 
 
 class Center(Plain):
-    """Keeps, in every moment and at every frequency, the share of the sound that both channels have alike.
+    """Voice and rest by place and pitch.
 
-    Singing stands in the centre of nearly every mix. So do bass and drums: what is below `lowest` Hz is left out, and with
-    `percussion` below 1 what is short and wide in frequency is turned down to that share. segment: seconds worked on at
-    once; the result does not depend on it. A mono mix has no centre: then only the frequencies decide, and that is said.
+    low, high: the range of the voice's pitch, Hz. floor: how much of the middle is kept between its harmonics, 0..1.
     """
 
-    inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "the mix")}
+    inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "the mix, stereo")}
     outputs: ClassVar[Mapping[str, Port]] = {
-        "vocals": Port("audio", "what stands in the centre, mono, at the rate of the mix"),
-        "instrumental": Port("audio", "the mix without it"),
+        "vocals": Port("audio", "the singing, mono, at the rate of the mix"),
+        "instrumental": Port("audio", "the mix without it; the two sum to the mix"),
     }
 
-    def __init__(self, lowest: float = 120.0, percussion: float = 1.0, segment: float = 20.0) -> None:
-        if not 0 <= percussion <= 1 or segment < 2 or lowest < 0:
-            raise ValueError(f"percussion {percussion} must be 0 to 1, segment {segment} at least 2, lowest {lowest} at least 0.")
-        self.lowest, self.percussion, self.segment = lowest, percussion, segment
+    def __init__(self, low: float = 80.0, high: float = 1075.0, floor: float = 0.03) -> None:
+        if not 40 <= low < high <= 2000 or not 0 <= floor <= 1:
+            raise ValueError(f"It must be 40 <= low {low} < high {high} <= 2000 Hz and 0 <= floor {floor} <= 1.")
+        self.low, self.high, self.floor = low, high, floor
 
     def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
-        """`vocals` and `instrumental` as files in the task's folder, written block by block: a long track needs no more memory."""
-        import numpy as np
-        import soundfile
+        """`vocals` [1, frames] and `instrumental` [channels, frames], float files in the task's folder.
 
-        audio = inputs["audio"]
-        assert isinstance(audio, Audio)
-        if audio.channels == 1:
-            context.warn("a mono mix has no centre to take the singing from; only low frequencies were left out.")
-        form = "RF64" if audio.frames * audio.channels * 4 > 4e9 else "WAV"
-        paths = [context.folder / "vocals.wav", context.folder / "instrumental.wav"]
-        with (
-            soundfile.SoundFile(str(paths[0]), "w", audio.rate, 1, "FLOAT", format=form) as vocals,
-            soundfile.SoundFile(str(paths[1]), "w", audio.rate, audio.channels, "FLOAT", format=form) as rest,
-        ):
-            done = 0
-            for mix, sung in self.blocks(audio):
-                if not np.isfinite(mix).all():
-                    raise TaskFailed(f"The mix has samples that are not numbers near {done / audio.rate:.1f} s. Export it again.")
-                vocals.write(sung)
-                rest.write((mix - sung).T)
-                done += mix.shape[1]
-                context.progress(done / audio.frames)
-        return {"vocals": Audio.open(paths[0]), "instrumental": Audio.open(paths[1])}
+        Of a mono mix only the comb can be used, which is said. Raises `TaskFailed` for sound that is empty or has NaN in it.
+        """
+        from nodes.separate.melody import comb, melody
+        from nodes.separate.spectrum import Spectrum
 
-    def blocks(self, audio: Audio) -> Iterator[tuple[Samples, Samples]]:
-        """Consecutive pieces: the mix float32 [channels, n] and its centre float32 [n]."""
-        window = _window_frames(audio.rate)
-        hop, length = window // 4, max(int(self.segment * audio.rate), window)
-        length -= length % hop
-        context = _context(window)
-        for start in range(0, audio.frames, length):
-            first, last = max(0, start - context), min(audio.frames, start + length + context)
-            piece = audio.read(first, last)
-            stop = min(start + length, audio.frames)
-            yield piece[:, start - first : stop - first], self._centre(piece, audio.rate, window)[start - first : stop - first]
-
-    def _centre(self, mix: Samples, rate: int, window: int) -> Samples:
-        import numpy as np
-
-        left, right = (_spectrum(channel, window) for channel in (mix[0], mix[-1]))
-        middle, side = (left + right) / 2, (left - right) / 2
-        gain = np.maximum(1 - _power(side) / (_power(middle) + 1e-12), _FLOOR)
-        hertz = np.arange(window // 2 + 1) * rate / window
-        gain *= (1 / (1 + (self.lowest / np.maximum(hertz, 1)) ** 8))[:, None].astype(np.float32)
-        middle *= gain
-        if self.percussion < 1:
-            middle *= _harmonic_mask(np.abs(middle), self.percussion)
-        return _sound(middle, window, mix.shape[1])
+        mix = inputs["audio"]
+        assert isinstance(mix, Audio)
+        if mix.channels == 1:
+            context.warn("The mix is mono, so its singing is told from the rest by pitch alone.")
+        spectrum = Spectrum(mix, "The mix")
+        middles = _middles(spectrum, lambda done: context.progress(done / 2, "following the voice"))
+        pitch = melody((abs(piece) for piece in middles), spectrum.hertz, self.low, self.high)
+        middles = _middles(spectrum, lambda done: context.progress(0.5 + done / 2, "taking it out"))
+        return _written(
+            mix, spectrum.sound(_masked(middles, pitch, lambda f0: comb(spectrum.hertz, f0, self.floor))), context
+        )
 
 
-def _window_frames(rate: int) -> int:
-    """About 93 ms, a power of two: 4096 at 44.1 kHz."""
-    return 1 << max(8, round(0.093 * rate).bit_length() - 1)
+def _middles(spectrum: Spectrum, progress: Callable[[float], None]) -> Iterator[Spectra]:
+    """What all channels share, a piece at a time: [frames, bins]."""
+    for first, channels in spectrum.pieces():
+        middle = channels.mean(axis=0)
+        shared, side = abs(middle) ** 2, (abs(channels - middle) ** 2).mean(axis=0)
+        yield middle * (shared / (shared + _SIDE * side + 1e-12))
+        progress((first + len(middle)) / spectrum.frames)
 
 
-def _context(window: int) -> int:
-    """Frames beside a block that its samples depend on: the windows that reach in, and the median's."""
-    return 16 * (window // 4)
+def _masked(pieces: Iterator[Spectra], pitch: Any, mask: Callable[[Any], Any]) -> Iterator[Spectra]:
+    first = 0
+    for piece in pieces:
+        yield (piece * mask(pitch[first : first + len(piece)])).astype("complex64")
+        first += len(piece)
 
 
-def _window(window: int) -> Samples:
-    import numpy as np
+def _written(mix: Audio, voice: Iterator[Samples], context: Context) -> Outputs:
+    """Voice, and mix less voice, written as they come."""
+    import soundfile
 
-    return np.hanning(window + 1)[:-1].astype(np.float32)
-
-
-def _spectrum(samples: Samples, window: int) -> Spectrum:
-    """STFT, complex64 [bins, frames], hop a quarter of the window, the first frame centred on the first sample."""
-    import numpy as np
-    from numpy.lib.stride_tricks import sliding_window_view
-
-    padded = np.pad(samples, (window // 2, window))
-    frames = sliding_window_view(padded, window)[:: window // 4]
-    spectrum: Spectrum = np.fft.rfft(frames * _window(window), axis=1).T.astype(np.complex64)
-    return spectrum
-
-
-def _sound(spectrum: Spectrum, window: int, frames: int) -> Samples:
-    import numpy as np
-
-    hop = window // 4
-    pieces = np.fft.irfft(spectrum.T, n=window, axis=1).astype(np.float32) * (_window(window) / 1.5)
-    summed = np.zeros(window + hop * (len(pieces) - 1), np.float32)
-    for quarter in range(4):
-        part = pieces[:, quarter * hop : (quarter + 1) * hop].reshape(-1)
-        summed[quarter * hop : quarter * hop + part.size] += part
-    return summed[window // 2 : window // 2 + frames]
-
-
-def _power(spectrum: Spectrum) -> Samples:
-    power: Samples = spectrum.real**2 + spectrum.imag**2
-    return power
-
-
-def _harmonic_mask(magnitude: Samples, percussion: float) -> Samples:
-    """Share of each cell that lasts rather than strikes: medians over time against medians over frequency."""
-    import numpy as np
-    from scipy.ndimage import median_filter
-
-    lasting, striking = median_filter(magnitude, (1, 17)) ** 2, median_filter(magnitude, (31, 1)) ** 2
-    share: Samples = np.maximum(lasting / (lasting + striking + 1e-12), percussion).astype(np.float32)
-    return share
+    context.folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: context.folder / f"{name}.wav" for name in ("vocals", "instrumental")}
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(
+                soundfile.SoundFile(
+                    path, "w", mix.rate, 1 if name == "vocals" else mix.channels, "FLOAT", format="RF64"
+                )
+            )
+            for name, path in paths.items()
+        }
+        start = 0
+        for piece in voice:
+            files["vocals"].write(piece)
+            files["instrumental"].write((mix.read(start, start + len(piece)) - piece).T)
+            start += len(piece)
+    return {name: Audio.open(path) for name, path in paths.items()}
