@@ -21,6 +21,8 @@ _RATE, _FFT, _BANDS = 16000, 640, 48
 _LOW_HZ, _HIGH_HZ = 200.0, 5500.0
 _QUIET_DB, _LOUD_DB = -26.0, -12.0
 _STROKE = 12
+#: An onset raises the spectrum by this much on average, or the confidence.
+_LEAST_RISE_DB, _LEAST_DIP = 2.0, 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +44,20 @@ class Frames:
 def frames_of(contour: Contour, vocals: Audio | None, words: Words) -> Frames:
     """Everything known of each frame. Without `vocals` the onsets are told from pitch, confidence and the words only."""
     count = int(np.ceil(contour.times[-1] / HOP)) + 1 if len(contour.times) else 0
-    nearest = _nearest(contour.times, np.arange(count) * HOP)
+    nearest = _nearest(contour.times, np.arange(count, dtype=np.float64) * HOP)
     midi = 69 + 12 * np.log2(np.maximum(contour.hertz[nearest], 1.0) / 440)
     confidence = np.clip(np.nan_to_num(contour.confidence[nearest]), 0, 1)
     voicing = _gate(confidence)
     if vocals is None:
         rise = np.maximum(confidence - _delayed(confidence, 4), 0)
-        return Frames(midi, voicing, _within_words(np.ones(count), voicing, words), _with_words(_peaks(rise), words))
+        return Frames(
+            midi, voicing, _within_words(np.ones(count), voicing, words), _with_words(_peaks(rise, _LEAST_DIP), words)
+        )
     level, change = _spectral(vocals, count)
     loud = np.clip((level - np.percentile(level, 95) - _QUIET_DB) / (_LOUD_DB - _QUIET_DB), 0, 1) if count else level
-    return Frames(midi, voicing, _within_words(loud, voicing, words), _with_words(_peaks(change), words))
+    return Frames(
+        midi, voicing, _within_words(loud, voicing, words), _with_words(_peaks(change, _LEAST_RISE_DB), words)
+    )
 
 
 def _nearest(times: Array, wanted: Array) -> NDArray[np.intp]:
@@ -117,7 +123,8 @@ def _mono_16k(audio: Audio) -> Array:
     stream = soxr.ResampleStream(audio.rate, _RATE, 1, dtype="float32")
     pieces = [stream.resample_chunk(block.mean(axis=0)) for block in audio.blocks(1 << 18)]
     pieces.append(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
-    return np.nan_to_num(np.concatenate(pieces))
+    sound: Array = np.nan_to_num(np.concatenate(pieces)).astype(np.float64)
+    return sound
 
 
 def _mel_bands() -> Array:
@@ -135,11 +142,12 @@ def _delayed(values: Array, frames: int) -> Array:
     return np.concatenate([values[:1].repeat(frames), values[:-frames]])[: len(values)]
 
 
-def _peaks(change: Array) -> Array:
-    """Changes as 0..1: what a strong onset of this song reaches is 1; what is not the highest within 30 ms counts less."""
+def _peaks(change: Array, least: float) -> Array:
+    """Changes as 0..1: what a strong onset of this song reaches is 1, and `least` is needed for that; what is not the highest
+    within 30 ms counts less."""
     if not len(change):
         return change
-    scale = np.percentile(change, 97) + 1e-9
+    scale = max(float(np.percentile(change, 97)), least)
     around = np.maximum.reduce([np.roll(change, shift) for shift in range(-3, 4)])
     return np.clip(change / scale, 0, 1) * np.where(change >= around, 1.0, 0.5)
 

@@ -15,14 +15,14 @@ _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 _TEMPO_SECONDS, _TEMPO_RATE, _DEFAULT_BPM = 90.0, 11025, 120.0
-_BREATH, _LONG_PHRASE, _PAUSE = 0.25, 7.0, 1.0
+_BREATHS, _LONG_PHRASE, _PAUSE = (0.25, 0.5), 7.0, 1.0
 
 
 def tempo(audio: Audio) -> float:
     """Quarter notes a minute, told by librosa from at most 90 s in the middle of the audio; 120 where nothing beats."""
-    import librosa.feature
-    import librosa.onset
     import soxr
+    from librosa import feature
+    from librosa.onset import onset_strength
 
     wanted = min(audio.frames, int(_TEMPO_SECONDS * audio.rate))
     start = (audio.frames - wanted) // 2
@@ -30,8 +30,8 @@ def tempo(audio: Audio) -> float:
     sound = soxr.resample(sound, audio.rate, _TEMPO_RATE)
     if len(sound) < _TEMPO_RATE or float(np.abs(sound).max()) < 1e-4:
         return _DEFAULT_BPM
-    strength = librosa.onset.onset_strength(y=sound, sr=_TEMPO_RATE, hop_length=128)
-    found = float(np.atleast_1d(librosa.feature.tempo(onset_envelope=strength, sr=_TEMPO_RATE, hop_length=128))[0])
+    strength = onset_strength(y=sound, sr=_TEMPO_RATE, hop_length=128)
+    found = float(np.atleast_1d(feature.tempo(onset_envelope=strength, sr=_TEMPO_RATE, hop_length=128))[0])
     return round(found, 2) if np.isfinite(found) and 20 <= found <= 400 else _DEFAULT_BPM
 
 
@@ -60,7 +60,7 @@ def breaks(notes: Sequence[Note]) -> tuple[int, ...]:
     gaps = np.array([after.start - before.end for before, after in itertools.pairwise(notes)])
     if not len(gaps):
         return ()
-    threshold = max(_BREATH, 1.5 * float(np.median(gaps)))
+    threshold = float(np.clip(1.5 * np.median(gaps), *_BREATHS))
     found = [i + 1 for i, gap in enumerate(gaps) if gap >= _PAUSE or (gap >= threshold and notes[i + 1].text != HELD)]
     edges = [0, *found, len(notes)]
     for first, last in itertools.pairwise(edges):

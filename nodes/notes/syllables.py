@@ -23,7 +23,7 @@ def _hyphenator(language: str) -> Any:
     import pyphen
 
     name = pyphen.language_fallback({"en": "en_US"}.get(language, language))
-    return pyphen.Pyphen(lang=name, left=1, right=2) if name else None
+    return pyphen.Pyphen(lang=name) if name else None
 
 
 def syllables(word: str, language: str, wanted: int) -> list[str]:
