@@ -98,7 +98,7 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
         recovery = Recovery(engine, Replanner(prepared), prepared.mode, on_plan=lambda new: _write_plan(record, new))
         if isinstance(prepared.device, SimulatedDevice):
             prepared.device.context = job.problem.context_bytes
-        if prepared.device.kind == "cpu":
+        if prepared.device.kind in ("cpu", "simulated"):  # where models run in this process, on this CPU
             warm_up(libraries_of(job, "cpu"))
         engine.emit("run_started", schema=EVENT_SCHEMA, items=len(job.items), tasks=len(job.problem.tasks),
                     steps=len(plan.steps), limit_bytes=plan.limit_bytes, context_bytes=prepared.device.used_bytes())  # fmt: skip
@@ -109,6 +109,8 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             draw(record.folder, events, plan.limit_bytes, prepared.settings.pipeline.name,
                  picture=bool(prepared.settings.values.get("memory_plot")))  # fmt: skip
             record.update(rungs=rungs(recovery.tried))
+    for returned in engine.returns:
+        prepared.leaks.note(returned)
     remember(prepared.store, engine.job, engine.observed, job.digests, prepared.device_key)
     return outcome
 

@@ -18,8 +18,9 @@ from pipelines.plan.fit import FitNode, Option
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.devices.choose import open_device
 from pipelines.run.devices.protocol import Device
+from pipelines.run.enforce import LeakBook
 from pipelines.run.fit import DECLARED_MARGIN
-from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
+from pipelines.run.footprints import FootprintStore, Key, device_key, library_versions, store_path
 from pipelines.run.inputs import find_items
 from pipelines.run.job import Job
 from pipelines.run.ladder import MODES, Mode
@@ -74,6 +75,7 @@ class Prepared:
     places: Mapping[str, Place]
     nodes: Mapping[str, Node]
     store: FootprintStore
+    leaks: LeakBook
     mode: Mode
     options: Mapping[str, tuple[Variant, ...]]
     selection: Selection
@@ -166,7 +168,7 @@ def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
     nodes = make_nodes(asked.graph, choice, asked.device, selection)
     return Prepared(
         settings=settings, device=asked.device, graph=asked.graph, items=asked.items, choice=choice, problem=problem,
-        sizing=asked.sizing, notes=tuple(notes), places=asked.places, nodes=nodes, store=asked.store, mode=asked.mode,
+        sizing=asked.sizing, notes=tuple(notes), places=asked.places, nodes=nodes, store=asked.store, leaks=leak_book(), mode=asked.mode,
         options=asked.options, selection=selection,
     )  # fmt: skip
 
@@ -280,13 +282,14 @@ def _options(settings: Settings, graph: Graph, notes: list[str]) -> tuple[Option
     home = weights_home(settings.values.get("weights_dir"))
     options: Options = {}
     located: dict[str, Located] = {}
+    leaking = leak_book().leaking()
     for name in graph.order:
         spec = graph.node(name)
         if spec.role is None:
             continue
         usable = []
         for candidate in _candidates(settings, spec.role):
-            variant = _for_node(candidate, spec, settings)
+            variant = _for_node(candidate, spec, settings, leaking)
             located[variant.name] = found = locate(variant, home)
             if not found.missing:
                 usable.append(variant)
@@ -318,7 +321,12 @@ def _candidates(settings: Settings, role: str) -> list[Variant]:
     return [load_variant(search, role, name) for name in allowed]
 
 
-def _for_node(variant: Variant, node: NodeSpec, settings: Settings) -> Variant:
+def leak_book() -> LeakBook:
+    """The variants that were seen to keep memory after their unload, under the libraries installed now."""
+    return LeakBook(store_path().with_name("leaks.json"), library_versions())
+
+
+def _for_node(variant: Variant, node: NodeSpec, settings: Settings, leaking: frozenset[str]) -> Variant:
     """The variant under the tier's knobs, unless the user pinned it, and under its node's own: then it is another model."""
     if variant.role not in settings.pinned:
         tuned = settings.tier.settings.get("knobs", {}) or {}
@@ -326,6 +334,8 @@ def _for_node(variant: Variant, node: NodeSpec, settings: Settings) -> Variant:
         variant = replace(variant, knobs={**variant.knobs, **known})
     if node.isolation is not None:
         variant = replace(variant, isolation=node.isolation)
+    elif variant.name in leaking:
+        variant = replace(variant, isolation="process")
     if (node.device or settings.device.roles.get(variant.role)) == "cpu":
         variant = on_cpu(variant)
     if not node.knobs:

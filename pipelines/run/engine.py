@@ -6,6 +6,7 @@ two steps, with nothing half-done; what to try then is `recovery`'s.
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,16 +17,23 @@ from typing import Any
 
 from pipelines.graph.expand import name_of
 from pipelines.run.artifacts import Artifacts
+from pipelines.run.devices.faults import is_out_of_memory
 from pipelines.run.devices.protocol import Device, Reading
+from pipelines.run.enforce import Return, bytes_returned
 from pipelines.run.inputs import open_audio
 from pipelines.run.job import Job, split_task
 from pipelines.run.ladder import Trouble
-from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, TaskFailed
+from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, SurroundingsFailed, TaskFailed
 from pipelines.schema.node import Context
 from pipelines.schema.plan import Load, Plan, Run, Step, Unload
 from pipelines.schema.record import Event, Observer
 from pipelines.schema.units import format_bytes
 from pipelines.schema.values import Text, Value
+
+#: How long an unload may take to show before it is called a leak.
+RETURN_SECONDS = 2.0
+#: A disk that takes no more: the run's surroundings failed, not the task.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(slots=True)
@@ -110,6 +118,8 @@ class Engine:
         #: Called before each step; it may raise what `carry_on` then raises.
         self.between: Callable[[], None] = lambda: None
         self.observed: list[Observed] = []
+        self.returns: list[Return] = []
+        self._held: dict[str, int] = {}
         self.take(job)
         self._lane: ThreadPoolExecutor | None = None
 
@@ -212,6 +222,8 @@ class Engine:
             step, reading.start_bytes, reading.peak_bytes, reading.end_bytes, seconds, reading.source, alone
         )
         self.observed.append(seen)
+        if isinstance(step, Load):
+            self._held[step.model] = max(0, reading.end_bytes - reading.start_bytes)
         self.emit(
             "step_finished", index=index, **_facts(step), predicted_peak_bytes=predicted,
             measured_peak_bytes=reading.peak_bytes, source=reading.source, seconds=seconds,
@@ -301,13 +313,26 @@ class Engine:
         return self._lane.submit(work, *arguments)
 
     def _unload(self, model: str) -> None:
+        """Let go of a model whatever its node says; what its unload raises is told and does not end the run."""
         loaded = self._resident.pop(model, None)
+        used = self.device.used_bytes()
         try:
             self.job.loader(model).unload(loaded)
-        finally:
-            del loaded
-            self.device.unloaded(model)
-            self.device.reclaim()
+        except Exception as error:
+            self.emit("warning", text=f"{model}: its unload failed ({type(error).__name__}: {error}); it was dropped.")
+        del loaded
+        self.device.unloaded(model)
+        self.device.reclaim()
+        self._after_unload(model, used)
+
+    def _after_unload(self, model: str, used_before: int) -> None:
+        """The barrier's post-condition: what the load took has left the device, or the model is named."""
+        held = self._held.pop(model, 0)
+        if held and used_before - self.device.used_bytes() < held // 2:
+            returned = bytes_returned(self.device, model, held, used_before, within_seconds=RETURN_SECONDS)
+            self.returns.append(returned)
+            if not returned.clean:
+                self.emit("alert", what="leak", text=returned.sentence)
 
     def _model_of(self, task: str) -> str | None:
         return self.job.model_of(split_task(task)[1])
@@ -426,17 +451,12 @@ def as_headroom(error: BaseException, what: str) -> HeadroomError:
         return error
     if is_out_of_memory(error):
         return OutOfMemory(f"{what}: memory ran out ({error}).")
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return SurroundingsFailed(
+            f"{what}: {error.strerror}. Free some space, or choose another disk with outputs_dir=."
+        )
     told = str(error) or "it gave no reason"
     return TaskFailed(f"{what}: {type(error).__name__}: {told}")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a library is saying that the device or the process has no bytes left."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    )
 
 
 def _with_prefetches(steps: Sequence[Step], index: int) -> Sequence[Step]:
