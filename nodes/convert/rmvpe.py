@@ -39,7 +39,16 @@ def load_rmvpe(path: Path, device: str, dtype: torch.dtype | None = None) -> Rmv
         state = read_checkpoint(path)
         channels = state["cnn.weight"].shape[1]
         return load_module(lambda: Rmvpe(channels), state, device, dtype)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        EOFError,
+        pickle.UnpicklingError,
+    ) as error:
         raise TaskFailed(f"{path} is not a checkpoint of RMVPE: {' '.join(str(error).split())[:200]}") from error
 
 

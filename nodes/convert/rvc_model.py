@@ -113,11 +113,11 @@ def load_voice(path: Path, device: str, dtype: torch.dtype) -> Voice:
         state = _folded(found["weight"])
         network = load_module(lambda: Synthesizer(shape), state, device, dtype)
     except (
+        OSError,
         ValueError,
-        KeyError,
+        LookupError,
         TypeError,
         AttributeError,
-        IndexError,
         RuntimeError,
         EOFError,
         pickle.UnpicklingError,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,15 +90,7 @@ def load(folder: Path | None, device: str, half: bool) -> Loaded:
     try:
         network = _network(folder, device)
         speakers = _speakers(folder / "speakers_xtts.pth", device)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise TaskFailed(
             f"The XTTS checkpoint in {folder} cannot be used: {' '.join(str(error).split())[:300]} "
             "Check it with `headroom weights verify speak/xtts`."
