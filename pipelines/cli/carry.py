@@ -25,13 +25,15 @@ from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
 from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.run.enforce import capped
-from pipelines.run.engine import Engine, Outcome, outputs_of
+from pipelines.run.engine import Engine
 from pipelines.run.instruments import draw, libraries_of, remember, warm_up
 from pipelines.run.job import Job, remaining, split_task
 from pipelines.run.monitor import Monitor
+from pipelines.run.outcome import Outcome
 from pipelines.run.record import Record, cannot_write, surroundings
 from pipelines.run.recovery import Recovery
 from pipelines.run.recovery import facts as rungs
+from pipelines.run.tasks import outputs_of
 from pipelines.schema.errors import ExitCode, InvalidError, Terminated
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem

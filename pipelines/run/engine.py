@@ -6,13 +6,10 @@ two steps, with nothing half-done; what to try then is `recovery`'s.
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipelines.graph.expand import name_of
@@ -20,79 +17,18 @@ from pipelines.run.artifacts import Artifacts
 from pipelines.run.devices.faults import is_out_of_memory
 from pipelines.run.devices.protocol import Device, Reading
 from pipelines.run.enforce import Return, bytes_returned
-from pipelines.run.inputs import open_audio
 from pipelines.run.job import Job, split_task
 from pipelines.run.ladder import Trouble
-from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, SurroundingsFailed, TaskFailed
-from pipelines.schema.node import Context
-from pipelines.schema.plan import Load, Plan, Run, Step, Unload
+from pipelines.run.outcome import MemoryTrouble, Observed, Outcome, as_headroom
+from pipelines.run.steps import facts, predicted_peaks, with_prefetches
+from pipelines.run.tasks import Tasks
+from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, TaskFailed
+from pipelines.schema.plan import Load, Run, Step, Unload
 from pipelines.schema.record import Event, Observer
 from pipelines.schema.units import format_bytes
-from pipelines.schema.values import Text, Value
 
 #: How long an unload may take to show before it is called a leak.
 RETURN_SECONDS = 2.0
-#: A disk that takes no more: the run's surroundings failed, not the task.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of each task. `failed` maps a task to its error, `skipped` to the task it waited for."""
-
-    done: set[str] = field(default_factory=set)
-    failed: dict[str, HeadroomError] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    measured_peak_bytes: int = 0
-
-    @property
-    def dead(self) -> set[str]:
-        """Tasks that will not run any more."""
-        return self.failed.keys() | self.skipped.keys()
-
-
-@dataclass(slots=True)
-class Observed:
-    """One step as it was: bytes before, at its highest and after, and whether a prefetch ran beside it."""
-
-    step: Step
-    start_bytes: int
-    peak_bytes: int
-    end_bytes: int
-    seconds: float
-    source: str
-    alone: bool
-
-
-class MemoryTrouble(Exception):
-    """Memory did not do as planned. Raised between steps; the engine can go on from where it stands.
-
-    task: whose step it was (of a load: the first task that wanted the model). subject: the variant or node whose bytes
-    are in question; `loading` whether its weights rather than its workspace. limit_bytes: a new limit, where others
-    have left less.
-    """
-
-    def __init__(
-        self,
-        kind: Trouble,
-        task: str,
-        subject: str,
-        *,
-        loading: bool,
-        predicted: int,
-        needed: int,
-        limit: int | None = None,
-    ) -> None:
-        super().__init__(f"{task}: {kind.value}")
-        self.kind, self.task, self.subject, self.loading = kind, task, subject, loading
-        self.predicted_bytes, self.needed_bytes, self.limit_bytes = predicted, needed, limit
-
-    def of(self, task: str) -> MemoryTrouble:
-        """The same trouble with another task to blame."""
-        return MemoryTrouble(
-            self.kind, task, self.subject, loading=self.loading, predicted=self.predicted_bytes,
-            needed=self.needed_bytes, limit=self.limit_bytes,
-        )  # fmt: skip
 
 
 class Engine:
@@ -127,6 +63,7 @@ class Engine:
         """Go on with a new job for what is left. Nothing may be resident."""
         assert not self._resident
         self.job, self._at = job, 0
+        self._tasks = Tasks(job, self.device, self.artifacts, self.emit, self.cancel, self._clock)
         self._predicted = predicted_peaks(job, job.plan)
 
     def carry_on(self) -> Outcome:
@@ -134,7 +71,7 @@ class Engine:
         without `keep_going` the first `TaskFailed`; and `MemoryTrouble`, after which it can be called again."""
         steps = self.job.plan.steps
         while self._at < len(steps):
-            group = _with_prefetches(steps, self._at)
+            group = with_prefetches(steps, self._at)
             index = self._at
             self.between()
             self._look_for_room(group[-1], index + len(group) - 1)
@@ -184,7 +121,7 @@ class Engine:
 
     def _measured(self, index: int, step: Step, alone: bool) -> None:
         """Do one step while the device watches. The thread it runs in is the step's lane."""
-        name, predicted = _facts(step), self._predicted[index]
+        name, predicted = facts(step), self._predicted[index]
         self.emit("step_started", index=index, **name, predicted_peak_bytes=predicted)
         begun = self._clock()
         reading = Reading()
@@ -225,7 +162,7 @@ class Engine:
         if isinstance(step, Load):
             self._held[step.model] = max(0, reading.end_bytes - reading.start_bytes)
         self.emit(
-            "step_finished", index=index, **_facts(step), predicted_peak_bytes=predicted,
+            "step_finished", index=index, **facts(step), predicted_peak_bytes=predicted,
             measured_peak_bytes=reading.peak_bytes, source=reading.source, seconds=seconds,
         )  # fmt: skip
         if limit is not None and reading.peak_bytes > limit and not isinstance(step, Unload):
@@ -334,6 +271,10 @@ class Engine:
             if not returned.clean:
                 self.emit("alert", what="leak", text=returned.sentence)
 
+    def _model(self, task: str) -> Any:
+        """What `load` returned for the task's model, None for a task without one."""
+        return self._resident.get(self._model_of(task) or "")
+
     def _model_of(self, task: str) -> str | None:
         return self.job.model_of(split_task(task)[1])
 
@@ -342,22 +283,11 @@ class Engine:
     def _run(self, step: Run) -> None:
         tasks = [task for task in step.tasks if task not in self.outcome.dead | self.outcome.done]
         with ThreadPoolExecutor(max(1, len(tasks) - 1), thread_name_prefix="stream") as pool:
-            others = [pool.submit(self._attempt, task) for task in tasks[1:]]
-            ended = {tasks[0]: self._attempt(tasks[0])} if tasks else {}
+            others = [pool.submit(self._tasks.attempt, task, self._model(task)) for task in tasks[1:]]
+            ended = {tasks[0]: self._tasks.attempt(tasks[0], self._model(tasks[0]))} if tasks else {}
             ended |= {task: future.result() for task, future in zip(tasks[1:], others, strict=True)}
         for task, error in sorted(ended.items(), key=lambda pair: pair[1] is not None):
             self._settle(task, error)
-
-    def _attempt(self, task: str) -> HeadroomError | None:
-        try:
-            self._task(task)
-        except (Interrupted, KeyboardInterrupt):
-            self.artifacts.clear(*split_task(task))
-            raise
-        except Exception as error:
-            self.artifacts.clear(*split_task(task))
-            return as_headroom(error, f"{task} failed")
-        return None
 
     def _settle(self, task: str, error: HeadroomError | None) -> None:
         if error is None:
@@ -380,108 +310,6 @@ class Engine:
         after = nx.descendants(self.job.graph.dag, node)
         return [f"{item}/{name}" for name in self.job.graph.order if name in after]
 
-    def _task(self, task: str) -> None:
-        item_name, node_name = split_task(task)
-        item, node = self.job.items[item_name], self.job.nodes[node_name]
-        self.artifacts.clear(item_name, node_name)
-        folder = self.artifacts.folder(item_name, node_name)
-        folder.mkdir(parents=True, exist_ok=True)
-        begun = self._clock()
-        context = Context(
-            item=item_name,
-            folder=folder,
-            settings=item.settings,
-            device=self.job.device_of(node_name) or self.device.torch_device,
-            seed=self.job.task_seed(task),
-            report=lambda fraction, note: self.emit("progress", task=task, fraction=fraction, note=note),
-            cancelled=self.cancel.is_set,
-            warn=lambda sentence: self.emit("warning", task=task, text=sentence),
-        )
-        model = self.job.model_of(node_name)
-        outputs = node.run(self._resident.get(model) if model else None, self._inputs(item_name, node_name), context)
-        digests = self.artifacts.save(item_name, node_name, outputs, self.job.about(node_name, item_name))
-        seconds = self._clock() - begun
-        speed = item.seconds / seconds if item.seconds and seconds else None
-        self.emit("task_finished", task=task, seconds=seconds, speed=speed, outputs=digests)
-
-    def _inputs(self, item: str, node: str) -> dict[str, Value]:
-        values = {}
-        ports = self.job.graph.ports[node].inputs
-        for port, source in self.job.graph.node(node).inputs.items():
-            producer, _, name = source.partition(".")
-            if producer != "item":
-                values[port] = self.artifacts.value(item, producer, name)
-            elif not ports[port].optional or self.job.items[item].settings.get(name):
-                values[port] = self._of_item(item, name)
-        return values
-
-    def _of_item(self, name: str, port: str) -> Value:
-        item = self.job.items[name]
-        if port == "text":
-            return Text(str(item.settings.get("text", "")), str(item.settings.get("language") or "en"))
-        path = item.path if port == "audio" else item.settings.get(port)
-        if path is None:
-            raise TaskFailed(f"{name} has no {port}: its row names no file.")
-        return open_audio(Path(str(path)).expanduser(), self.artifacts.folder(name, "item"))
-
     def _stop_if_cancelled(self) -> None:
         if self.cancel.is_set():
             raise Interrupted("Stopped before the next step, as asked.")
-
-
-def predicted_peaks(job: Job, plan: Plan) -> list[int]:
-    """The highest moment of each step as planned, in bytes: of a load its load peak, of a run its own peak."""
-    peaks = []
-    for step in plan.steps:
-        if isinstance(step, Run):
-            peaks.append(step.peak_bytes)
-        elif isinstance(step, Load) and step.during is None:
-            model = job.problem.models[step.model]
-            peaks.append(step.resident_bytes - model.weights_bytes + max(model.load_peak_bytes, model.weights_bytes))
-        elif isinstance(step, Unload):
-            peaks.append(step.resident_bytes + job.problem.models[step.model].weights_bytes)
-        else:
-            peaks.append(step.resident_bytes)
-    return peaks
-
-
-def as_headroom(error: BaseException, what: str) -> HeadroomError:
-    """Any exception as one of ours: memory trouble as `OutOfMemory`, full disks as they are, the rest as `TaskFailed`."""
-    if isinstance(error, HeadroomError):
-        return error
-    if is_out_of_memory(error):
-        return OutOfMemory(f"{what}: memory ran out ({error}).")
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return SurroundingsFailed(
-            f"{what}: {error.strerror}. Free some space, or choose another disk with outputs_dir=."
-        )
-    told = str(error) or "it gave no reason"
-    return TaskFailed(f"{what}: {type(error).__name__}: {told}")
-
-
-def _with_prefetches(steps: Sequence[Step], index: int) -> Sequence[Step]:
-    end = index
-    while end < len(steps) - 1:
-        step = steps[end]
-        if not (isinstance(step, Load) and step.during is not None):
-            break
-        end += 1
-    return steps[index : end + 1]
-
-
-def _facts(step: Step) -> Mapping[str, Any]:
-    if isinstance(step, Run):
-        return {"op": "run", "tasks": step.tasks}
-    during = {"during": step.during} if isinstance(step, Load) and step.during else {}
-    return {"op": step.op, "model": step.model, **during}
-
-
-def outputs_of(artifacts: Artifacts, tasks: Iterable[str]) -> dict[str, list[str]]:
-    """Files of the finished `tasks`, by task, relative to the artifacts folder."""
-    from pipelines.run.artifacts import read_note
-
-    found = {}
-    for task in tasks:
-        folder = artifacts.folder(*split_task(task))
-        found[task] = [str((folder / name).relative_to(artifacts.root)) for name in read_note(folder)["sha256"]]
-    return found

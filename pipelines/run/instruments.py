@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.graph.expand import footprint_of, is_isolated
-from pipelines.run.engine import Observed
 from pipelines.run.footprints import FootprintStore, Key, Observation
 from pipelines.run.job import Job, split_task
+from pipelines.run.outcome import Observed
 from pipelines.run.trace import write_memory_png, write_trace
 from pipelines.schema.config import evaluate
 from pipelines.schema.plan import Run

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pipelines.run.enforce import room_for
-from pipelines.run.engine import Engine, MemoryTrouble, Outcome
+from pipelines.run.engine import Engine
 from pipelines.run.job import Job, split_task
 from pipelines.run.ladder import Action, Choice, Mode, Rung, State, Trouble, next_rung, stop_sentence, way_back
+from pipelines.run.outcome import MemoryTrouble, Outcome
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import DoesNotFit, OutOfMemory
 
