@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
-from nodes.notes.syllables import HELD
 from pipelines.schema.values import Audio, Note
 
 _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -15,7 +13,7 @@ _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 _TEMPO_SECONDS, _TEMPO_RATE, _DEFAULT_BPM = 90.0, 11025, 120.0
-_BREATHS, _LONG_PHRASE, _PAUSE = (0.25, 0.5), 7.0, 1.0
+_BREATH, _PHRASE, _PAUSE = 0.4, 4.0, 1.0
 
 
 def tempo(audio: Audio) -> float:
@@ -55,26 +53,52 @@ def key(notes: Sequence[Note]) -> str:
 
 
 def breaks(notes: Sequence[Note]) -> tuple[int, ...]:
-    """The notes that begin a new phrase: after a breath that is long for this song, and again where a phrase would grow too long
-    to read, at its longest gap before a word."""
-    gaps = np.array([after.start - before.end for before, after in itertools.pairwise(notes)])
-    if not len(gaps):
+    """The notes that begin a new phrase, by the cheapest way to part the song.
+
+    A pause of a second always parts. Elsewhere a phrase begins with a word, the likelier the longer the silence and the note
+    before it are (singers breathe after long notes), and lasts about `_PHRASE` seconds.
+    """
+    if not notes:
         return ()
-    threshold = float(np.clip(1.5 * np.median(gaps), *_BREATHS))
-    found = [i + 1 for i, gap in enumerate(gaps) if gap >= _PAUSE or (gap >= threshold and notes[i + 1].text != HELD)]
-    edges = [0, *found, len(notes)]
-    for first, last in itertools.pairwise(edges):
-        found += _shortened(notes, gaps, first, last)
-    return tuple(sorted(found))
+    usual = float(np.median([n.end - n.start for n in notes]))
+    cost, origin = [0.0], [0]
+    for end in range(1, len(notes) + 1):
+        ways = []
+        for start in range(end - 1, -1, -1):
+            ways.append(
+                (
+                    cost[start]
+                    + _phrase_cost(notes[start].start, notes[end - 1].end)
+                    + _break_cost(notes, start, usual),
+                    start,
+                )
+            )
+            if _must(notes, start) or notes[end - 1].end - notes[start].start > 4 * _PHRASE:
+                break
+        best, start = min(ways)
+        cost.append(best)
+        origin.append(start)
+    found, at = [], len(notes)
+    while at > 0:
+        at = origin[at]
+        found.append(at)
+    return tuple(sorted(i for i in found if i))
 
 
-def _shortened(notes: Sequence[Note], gaps: np.ndarray, first: int, last: int) -> list[int]:
-    """Breaks inside one phrase [first, last) that make each part at most `_LONG_PHRASE` seconds, where words allow it."""
-    if notes[last - 1].end - notes[first].start <= _LONG_PHRASE:
-        return []
-    places = [i for i in range(first + 3, last - 2) if notes[i].text.startswith(" ")]
-    if not places:
-        return []
-    middle, half = (first + last) / 2, (last - first) / 2
-    best = max(places, key=lambda i: gaps[i - 1] + 0.5 * (1 - abs(i - middle) / half))
-    return [*_shortened(notes, gaps, first, best), best, *_shortened(notes, gaps, best, last)]
+def _must(notes: Sequence[Note], index: int) -> bool:
+    return index > 0 and notes[index].start - notes[index - 1].end >= _PAUSE
+
+
+def _phrase_cost(start: float, end: float) -> float:
+    """Twice or half the usual length costs 1."""
+    return float(np.log2(max(end - start, 0.2) / _PHRASE) ** 2)
+
+
+def _break_cost(notes: Sequence[Note], index: int, usual: float) -> float:
+    if index == 0 or _must(notes, index):
+        return 0.0
+    if not notes[index].text.startswith(" "):
+        return 4.0
+    silence = min(notes[index].start - notes[index - 1].end, _BREATH) / _BREATH
+    length = min((notes[index - 1].end - notes[index - 1].start) / usual, 3.0) - 1
+    return 1.5 - 2.0 * silence - 0.6 * length

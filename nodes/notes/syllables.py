@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 from nodes.notes.frames import HOP
@@ -14,6 +15,7 @@ from pipelines.schema.values import Note, Word, Words
 HELD = "~"
 #: A note this far (seconds) from every word is not that word's.
 _FAR = 0.6
+_CHOICE = 12
 _VOWELS = "aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüýÿаеёиоуыэюяіїєαεηιουω"
 
 
@@ -56,14 +58,12 @@ def sing(segments: Sequence[Segment], words: Words) -> list[Note]:
     """Every segment as a note with its text: a syllable, `~`, or, where a word has no note of its own, that word joined to
     the nearest note's."""
     owners = _owners(segments, words.words)
-    texts = [HELD] * len(segments)
+    said: list[list[tuple[int, str]]] = [[] for _ in segments]
     for index, word in enumerate(words.words):
         mine = [i for i, owner in enumerate(owners) if owner == index]
-        if mine:
-            _write(texts, segments, mine, word.text.strip(), words.language)
-    for index, word in enumerate(words.words):
-        if index not in owners:
-            _join(texts, segments, owners, index, word)
+        for place, piece in _placed(segments, mine or _nearest(segments, word), word, words.language):
+            said[place].append((index, piece))
+    texts = ["".join(piece for _, piece in sorted(pieces, key=lambda p: p[0])) or HELD for pieces in said]
     return [Note(s.start * HOP, s.stop * HOP, s.midi, text) for s, text in zip(segments, texts, strict=True)]
 
 
@@ -81,27 +81,33 @@ def _owners(segments: Sequence[Segment], words: Sequence[Word]) -> list[int]:
     return owners
 
 
-def _write(texts: list[str], segments: Sequence[Segment], mine: list[int], word: str, language: str) -> None:
-    """The first syllable goes to the first note, the others to those that began most like an onset; the rest hold."""
-    pieces = syllables(word, language, len(mine))
-    strongest = sorted(mine[1:], key=lambda i: -segments[i].onset)[: len(pieces) - 1]
-    places = [mine[0], *sorted(strongest)]
-    for order, (place, piece) in enumerate(zip(places, pieces, strict=True)):
-        texts[place] = (" " if order == 0 else "") + piece
+def _placed(segments: Sequence[Segment], mine: Sequence[int], word: Word, language: str) -> list[tuple[int, str]]:
+    """The word's syllables on some of its notes: the first on the first, the others where a note begins most like an onset
+    and nearest to where even syllables would fall."""
+    if not mine:
+        return []
+    pieces = syllables(word.text.strip(), language, min(len(mine), _CHOICE))
+    length = max(word.end - word.start, 0.1)
+    due = [word.start + length * k / len(pieces) for k in range(1, len(pieces))]
+
+    def fit(places: Sequence[int]) -> float:
+        return sum(
+            segments[i].onset - abs(segments[i].start * HOP - at) / length for i, at in zip(places, due, strict=True)
+        )
+
+    # A word on very many notes is a long melisma: its first notes are choice enough.
+    best = max(combinations(mine[1:_CHOICE], len(pieces) - 1), key=fit)
+    return [
+        (place, piece if order else f" {piece}")
+        for order, (place, piece) in enumerate(zip((mine[0], *best), pieces, strict=True))
+    ]
 
 
-def _join(texts: list[str], segments: Sequence[Segment], owners: Sequence[int], index: int, word: Word) -> None:
-    """A word without a note is sung on the note nearest to it, before or after the words that are there already."""
+def _nearest(segments: Sequence[Segment], word: Word) -> list[int]:
+    """The note nearest to a word that has none, as a list of one; empty where all are far."""
     middle = (word.start + word.end) / 2
     near = min(range(len(segments)), key=lambda i: _distance(segments[i], middle), default=-1)
-    if near < 0 or _distance(segments[near], middle) > _FAR:
-        return
-    there = "" if texts[near] == HELD else texts[near]
-    texts[near] = (
-        f" {word.text.strip()}{there}"
-        if owners[near] > index and there.startswith(" ")
-        else f"{there} {word.text.strip()}"
-    )
+    return [near] if near >= 0 and _distance(segments[near], middle) <= _FAR else []
 
 
 def _distance(segment: Segment, second: float) -> float:
