@@ -6,10 +6,8 @@ import pytest
 
 from benchmarks.memory.faults import one
 
-_LOADS_AND_RUNS = (0, 4, 10)
 
-
-@pytest.mark.parametrize("step", _LOADS_AND_RUNS)
+@pytest.mark.parametrize("step", range(12))
 @pytest.mark.parametrize(
     "kind",
     [
@@ -19,6 +17,7 @@ _LOADS_AND_RUNS = (0, 4, 10)
         "corrupt weights",
         "device shrinks 10 %",
         "device shrinks 30 %",
+        "disk full",
     ],
 )
 def test_a_fault_ends_as_documented_and_loses_nothing(tmp_path: Path, kind: str, step: int) -> None:
