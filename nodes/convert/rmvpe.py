@@ -9,7 +9,6 @@ holds little and hears the whole track at once. So the result is that of the who
 from __future__ import annotations
 
 import itertools
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from nodes.weights.faults import read_as
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed
 
@@ -35,21 +35,10 @@ def load_rmvpe(path: Path, device: str, dtype: torch.dtype | None = None) -> Rmv
         raise TaskFailed(
             f"There is no {path}, which pitch: rmvpe needs. Put rmvpe.pt there or choose pitch: crepe or swift_f0."
         )
-    try:
+    with read_as(f"{path}", "It is not a checkpoint of RMVPE."):
         state = read_checkpoint(path)
         channels = state["cnn.weight"].shape[1]
         return load_module(lambda: Rmvpe(channels), state, device, dtype)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise TaskFailed(f"{path} is not a checkpoint of RMVPE: {' '.join(str(error).split())[:200]}") from error
 
 
 @torch.inference_mode()

@@ -7,10 +7,10 @@ The first convolutions run at up to 3,200 frames a second and hold 12.5 MB a sec
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nodes.weights.faults import read_as
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed
 
@@ -35,19 +35,8 @@ def load_hubert(folder: Path, device: str, dtype: torch.dtype, version: str) -> 
     weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).is_file()]
     if not weights or not (folder / "config.json").is_file():
         raise TaskFailed(f"There is no HuBERT in {folder}, which every RVC voice needs: config.json and its weights.")
-    try:
+    with read_as(f"The HuBERT in {folder}"):
         return _network(folder / "config.json", read_checkpoint(weights[0]), device, dtype, version)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise TaskFailed(f"The HuBERT in {folder} cannot be used: {' '.join(str(error).split())[:300]}") from error
 
 
 def _network(config: Path, state: dict[str, torch.Tensor], device: str, dtype: torch.dtype, version: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from nodes.convert.rmvpe import load_rmvpe
 from nodes.convert.rvc_features import load_hubert
 from nodes.convert.rvc_network import Synthesizer
 from nodes.convert.rvc_vocoder import Shape
+from nodes.weights.faults import read_as
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed, did_you_mean
 
@@ -106,26 +106,15 @@ def find_voice(folder: Path, name: str) -> Path:
 
 def load_voice(path: Path, device: str, dtype: torch.dtype) -> Voice:
     """A v1 or v2 checkpoint with or without pitch, and the index beside it if there is one. Raises `TaskFailed`."""
-    try:
+    advice = (
+        "A voice is the small file exported for inference (weight, config, version), not one of training (G_*.pth)."
+    )
+    with read_as(f"The RVC voice {path}", advice):
         found = read_checkpoint(path)
         version = str(found.get("version", "v1"))
         shape = _shape(found, version)
         state = _folded(found["weight"])
         network = load_module(lambda: Synthesizer(shape), state, device, dtype)
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise TaskFailed(
-            f"{path} is not an RVC voice that can be used: {' '.join(str(error).split())[:300]} A voice is the small file "
-            "exported for inference (weight, config, version), not a training checkpoint (G_*.pth)."
-        ) from error
     return Voice(path.stem, version, network, _index(path))
 
 
@@ -187,8 +176,6 @@ def _index(voice: Path) -> Index | None:
         raise TaskFailed(
             f"{named[0]} needs the package faiss-cpu to be read. Install it, or move the file away."
         ) from None
-    try:
+    with read_as(f"The index {named[0]}"):
         searcher = faiss.read_index(str(named[0]))
         return Index(searcher, searcher.reconstruct_n(0, searcher.ntotal))
-    except RuntimeError as error:
-        raise TaskFailed(f"{named[0]} is not an index that faiss can read: {str(error)[-200:]}") from error

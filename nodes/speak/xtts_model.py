@@ -7,13 +7,13 @@ weights folder, the other draws from the process's random numbers, which no seed
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nodes.sound import is_silent
+from nodes.weights.faults import read_as
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed
 
@@ -87,14 +87,9 @@ def load(folder: Path | None, device: str, half: bool) -> Loaded:
             f"XTTS has no {', '.join(absent)} in {folder or 'any folder'}. Run `headroom weights fetch speak/xtts`, or put "
             "the files of coqui/XTTS-v2 there."
         )
-    try:
+    with read_as(f"The XTTS checkpoint in {folder}", "Check it with `headroom weights verify speak/xtts`."):
         network = _network(folder, device)
         speakers = _speakers(folder / "speakers_xtts.pth", device)
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise TaskFailed(
-            f"The XTTS checkpoint in {folder} cannot be used: {' '.join(str(error).split())[:300]} "
-            "Check it with `headroom weights verify speak/xtts`."
-        ) from error
     if half:
         _halve(network.gpt)
     return Loaded(network, device, speakers)
@@ -107,10 +102,7 @@ def _network(folder: Path, device: str) -> Any:
 
     config = XttsConfig()
     config.load_json(str(folder / "config.json"))
-    try:
-        tokenizer = VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
-    except Exception as error:  # the tokenizers library raises bare exceptions
-        raise ValueError(f"vocab.json is not a tokenizer ({error}).") from error
+    tokenizer = VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
 
     class Network(Xtts):  # type: ignore[misc]
         def eval(self) -> Any:
