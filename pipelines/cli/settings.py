@@ -22,7 +22,7 @@ _GROUPS = ("pipeline", "tier", "device", "model", "profile", "executor")
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _NODE_KEYS = ("role", "_target_", "in", "knobs", "after", "isolation", "device", "footprint")
 _VARIANT_KEYS = ("_target_", "quality", "licence", "commercial_use", "about", "weights", "knobs", "footprint", "isolation",
-                 "environment", "requires", "needs_consent")  # fmt: skip
+                 "environment", "requires", "device", "needs_consent")  # fmt: skip
 _FOOTPRINT_KEYS = (*Footprint.__dataclass_fields__, "cpu")
 
 
@@ -165,9 +165,16 @@ def read_variant(role: str, name: str, data: Mapping[str, Any]) -> Variant:
         isolation=str(data.get("isolation", "thread")),
         environment=tuple(_strings(data.get("environment"), f"{where}.environment")),
         requires=tuple(_strings(data.get("requires"), f"{where}.requires")),
+        device=_own_device(data.get("device"), f"{where}.device"),
         about=str(data.get("about", "")),
         commercial_use=bool(data.get("commercial_use", True)),
     )
+
+
+def _own_device(value: Any, where: str) -> str | None:
+    if value not in (None, "cpu"):
+        raise UsageError(f"{where} is {value!r}; a variant is on the run's device (leave it away) or on the `cpu`.")
+    return value  # type: ignore[no-any-return]
 
 
 def load_variant(search: Sequence[Any], role: str, name: str) -> Variant:

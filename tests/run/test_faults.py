@@ -7,7 +7,11 @@ import pytest
 from benchmarks.memory.faults import one
 
 
-@pytest.mark.parametrize("step", range(12))
+#: All twelve in `make test`; a load, a run and an unload in `make check`.
+_STEPS = [pytest.param(step, marks=() if step in (3, 7, 11) else pytest.mark.slow) for step in range(12)]
+
+
+@pytest.mark.parametrize("step", _STEPS)
 @pytest.mark.parametrize(
     "kind",
     [

@@ -14,6 +14,8 @@ from pipelines.schema.units import MIB
 STEPS = 14
 #: Steps of the plan that only give memory back; nothing there can run out of it.
 UNLOADS = (6, 10)
+#: All steps in `make test`; a load, a run and the last in `make check`.
+EVERY = [pytest.param(at, marks=() if at in (2, 5, STEPS) else pytest.mark.slow) for at in range(1, STEPS + 1)]
 RUN = (
     "run",
     "pipeline=twelve",
@@ -71,7 +73,7 @@ def out_of_memory(device):
     raise DeviceOutOfMemory("no room")
 
 
-@pytest.mark.parametrize("at", range(1, STEPS + 1))
+@pytest.mark.parametrize("at", EVERY)
 def test_memory_that_runs_out_once_costs_a_retry(run, at):
     result, record = run(Faulty(at, out_of_memory))
     assert result.code == 0, result.err
@@ -83,7 +85,9 @@ def test_memory_that_runs_out_once_costs_a_retry(run, at):
     assert rungs or at in UNLOADS, "only giving back needs no memory"
 
 
-@pytest.mark.parametrize("at", range(1, STEPS + 1, 3))
+@pytest.mark.parametrize(
+    "at", [1, pytest.param(4, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow), 13]
+)
 def test_memory_that_never_suffices_ends_with_what_was_tried(run, at):
     result, record = run(Faulty(at, out_of_memory, times=10_000), "model/separate=big")
     assert result.code == 5
@@ -116,7 +120,7 @@ def test_what_the_user_pinned_is_not_replaced(run):
     assert not any("separate/small" in line for line in used)
 
 
-@pytest.mark.parametrize("at", range(1, STEPS + 1))
+@pytest.mark.parametrize("at", EVERY)
 def test_a_device_that_shrinks_is_planned_around(run, at):
     def shrink(device):
         device.total_bytes = 45 * MIB  # of the 64 MiB limit, 30 % less
@@ -148,7 +152,7 @@ def test_another_process_is_named_and_planned_around(run, at):
     assert any("another process" in line for lines in record["rungs"].values() for line in lines) or not record["rungs"]
 
 
-@pytest.mark.parametrize("at", range(1, 11))
+@pytest.mark.parametrize("at", [pytest.param(at, marks=() if at == 4 else pytest.mark.slow) for at in range(1, 11)])
 def test_a_node_that_raises_fails_its_task_alone(headroom, at, monkeypatch):
     from tests.apps import toys
 
