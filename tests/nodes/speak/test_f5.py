@@ -106,7 +106,7 @@ class TestWithTheLibrary:
         theirs = next(made)[0]
         ours = self.say(folder, "Hello there world.", tmp_path)["audio"].data[0]
         assert len(ours) == len(theirs) > 10_000
-        assert np.abs(ours[240:-240] - theirs[240:-240]).max() < 1e-5
+        assert np.abs(ours[240:-240] - theirs[240:-240]).max() < 1e-4
         assert np.abs(theirs).max() > 0.01
 
     def test_the_same_seed_gives_the_same_samples_in_a_run_and_a_stream(self, folder, tmp_path):
