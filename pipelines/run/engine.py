@@ -160,7 +160,9 @@ class Engine:
         )
         self.observed.append(seen)
         if isinstance(step, Load):
-            self._held[step.model] = max(0, reading.end_bytes - reading.start_bytes)
+            # What a library keeps from its first use on is context, not this model's: no more than its planned weights are its own.
+            planned = self.job.problem.models[step.model].weights_bytes
+            self._held[step.model] = min(max(0, reading.end_bytes - reading.start_bytes), planned)
         self.emit(
             "step_finished", index=index, **facts(step), predicted_peak_bytes=predicted,
             measured_peak_bytes=reading.peak_bytes, source=reading.source, seconds=seconds,

@@ -39,5 +39,5 @@ def test_what_is_not_a_node_is_named(target, words):
 
 def test_knobs_are_checked_against_the_constructor():
     assert make_node("tests.apps.toys.Gain", {"gain": 2.0}, ["tests"]).gain == 2.0
-    with pytest.raises(UsageError, match="no knob 'gian'. Did you mean 'gain'"):
+    with pytest.raises(UsageError, match=r"no knob 'gian'\. Did you mean 'gain'"):
         make_node("tests.apps.toys.Gain", {"gian": 2.0}, ["tests"])
