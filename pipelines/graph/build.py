@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import networkx as nx
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
 
 from pipelines.schema.config import NodeSpec, PipelineSpec
 from pipelines.schema.errors import InvalidError, UsageError, did_you_mean
 from pipelines.schema.node import Port
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 ITEM = "item"
 
@@ -24,12 +29,27 @@ class Ports:
 
 @dataclass(frozen=True)
 class Graph:
-    """A checked pipeline. dag: node names joined producer -> consumer. order: one topological order, stable."""
+    """A checked pipeline. after: the producers of each node, sorted. order: one topological order, stable."""
 
     pipeline: PipelineSpec
     ports: Mapping[str, Ports]
-    dag: nx.DiGraph
+    after: Mapping[str, tuple[str, ...]]
     order: tuple[str, ...]
+
+    @cached_property
+    def dag(self) -> nx.DiGraph:
+        """Node names joined producer -> consumer, for questions about paths. Made when asked for: the import is a third of a plan."""
+        import networkx as nx
+
+        dag = nx.DiGraph()
+        dag.add_nodes_from(node.name for node in self.pipeline.nodes if node.name in self.after)
+        dag.add_edges_from(self.edges)
+        return dag
+
+    @property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """(producer, consumer), in the order of the nodes."""
+        return tuple((before, name) for name in self.order for before in self.after[name])
 
     def node(self, name: str) -> NodeSpec:
         """The entry called `name`."""
@@ -37,12 +57,13 @@ class Graph:
 
     def predecessors(self, name: str) -> tuple[str, ...]:
         """Nodes that must end before `name` starts, sorted."""
-        return tuple(sorted(self.dag.predecessors(name)))
+        return self.after[name]
 
     def only(self, keep: set[str]) -> Graph:
         """The same graph with only the nodes in `keep`; what they take from others must then already exist."""
         order = tuple(name for name in self.order if name in keep)
-        return Graph(self.pipeline, self.ports, nx.DiGraph(self.dag.subgraph(keep)), order)
+        after = {name: tuple(before for before in self.after[name] if before in keep) for name in order}
+        return Graph(self.pipeline, self.ports, after, order)
 
 
 def build(pipeline: PipelineSpec, ports: Mapping[str, Ports], where: str = "") -> Graph:
@@ -52,19 +73,15 @@ def build(pipeline: PipelineSpec, ports: Mapping[str, Ports], where: str = "") -
     and cycles.
     """
     where = where or f"pipeline {pipeline.name}"
-    dag = nx.DiGraph()
-    for node in pipeline.nodes:
-        dag.add_node(node.name)
+    after: dict[str, tuple[str, ...]] = {}
     for node in pipeline.nodes:
         _check_inputs(pipeline, node, ports, where)
         sources = [source.partition(".")[0] for source in node.inputs.values()]
-        for producer in [*sources, *node.after]:
-            if producer != ITEM:
-                _known(producer, ports, f"{where}: nodes.{node.name}")
-                dag.add_edge(producer, node.name)
-    _refuse_cycle(dag, where)
-    position = {node.name: index for index, node in enumerate(pipeline.nodes)}
-    return Graph(pipeline, ports, dag, tuple(nx.lexicographical_topological_sort(dag, key=position.__getitem__)))
+        producers = sorted({*sources, *node.after} - {ITEM})
+        for producer in producers:
+            _known(producer, ports, f"{where}: nodes.{node.name}")
+        after[node.name] = tuple(producers)
+    return Graph(pipeline, ports, after, _order([node.name for node in pipeline.nodes], after, where))
 
 
 def _check_inputs(pipeline: PipelineSpec, node: NodeSpec, ports: Mapping[str, Ports], where: str) -> None:
@@ -105,12 +122,21 @@ def _known(name: str, ports: Mapping[str, Ports], place: str) -> None:
         raise UsageError(f"{place}: there is no node {name!r}. {did_you_mean(name, [*ports, ITEM])}")
 
 
-def _refuse_cycle(dag: nx.DiGraph, where: str) -> None:
+def _order(names: Iterable[str], after: Mapping[str, tuple[str, ...]], where: str) -> tuple[str, ...]:
+    """The topological order in which, of the nodes that are ready, the one written first comes first."""
+    position = {name: index for index, name in enumerate(names)}
+    sorter = TopologicalSorter({name: after[name] for name in position})
     try:
-        edges = nx.find_cycle(dag)
-    except nx.NetworkXNoCycle:
-        return
-    path = [edges[0][0], *(after for _, after in edges)]
-    raise InvalidError(
-        f"{where}: the nodes wait for each other in a circle: {' -> '.join(path)}. Cut one of these edges."
-    )
+        sorter.prepare()
+    except CycleError as error:
+        raise InvalidError(
+            f"{where}: the nodes wait for each other in a circle: {' -> '.join(error.args[1])}. Cut one of these edges."
+        ) from None
+    ready: list[tuple[int, str]] = []
+    order: list[str] = []
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heapq.heappush(ready, (position[name], name))
+        order.append(heapq.heappop(ready)[1])
+        sorter.done(order[-1])
+    return tuple(order)

@@ -13,7 +13,7 @@ def mermaid(graph: Graph, labels: Mapping[str, str] | None = None) -> str:
     for name in graph.order:
         extra = f"<br/>{_plain(labels[name])}" if labels and labels.get(name) else ""
         lines.append(f'  {name}["{name}{extra}"]')
-    for before, after in graph.dag.edges:
+    for before, after in graph.edges:
         lines.append(f"  {before} -->|{_ports(graph, before, after)}| {after}")
     return "\n".join(lines) + "\n"
 
@@ -24,7 +24,7 @@ def dot(graph: Graph, labels: Mapping[str, str] | None = None) -> str:
     for name in graph.order:
         extra = f"\\n{_plain(labels[name])}" if labels and labels.get(name) else ""
         lines.append(f'  "{name}" [label="{name}{extra}"];')
-    for before, after in graph.dag.edges:
+    for before, after in graph.edges:
         lines.append(f'  "{before}" -> "{after}" [label="{_ports(graph, before, after)}"];')
     return "\n".join([*lines, "}"]) + "\n"
 
