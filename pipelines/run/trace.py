@@ -88,13 +88,24 @@ def write_memory_png(path: Path, events: Sequence[Event], limit_bytes: int | Non
     if samples:
         used = [event.data["used_bytes"] / MIB for event in samples]
         axes.fill_between([event.seconds for event in samples], used, color="tab:blue", alpha=0.15, label="in use")
-    if limit_bytes is not None:
-        axes.axhline(limit_bytes / MIB, color="tab:red", label="limit")
     axes.set(xlabel="seconds", ylabel="MiB", title=title, ylim=(0, None))
+    if limit_bytes is not None:
+        _limit_line(axes, limit_bytes / MIB)
     shown = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     if shown:
         axes.legend(shown.values(), shown.keys(), loc="lower right", fontsize="small")
     figure.savefig(path, dpi=120)
+
+
+def _limit_line(axes: Any, limit: float) -> None:
+    """The limit, or where it is so far above that it would flatten everything else, a word that says so."""
+    top = axes.get_ylim()[1]
+    if limit <= 2.5 * top:
+        axes.axhline(limit, color="tab:red", label="limit")
+        axes.set_ylim(0, max(top, 1.08 * limit))
+        return
+    axes.set_ylim(0, 1.2 * top)
+    axes.text(0.99, 0.97, f"limit: {limit:,.0f} MiB", color="tab:red", ha="right", va="top", transform=axes.transAxes)
 
 
 def _span(begun: Event, ended: Event) -> Span:
