@@ -1,0 +1,70 @@
+"""PocketSphinx: English words heard, or given words aligned, on the CPU with the model its wheel ships.
+
+Sound is resampled to 16 kHz and looked at twice: first for where anybody sings at all, then a stretch at a time, cut where it
+is quiet, so memory does not grow with its length. Given words are laid over a window that moves along (`align`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nodes.sound import mono_blocks
+from nodes.transcribe.align import align, decoded
+from nodes.transcribe.spelling import lyrics_words
+from nodes.transcribe.stretches import RATE, Tape, levels, stretches
+from pipelines.schema.errors import TaskFailed
+from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
+from pipelines.schema.values import Audio, Word, Words
+
+if TYPE_CHECKING:
+    from nodes.transcribe.stretches import Stretch
+
+#: Seconds heard at once; longer ones overflow the decoder's scores, which are 32-bit integers.
+_LONGEST = 12.0
+_BEAM = 1e-80
+
+
+class PocketSphinx:
+    """English words and their times. Where the item's setting `lyrics` gives the words, they are aligned and keep their spelling."""
+
+    inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "speech or singing of one voice")}
+    outputs: ClassVar[Mapping[str, Port]] = {"words": Port("words", "words in order, with a confidence each")}
+
+    def load(self, place: Place) -> Any:
+        """A decoder with the acoustic model, dictionary and language model of the wheel; `place` is not used."""
+        import pocketsphinx
+
+        try:
+            return pocketsphinx.Decoder(loglevel="FATAL", cmn="batch", beam=_BEAM, pbeam=_BEAM, wbeam=_BEAM**0.75)
+        except (RuntimeError, ValueError) as error:
+            raise TaskFailed(
+                f"PocketSphinx's own model cannot be loaded: {error}. Install pocketsphinx again."
+            ) from error
+
+    def unload(self, model: Any) -> None:
+        """Nothing of it is held elsewhere."""
+
+    def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
+        """`words`, none where nothing sounds. Raises `TaskFailed` for sound that is empty or has NaN in it."""
+        audio, language = inputs["audio"], str(context.settings.get("language") or "en")
+        assert isinstance(audio, Audio)
+        if not language.lower().startswith("en"):
+            context.warn(f"pocketsphinx knows English only: {context.item} is heard as English, not as {language!r}.")
+        sounding = stretches(levels(mono_blocks(audio, "The sound to transcribe", RATE)), _LONGEST)
+        tape = Tape(mono_blocks(audio, "The sound to transcribe", RATE))
+        lyrics = lyrics_words(str(context.settings.get("lyrics") or ""))
+        found = align(model, tape, sounding, lyrics, context) if lyrics else _heard(model, tape, sounding, context)
+        return {"words": Words(tuple(found), "en")}
+
+
+def _heard(decoder: Any, tape: Tape, sounding: Sequence[Stretch], context: Context) -> Iterator[Word]:
+    """What is understood of each stretch."""
+    decoder.activate_search()
+    logarithms = decoder.get_logmath()
+    for index, stretch in enumerate(sounding):
+        for piece in decoded(decoder, tape.pcm(stretch.start, stretch.end)):
+            sure = min(math.exp(logarithms.log_to_ln(piece.posterior)), 1.0)
+            yield Word(piece.word, stretch.start + piece.start, stretch.start + piece.end, sure)
+        context.progress((index + 1) / len(sounding), "listening")
