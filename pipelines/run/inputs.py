@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.run.tables import SUFFIXES, read_table
 from pipelines.schema.config import Item
 from pipelines.schema.errors import TaskFailed, UsageError
 from pipelines.schema.values import Audio
 
 #: Extensions taken when a folder is named. Anything else may still be named file by file.
 SOUND = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".mp4", ".aif", ".aiff", ".wma", ".webm")
-TABLES = (".csv", ".jsonl")
 
 
 def find_items(spec: Any, text: str | None, shared: Mapping[str, Any], ports: Iterable[str]) -> list[Item]:
@@ -26,35 +24,69 @@ def find_items(spec: Any, text: str | None, shared: Mapping[str, Any], ports: It
     spec: the value of `input=`. text: the value of `text=`. shared: settings every item starts from (lyrics, language...).
     ports: what the pipeline takes from an item (`audio`, `text`). Raises `UsageError` where nothing is named or found.
     """
+    ports = tuple(ports)
+    if text is not None and not isinstance(text, str | int | float):
+        raise UsageError(
+            f"text={text} is not one text. Put several into a .jsonl table, a row each, and name it with input=."
+        )
     rows = list(_rows(spec))
     if not rows and text is not None:
         rows = [(None, {"text": text})]
     if not rows:
-        wanted = "input=FILE" if "audio" in ports else 'text="..."'
-        raise UsageError(
-            f"There is nothing to work on: add {wanted} (a file, a glob, a folder, or a .csv or .jsonl table)."
-        )
+        raise UsageError(f"There is nothing to work on: add {_wanted(ports)}.")
     names: dict[str, int] = {}
     items = []
     for path, settings in rows:
-        merged = {key: value for key, value in {**shared, "text": text, **settings}.items() if value is not None}
+        merged = {
+            key: value
+            for key, value in {**shared, "text": text if text is None else str(text), **settings}.items()
+            if value is not None
+        }
         stem = str(settings.get("name") or (path.stem if path else _text_stem(merged.get("text", ""))))
-        items.append(_item(_unique(safe_name(stem), names), path, merged))
+        name = _unique(safe_name(stem), names)
+        _check_ports(name, path, merged, ports)
+        items.append(_item(name, path, merged))
     return items
+
+
+def _wanted(ports: Sequence[str]) -> str:
+    if "audio" in ports:
+        return "input=FILE (a sound file, a glob, a folder, or a .csv or .jsonl table)"
+    return 'text="...", or input=TABLE (.csv or .jsonl, with a column `text`)'
+
+
+def _check_ports(name: str, path: Path | None, settings: Mapping[str, Any], ports: Sequence[str]) -> None:
+    """What the pipeline takes from an item is there, before anything is planned for it."""
+    if "audio" in ports and path is None:
+        raise UsageError(f"{name} has no sound, and this pipeline takes some: add {_wanted(ports)}.")
+    if "text" in ports and settings.get("text") is None:
+        raise UsageError(f"{name} has no text, and this pipeline takes one: add {_wanted(ports)}.")
+    for port in ports:
+        named = settings.get(port)
+        if port not in ("audio", "text") and named and not Path(str(named)).expanduser().is_file():
+            raise TaskFailed(f"{port}={named}: there is no such file.")
 
 
 def _rows(spec: Any) -> Iterable[tuple[Path | None, dict[str, Any]]]:
     if spec is None:
         return
     for entry in spec if isinstance(spec, list | tuple) else [spec]:
+        if not str(entry).strip():
+            raise UsageError("input= names nothing. Give a sound file, a glob, a folder, or a .csv or .jsonl table.")
         path = Path(str(entry)).expanduser()
-        if path.suffix.lower() in TABLES and path.is_file():
-            yield from _table(path)
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            yield from read_table(path)
         else:
             yield from ((found, {}) for found in _files(str(entry), path))
 
 
 def _files(entry: str, path: Path) -> list[Path]:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise TaskFailed(f"input={entry!r} cannot be opened: {getattr(error, 'strerror', None) or error}.") from None
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in SOUND and not p.name.startswith("."))
         if not found:
@@ -69,45 +101,10 @@ def _files(entry: str, path: Path) -> list[Path]:
     raise TaskFailed(f"{what} {entry!r}. Check input=.")
 
 
-def _table(path: Path) -> list[tuple[Path | None, dict[str, Any]]]:
-    """Rows of a table: the column `input` (or `audio`) names a file beside the table; the others are the item's settings."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The table {path} cannot be read as UTF-8 text: {error}.") from None
-    rows = []
-    for number, row in enumerate(_parse_table(path, text), start=1):
-        named = row.pop("input", None) or row.pop("audio", None)
-        file = None
-        if named:
-            file = (path.parent / str(named)).resolve()
-            if not file.is_file():
-                raise TaskFailed(f"{path.name}, row {number}: there is no file {str(named)!r} beside the table.")
-        rows.append((file, {key: value for key, value in row.items() if key and value not in (None, "")}))
-    if not rows:
-        raise UsageError(f"The table {path} has no rows.")
-    return rows
-
-
-def _parse_table(path: Path, text: str) -> list[dict[str, Any]]:
-    if path.suffix.lower() == ".csv":
-        return [dict(row) for row in csv.DictReader(text.splitlines())]
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise UsageError(f"{path.name}, line {number} is not JSON: {error}.") from None
-            if not isinstance(row, dict):
-                raise UsageError(f"{path.name}, line {number} must be an object with named fields.")
-            rows.append(row)
-    return rows
-
-
 def safe_name(name: str) -> str:
-    """`name` as a folder name: letters of any script kept, separators and control characters replaced, never hidden."""
-    text = unicodedata.normalize("NFC", name)
+    """`name` as a folder name: letters of any script kept, what is unprintable or no text replaced, never hidden."""
+    text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
+    text = "".join("_" if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") else char for char in text)
     text = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", text).strip(" .") or "item"
     while len(text.encode()) > 120:
         text = text[:-1]
@@ -137,6 +134,8 @@ def _item(name: str, path: Path | None, settings: Mapping[str, Any]) -> Item:
 
 def probe(path: Path) -> tuple[float, int]:
     """(seconds, channels) from a file's header. Raises `TaskFailed` for what holds no sound."""
+    if not path.is_file():
+        raise TaskFailed(f"{path} is not a regular file. Save the sound as a file first.")
     if path.stat().st_size == 0:
         raise TaskFailed(f"{path} is empty. Is it still being written?")
     audio = _by_soundfile(path)

@@ -135,3 +135,63 @@ def test_compressed_containers_are_read(tmp_path, container, codec):
 )
 def test_names_are_safe_as_folders(name, safe):
     assert safe_name(name) == safe
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("a.jsonl", '{"text": {"a": 1}}', "row 1: text must be text"),
+        ("a.jsonl", '{"text": ["a"]}', "row 1: text must be text"),
+        ("a.jsonl", "[" * 100_000, "line 1 is not JSON"),
+        ("a.csv", "text,name\na,b,c\n", "row 1 has more cells"),
+        ("a.csv", 'text\n"never closed\n', "is not CSV"),
+        ("a.jsonl", '{"input": "\\u0000.wav"}', "there is no file"),
+    ],
+)
+def test_hostile_tables_are_refused_with_their_row(tmp_path, name, body, said):
+    (tmp_path / name).write_text(body, encoding="utf-8")
+    with pytest.raises((UsageError, TaskFailed), match=said):
+        items(tmp_path / name, ports=("text",))
+
+
+def test_rows_may_hold_long_texts_line_breaks_and_semicolons(tmp_path):
+    long = "a " * 100_000
+    (tmp_path / "t.csv").write_text(f'name;text\nlong;{long}\ntwo;"one\nline; more"\n', encoding="utf-8")
+    first, second = items(tmp_path / "t.csv", ports=("text",))
+    assert (first.name, first.characters) == ("long", len(long))
+    assert second.settings["text"] == "one\nline; more"
+
+
+@pytest.mark.parametrize(
+    "name", ["\ud800x", "\udcff.wav", "a\u202eb", "a\u2028b", "a\u0085b", "\u200b", "..", "a/../b"]
+)
+def test_any_name_becomes_one_visible_folder_name(name):
+    safe = safe_name(name)
+    assert safe.encode()
+    assert safe.isprintable()
+    assert safe not in (".", "..")
+    assert "/" not in safe
+
+
+def test_numbers_are_texts_too(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"text": 1984, "name": 5}\n')
+    (item,) = items(tmp_path / "t.jsonl", ports=("text",))
+    assert (item.name, item.settings["text"]) == ("5", "1984")
+
+
+def test_what_the_pipeline_takes_must_be_there_before_planning(sound, tmp_path):
+    with pytest.raises(UsageError, match="has no text"):
+        items(sound("a.wav"), ports=("text",))
+    with pytest.raises(UsageError, match="has no sound"):
+        items(None, text="hello", ports=("audio",))
+    with pytest.raises(TaskFailed, match="no such file"):
+        find_items(None, "hello", {"voice": "/nope.wav"}, ("text", "voice"))
+    with pytest.raises(UsageError, match="not one text"):
+        find_items(None, ["a", "b"], {}, ("text",))
+
+
+@pytest.mark.parametrize("spec", ["", " ", "/dev/zero", "x" * 5000, "a\0b"])
+def test_what_is_no_file_is_said_to_be_none(spec):
+    with pytest.raises((UsageError, TaskFailed)) as caught:
+        find_items(spec, None, {}, ("audio",))
+    assert "is empty" not in str(caught.value)
