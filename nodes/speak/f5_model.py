@@ -107,10 +107,10 @@ def _shape(path: Path) -> dict[str, Any]:
 
 def _vocoder(folder: Path, device: str) -> Any:
     import yaml
-    from vocos.feature_extractors import MelSpectrogramFeatures  # type: ignore[import-not-found, unused-ignore]
-    from vocos.heads import ISTFTHead  # type: ignore[import-not-found, unused-ignore]
-    from vocos.models import VocosBackbone  # type: ignore[import-not-found, unused-ignore]
-    from vocos.pretrained import Vocos  # type: ignore[import-not-found, unused-ignore]
+    from vocos.feature_extractors import MelSpectrogramFeatures
+    from vocos.heads import ISTFTHead
+    from vocos.models import VocosBackbone
+    from vocos.pretrained import Vocos
 
     known = {"feature_extractor": MelSpectrogramFeatures, "backbone": VocosBackbone, "head": ISTFTHead}
     config = yaml.safe_load((folder / "config.yaml").read_text())

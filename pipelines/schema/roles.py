@@ -34,7 +34,11 @@ ROLES: dict[str, Role] = {
         Role(
             "speak",
             "says a text",
-            {"text": Port("text"), "voice": _VOICE},
+            {
+                "text": Port("text"),
+                "voice": _VOICE,
+                "voice_words": Port("words", "what the reference says and when, for models that must know", optional=True),
+            },
             {"audio": Port("audio", "speech"), "words": Port("words", "the lines of the text and when each is said")},
         ),
         Role(
