@@ -25,8 +25,8 @@ from tests.ultrastar_reader import read
 ROOT = Path(__file__).parents[2]
 CACHE = Path(tempfile.gettempdir()) / "headroom-bench-song"
 PITCH: dict[str, Callable[[], Node]] = {
-    "crepe_tiny": lambda: Crepe(size="tiny", high=1000.0),
-    "crepe_full": lambda: Crepe(size="full", high=1000.0),
+    "crepe_tiny": lambda: Crepe(size="tiny", low=65.0, high=1100.0),
+    "crepe_full": lambda: Crepe(size="full", low=65.0, high=1100.0),
     "swift_f0": Swift,
 }
 
@@ -123,12 +123,12 @@ def _contour(seed: int, pitch: str, vocals: Audio) -> Contour:
 
 
 def _words(seed: int, vocals: Audio, lyrics: str | None) -> Words:
-    from nodes.transcribe.pocketsphinx import Pocketsphinx
+    from nodes.transcribe.pocketsphinx import PocketSphinx
 
     step = "align" if lyrics else "recognise"
     file = _folder(step, seed, "nodes/sample", "nodes/separate", "nodes/transcribe") / "words.json"
     if not file.exists():
         settings = {"lyrics": lyrics} if lyrics else {}
-        made = _run(Pocketsphinx(), {"audio": vocals}, file.parent, settings)["words"]
+        made = _run(PocketSphinx(), {"audio": vocals}, file.parent, settings)["words"]
         file.write_text(json.dumps([(w.text, w.start, w.end, w.confidence) for w in made.words]), encoding="utf-8")
     return Words(tuple(Word(*row) for row in json.loads(file.read_text(encoding="utf-8"))))

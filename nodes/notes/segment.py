@@ -37,11 +37,11 @@ class Costs:
     onset: float = 6.0
     spread: float = 0.55
     glide: float = 0.6
-    worst: float = 0.9
-    octave: float = 0.25
-    silent: float = 0.06
-    sung: float = 0.55
-    reach: float = 0.03
+    worst: float = 1.4
+    octave: float = 0.1
+    silent: float = 0.025
+    sung: float = 0.68
+    reach: float = 0.045
     range: float = 5.0
 
 

@@ -216,15 +216,13 @@ def test_wrong_words_change_the_text_and_not_the_notes() -> None:
 
 
 def test_phrases_begin_after_breaths_and_at_words_only() -> None:
-    notes = [
-        Note(0, 1, 60, " a"),
-        Note(1, 1.5, 60, "~"),
-        Note(2.1, 2.6, 60, " b"),
-        Note(3.0, 3.4, 60, "~"),
-        Note(5, 6, 60, "~"),
-    ]
-    assert breaks(notes) == (2, 4)
-    assert breaks(notes[:1]) == ()
+    """Three phrases of about three seconds: a breath before a word, then a pause of a second before a held note."""
+    first = [Note(i, i + 0.9, 60, " la" if i != 1 else "~") for i in range(3)]
+    second = [Note(3.4 + i, 4.3 + i, 60, "~" if i == 2 else " la") for i in range(3)]
+    third = [Note(8 + i, 9 + i, 60, "~") for i in range(3)]
+    assert breaks([*first, *second, *third]) == (3, 6)
+    assert breaks(first[:1]) == ()
+    assert breaks([]) == ()
 
 
 def test_a_phrase_too_long_to_read_is_parted_at_a_word() -> None:
