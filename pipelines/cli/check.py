@@ -17,11 +17,13 @@ from pipelines.schema.problem import Problem
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `headroom check`."""
-    parser.add_argument("plan", type=Path, metavar="PLAN.json")
+    parser.add_argument(
+        "plan", type=Path, metavar="PLAN.json", help="a plan, as a run folder or `headroom plan --format json` has it"
+    )
     parser.add_argument(
         "problem", type=Path, nargs="?", metavar="PROBLEM.json", help="default: problem.json beside the plan"
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text (default) or one JSON object")
 
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
@@ -29,8 +31,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     no_rest(rest, "check")
     from pipelines.plan.check import check
 
-    problem = Problem.read(args.problem or args.plan.with_name("problem.json"))
-    verdict = check(problem, Plan.read(args.plan))
+    plan = Plan.read(args.plan)
+    verdict = check(Problem.read(args.problem or args.plan.with_name("problem.json")), plan)
     if args.format == "json":
         print(
             json.dumps(

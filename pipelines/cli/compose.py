@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import pipelines
+from pipelines.cli.values import KINDS, read_values
 from pipelines.schema.errors import UsageError, did_you_mean
 
 CONFIG_NAME = "config"
@@ -121,7 +122,8 @@ class Composer:
 
         cfg = self._compose()
         HydraConfig.instance().set_config(cfg)
-        return _composed(cfg, self.search())
+        with _sentences(self._flags.overrides):
+            return _composed(cfg, self.search())
 
     def _compose(self) -> DictConfig:
         """Compose, with the tier's own name where `tier=auto` stands, so that folders and records name what was used."""
@@ -132,10 +134,17 @@ class Composer:
         if not named or named[-1] == "auto":
             cfg = self._composed([override for override in overrides if not override.startswith("tier")])
             if cfg.hydra.runtime.choices.get("tier") == "auto":
-                device: Any = OmegaConf.to_container(cfg.device, resolve=True)
+                with _sentences(overrides):
+                    device: Any = OmegaConf.to_container(cfg.device, resolve=True)
                 tier = f"tier={detected_tier(device, self.search())}"
                 self._flags.overrides = [tier, *(o for o in overrides if not o.startswith("tier="))]
-        return self._composed(self._flags.overrides)
+        cfg = self._composed(self._flags.overrides)
+        with _sentences(overrides):
+            plain: Any = OmegaConf.to_container(
+                OmegaConf.masked_copy(cfg, [key for key in KINDS if key in cfg]), resolve=True
+            )
+            read_values(plain)
+        return cfg
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         from hydra.types import RunMode
@@ -154,6 +163,14 @@ class Composer:
         if isinstance(ended[0], Exception):
             raise ended[0]
         return ended[0]
+
+    def folder(self) -> Path | None:
+        """The run folder that was last begun, None before there was one."""
+        from hydra.core.hydra_config import HydraConfig
+
+        cfg: Any = HydraConfig.instance().cfg
+        named = OmegaConf.select(cfg, "hydra.runtime.output_dir") if cfg is not None else None
+        return Path(named) if named else None
 
     def multirun(self, task: Callable[[Composed], Any]) -> None:
         """Hand the sweep to Hydra's sweeper and launcher; `task` is called for each job until one raises."""
@@ -297,6 +314,8 @@ def _sentence(error: Exception) -> str:
     if missing:
         known = f" Known: {', '.join(sorted((missing[2] or '').split()))}." if missing[2] else ""
         return f"Say which {missing[1]}, for example {missing[1]}=NAME.{known}"
+    if sentence := _shape(text):
+        return sentence
     unknown = re.search(r"Could not override '([^']+)'\. To append|Key '([^']+)' is not in struct", text)
     if unknown:
         key = unknown[1] or unknown[2]
@@ -305,6 +324,27 @@ def _sentence(error: Exception) -> str:
     if absent:
         return f"There is no config group {absent[1]!r}. {did_you_mean(absent[1], _groups())}"
     return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _shape(text: str) -> str | None:
+    """The sentence for what Hydra could not read or find at all."""
+    shapeless = re.search(r"(?:Error parsing override '(.*?)'|LexerNoViableAltException: (.*?)) (.*?) See https", text)
+    if shapeless:
+        given = shapeless[1] or shapeless[2]
+        hint = "Overrides are KEY=VALUE; quote a value with spaces or special characters twice, KEY=\"'a value'\"."
+        return f"{given!r} cannot be read as an override ({shapeless[3].strip(' .')}). {hint}"
+    loaded = re.search(r"Could not load '([^']+)'", text)
+    if loaded:
+        group, _, name = loaded[1].rpartition("/")
+        return f"There is no {group or 'config'} {name!r}. {did_you_mean(name, _options_of(group))}"
+    if "HydraConfig was not set" in text:
+        return "Say which pipeline, for example pipeline=NAME. Known: " + ", ".join(_options_of("pipeline")) + "."
+    return None
+
+
+def _options_of(group: str) -> list[str]:
+    folder = conf_dir() / group
+    return sorted(path.stem for path in folder.glob("*.yaml")) if group and folder.is_dir() else []
 
 
 def _groups() -> list[str]:

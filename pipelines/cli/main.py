@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -66,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("HEADROOM_DEBUG"):
             raise
-        told = f"This is a bug in Headroom: {type(error).__name__}: {error}. HEADROOM_DEBUG=1 shows where it came from."
-        return _failed(told, ExitCode.TASK_FAILED)
+        return _unexpected(error)
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -118,6 +118,16 @@ def _refused(error: DoesNotFit, as_json: bool) -> int:
     return _failed("\n".join(lines), error.exit_code)
 
 
+def _unexpected(error: Exception) -> int:
+    """What nobody made a sentence of: the system's refusals are its own, all else is a bug."""
+    if isinstance(error, OSError):
+        about = f"{error.filename}: " if error.filename else ""
+        told = f"{about}{error.strerror or error}. Is the disk full, or the place not writable?"
+        return _failed(told, ExitCode.SURROUNDINGS)
+    told = f"This is a bug in Headroom: {type(error).__name__}: {error}. HEADROOM_DEBUG=1 shows where it came from."
+    return _failed(told, ExitCode.TASK_FAILED)
+
+
 def _failed(text: str, code: ExitCode) -> int:
     from rich.console import Console
     from rich.text import Text
@@ -128,7 +138,9 @@ def _failed(text: str, code: ExitCode) -> int:
 
 
 def entry() -> None:
-    """The console script."""
+    """The console script. Libraries' warnings are for their developers; `-W` and HEADROOM_DEBUG=1 bring them back."""
+    if not sys.warnoptions and not os.environ.get("HEADROOM_DEBUG"):
+        warnings.simplefilter("ignore")
     sys.exit(main())
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from pipelines.cli.compose import Composed, Composer, parse_hydra_flags
 from pipelines.cli.plan import add_selection
-from pipelines.run.record import Record
+from pipelines.run.record import Record, cannot_write
 from pipelines.schema.errors import (
     DoesNotFit,
     ExitCode,
@@ -58,8 +58,11 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         try:
             result = composer.run(lambda composed: carry_out(composed, args))
         except OSError as error:
+            folder = composer.folder()
+            if folder is not None:
+                _remove_if_fresh(folder)
             raise SurroundingsFailed(
-                f"The run folder cannot be made ({error}). Choose another with outputs_dir=FOLDER."
+                f"The run folder {folder or ''} cannot be made ({error.strerror or error}). Choose another with outputs_dir=FOLDER."
             ) from None
         return int(result)
 
@@ -99,6 +102,8 @@ def carry_out(composed: Composed, args: argparse.Namespace) -> int:
         if not record.is_open:
             _remove_if_fresh(composed.folder)
         raise
+    except OSError as error:
+        raise cannot_write(composed.folder, error) from error
     finally:
         _close_with(record, sys.exc_info()[1])
     return code

@@ -69,11 +69,7 @@ def read_settings(composed: Composed) -> Settings:
         device=_device(data.get("device")),
         pinned=_pinned(composed, data.get("model") or {}),
         explicit_limit=explicit,
-        values={
-            key: value
-            for key, value in data.items()
-            if key not in ("pipeline", "tier", "device", "model", "profile", "executor")
-        },
+        values={key: value for key, value in data.items() if key not in _GROUPS},
         resolved=data,
         composed=composed,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -19,9 +21,18 @@ MAX_STEPS = 40
 _STYLE = {"load": "cyan", "prefetch": "cyan", "run": "bold", "unload": "magenta"}
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader has seen enough (`| head`): what is done goes on, silently, and its exit code stays its own."""
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, self.file.fileno())
+        os.close(sink)
+        self.quiet = True
+
+
 def console(**options: Any) -> Console:
     """A console for people: colours only on terminals, and never with NO_COLOR."""
-    return Console(highlight=False, **options)
+    return _Console(highlight=False, **options)
 
 
 def table(*columns: str, right: Iterable[int] = ()) -> Table:
@@ -47,7 +58,7 @@ def show_plan(out: Console, prepared: Prepared, plan: Plan) -> None:
     """Heading, notes, steps, stages and the verdict."""
     out.print(heading(prepared, plan))
     for note in prepared.notes:
-        out.print(Text(f"  {note}", style="dim"))
+        out.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
     out.print()
     out.print(steps_table(plan, limit=plan.limit_bytes, context=prepared.problem.context_bytes))
     out.print()

@@ -48,9 +48,9 @@ class Artifacts:
             digests = {name: digest(folder / name) for entry in entries.values() for name in _files(entry)}
             note = {"schema": SCHEMA, **about, "outputs": entries, "sha256": digests}
             write_atomic(folder / DONE, json.dumps(note, indent=1, ensure_ascii=False) + "\n")
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # libsndfile's errors are RuntimeErrors
             raise SurroundingsFailed(
-                f"{folder} cannot be written ({error.strerror or error}). Free the disk or choose outputs_dir=."
+                f"{folder} cannot be written ({getattr(error, 'strerror', None) or error}). Free the disk or choose outputs_dir=."
             ) from error
         self._values[item, node] = {port: _read(folder, port, entry) for port, entry in entries.items()}
         return digests

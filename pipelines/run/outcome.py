@@ -42,6 +42,10 @@ class Observed:
     alone: bool
 
 
+#: libsndfile's code for "the operating system refused", which is all it says of a full disk.
+_SNDFILE_SYSTEM = 2
+
+
 class MemoryTrouble(Exception):
     """Memory did not do as planned. Raised between steps; the engine can go on from where it stands.
 
@@ -82,6 +86,10 @@ def as_headroom(error: BaseException, what: str) -> HeadroomError:
     if isinstance(error, OSError) and error.errno in _FULL:
         return SurroundingsFailed(
             f"{what}: {error.strerror}. Free some space, or choose another disk with outputs_dir=."
+        )
+    if type(error).__name__ == "LibsndfileError" and getattr(error, "code", None) == _SNDFILE_SYSTEM:
+        return SurroundingsFailed(
+            f"{what}: the system would not read or write a sound file. Is the disk full? Another is chosen with outputs_dir=."
         )
     told = str(error) or "it gave no reason"
     return TaskFailed(f"{what}: {type(error).__name__}: {told}")
