@@ -8,9 +8,9 @@ comb around its harmonics takes bass and drums away. Two passes over the sound, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nodes.separate.stems import write_stems
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Audio
 
@@ -55,9 +55,8 @@ class Center(Plain):
         middles = _middles(spectrum, lambda done: context.progress(done / 2, "following the voice"))
         pitch = melody((abs(piece) for piece in middles), spectrum.hertz, self.low, self.high)
         middles = _middles(spectrum, lambda done: context.progress(0.5 + done / 2, "taking it out"))
-        return _written(
-            mix, spectrum.sound(_masked(middles, pitch, lambda f0: comb(spectrum.hertz, f0, self.floor))), context
-        )
+        voice = spectrum.sound(_masked(middles, pitch, lambda f0: comb(spectrum.hertz, f0, self.floor)))
+        return write_stems(_beside(mix, voice), mix.rate, mix.channels, context)
 
 
 def _middles(spectrum: Spectrum, progress: Callable[[float], None]) -> Iterator[Spectra]:
@@ -76,24 +75,9 @@ def _masked(pieces: Iterator[Spectra], pitch: Any, mask: Callable[[Any], Any]) -
         first += len(piece)
 
 
-def _written(mix: Audio, voice: Iterator[Samples], context: Context) -> Outputs:
-    """Voice, and mix less voice, written as they come."""
-    import soundfile
-
-    context.folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: context.folder / f"{name}.wav" for name in ("vocals", "instrumental")}
-    with ExitStack() as stack:
-        files = {
-            name: stack.enter_context(
-                soundfile.SoundFile(
-                    path, "w", mix.rate, 1 if name == "vocals" else mix.channels, "FLOAT", format="RF64"
-                )
-            )
-            for name, path in paths.items()
-        }
-        start = 0
-        for piece in voice:
-            files["vocals"].write(piece)
-            files["instrumental"].write((mix.read(start, start + len(piece)) - piece).T)
-            start += len(piece)
-    return {name: Audio.open(path) for name, path in paths.items()}
+def _beside(mix: Audio, voice: Iterator[Samples]) -> Iterator[tuple[Samples, Samples]]:
+    """Each piece of the voice as [1, n] with the same piece of the mix before it."""
+    start = 0
+    for piece in voice:
+        yield mix.read(start, start + len(piece)), piece[None]
+        start += len(piece)

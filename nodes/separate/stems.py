@@ -1,0 +1,35 @@
+"""What a separating node leaves: the voice, and the mix less the voice, written as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pipelines.schema.node import Context, Outputs
+from pipelines.schema.values import Audio
+
+if TYPE_CHECKING:
+    from pipelines.schema.values import Samples
+
+
+def write_stems(pieces: Iterator[tuple[Samples, Samples]], rate: int, channels: int, context: Context) -> Outputs:
+    """`vocals` and `instrumental` as float files in the task's folder, from (mix, voice) pieces [channels, n].
+
+    The voice may have one channel where the mix has more; it is taken from each.
+    """
+    import soundfile
+
+    context.folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: context.folder / f"{name}.wav" for name in ("vocals", "instrumental")}
+    with ExitStack() as stack:
+        vocals = instrumental = None
+        for mix, voice in pieces:
+            if vocals is None or instrumental is None:
+                vocals, instrumental = (
+                    stack.enter_context(soundfile.SoundFile(path, "w", rate, made, "FLOAT", format="RF64"))
+                    for path, made in zip(paths.values(), (len(voice), channels), strict=True)
+                )
+            vocals.write(voice.T)
+            instrumental.write((mix - voice).T)
+    return {name: Audio.open(path) for name, path in paths.items()}
