@@ -65,6 +65,7 @@ class Engine:
         self.job, self._at = job, 0
         self._tasks = Tasks(job, self.device, self.artifacts, self.emit, self.cancel, self._clock)
         self._predicted = predicted_peaks(job, job.plan)
+        self._taking = {task.id: task.workspace_bytes + task.output_bytes for task in job.problem.tasks}
 
     def carry_on(self) -> Outcome:
         """Every step of the job's plan from where it stands. Raises what stops the run: `Interrupted`, `SurroundingsFailed`,
@@ -204,8 +205,7 @@ class Engine:
             return self.job.problem.models[step.model].load_peak_bytes
         if isinstance(step, Unload):
             return 0
-        tasks = [task for task in self.job.problem.tasks if task.id in step.tasks]
-        return sum(task.workspace_bytes + task.output_bytes for task in tasks)
+        return sum(self._taking[task] for task in step.tasks)
 
     def _do(self, step: Step) -> Any:
         if isinstance(step, Load):
@@ -220,7 +220,7 @@ class Engine:
             return step.model in self._resident or not self._used_before_unload(index, step.model)
         if isinstance(step, Unload):
             return step.model not in self._resident
-        return all(task in self.outcome.dead | self.outcome.done for task in step.tasks)
+        return all(task in self.outcome.dead or task in self.outcome.done for task in step.tasks)
 
     def _used_before_unload(self, index: int, model: str) -> bool:
         for step in self.job.plan.steps[index + 1 :]:
@@ -283,7 +283,7 @@ class Engine:
     # -- tasks ------------------------------------------------------------------------------------------------
 
     def _run(self, step: Run) -> None:
-        tasks = [task for task in step.tasks if task not in self.outcome.dead | self.outcome.done]
+        tasks = [task for task in step.tasks if task not in self.outcome.dead and task not in self.outcome.done]
         with ThreadPoolExecutor(max(1, len(tasks) - 1), thread_name_prefix="stream") as pool:
             others = [pool.submit(self._tasks.attempt, task, self._model(task)) for task in tasks[1:]]
             ended = {tasks[0]: self._tasks.attempt(tasks[0], self._model(tasks[0]))} if tasks else {}

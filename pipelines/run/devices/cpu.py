@@ -117,6 +117,8 @@ class CpuDevice:
         return [self.pid, *sorted(self._workers)]
 
     def _fold(self) -> None:
+        if not self._open:
+            return
         mark = sum(self.kernel.peak_bytes(pid) or self.kernel.resident_bytes(pid) for pid in self._pids())
         for watch in self._open:
             watch.peak = max(watch.peak, mark)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 #: Control-group v1 says "no limit" with a number near 2**63; nothing real is above this.
@@ -19,15 +19,15 @@ class Kernel:
 
     def resident_bytes(self, pid: int) -> int:
         """Bytes of RAM the process holds now; 0 when it is gone."""
-        return self._status(pid).get("VmRSS", 0)
+        return self._status(pid, b"VmRSS:") or 0
 
     def peak_bytes(self, pid: int) -> int | None:
         """The highest resident set since the process began or `reset_peak`; None where the kernel does not say."""
-        return self._status(pid).get("VmHWM")
+        return self._status(pid, b"VmHWM:")
 
     def data_bytes(self, pid: int) -> int:
         """Private writable address space of the process, which is what RLIMIT_DATA limits."""
-        return self._status(pid).get("VmData", 0)
+        return self._status(pid, b"VmData:") or 0
 
     def reset_peak(self, pid: int) -> bool:
         """Bring the high-water mark down to now. False where the kernel does not let us."""
@@ -39,12 +39,13 @@ class Kernel:
 
     def total_bytes(self) -> int:
         """RAM this process may hold: the machine's, or its control group's limit where that is lower."""
-        return min([self._meminfo().get("MemTotal", _NO_LIMIT), *self._group("limit")])
+        total = _kib_fields(self.proc / "meminfo").get("MemTotal", _NO_LIMIT)
+        return min([total, *(limit for limit, _, _ in self._limits())])
 
     def available_bytes(self) -> int:
         """RAM that could be had without swapping, the control group's included."""
-        info = self._meminfo()
-        room = [limit - used for limit, used in zip(self._group("limit"), self._group("usage"), strict=False)]
+        info = _kib_fields(self.proc / "meminfo")
+        room = [limit - _working_set(folder, _number(folder / usage) or 0) for limit, folder, usage in self._limits()]
         return max(0, min([info.get("MemAvailable", info.get("MemFree", 0)), *room]))
 
     def oom_kills(self) -> int:
@@ -56,37 +57,46 @@ class Kernel:
                 found = max(found, int(fields.get("oom_kill", 0)))
         return found
 
-    def _status(self, pid: int) -> Mapping[str, int]:
-        return _kib_fields(self.proc / str(pid) / "status")
+    def _status(self, pid: int, name: bytes) -> int | None:
+        """One field of a process's status in bytes. Asked several times in every step, so it reads no more than that."""
+        try:
+            with open(f"{self.proc}/{pid}/status", "rb", buffering=0) as file:
+                text = file.read()
+        except OSError:
+            return None
+        at = text.find(b"\n" + name)
+        return int(text[at + 1 + len(name) : text.index(b"kB", at)]) * 1024 if at >= 0 else None
 
-    def _meminfo(self) -> Mapping[str, int]:
-        return _kib_fields(self.proc / "meminfo")
-
-    def _group(self, what: str) -> list[int]:
-        """`limit` or `usage` of every control group this process is in that has a limit, from the leaf upwards."""
+    def _limits(self) -> list[tuple[int, Path, str]]:
+        """(limit, folder, its usage file) of every control group this process is in that has one, from the leaf upwards."""
         found = []
         for folder, limit_name, usage_name in self._group_folders():
             limit = _number(folder / limit_name)
             if limit is not None and limit < _NO_LIMIT:
-                usage = _working_set(folder, _number(folder / usage_name) or 0)
-                found.append(limit if what == "limit" else usage)
+                found.append((limit, folder, usage_name))
         return found
 
-    def _group_folders(self) -> list[tuple[Path, str, str]]:
-        folders = []
-        for line in _lines(self.proc / "self" / "cgroup"):
-            number, controllers, path = (*line.split(":", 2), "", "")[:3]
-            if number == "0" and not controllers:
-                root, names = self.cgroups, ("memory.max", "memory.current")
-            elif "memory" in controllers.split(","):
-                root, names = self.cgroups / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
-            else:
-                continue
-            leaf = root / path.lstrip("/")
-            # Inside a container the path is often the host's and does not exist; the mount's root is then ours.
-            chain = [leaf, *leaf.parents] if leaf.is_dir() else [root]
-            folders += [(folder, *names) for folder in chain if folder == root or root in folder.parents]
-        return folders
+    def _group_folders(self) -> tuple[tuple[Path, str, str], ...]:
+        return _folders(self.cgroups, "\n".join(_lines(self.proc / "self" / "cgroup")))
+
+
+@lru_cache(maxsize=4)
+def _folders(cgroups: Path, membership: str) -> tuple[tuple[Path, str, str], ...]:
+    """Control-group folders with the names of their limit and usage files; a process seldom changes its groups."""
+    folders: list[tuple[Path, str, str]] = []
+    for line in membership.splitlines():
+        number, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if number == "0" and not controllers:
+            root, names = cgroups, ("memory.max", "memory.current")
+        elif "memory" in controllers.split(","):
+            root, names = cgroups / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        else:
+            continue
+        leaf = root / path.lstrip("/")
+        # Inside a container the path is often the host's and does not exist; the mount's root is then ours.
+        chain = [leaf, *leaf.parents] if leaf.is_dir() else [root]
+        folders += [(folder, *names) for folder in chain if folder == root or root in folder.parents]
+    return tuple(folders)
 
 
 def _working_set(folder: Path, usage: int) -> int:

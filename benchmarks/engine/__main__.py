@@ -1,0 +1,140 @@
+"""python -m benchmarks.engine [--quick]: what the engine itself costs a step, and how fast a plan is shown; written to
+benchmarks/results/engine.json.
+
+Overhead a step = (wall of carrying the plan out - seconds inside the nodes) / steps. The nodes do nothing; the engine,
+the record, the files and their digests, and the kernel's high-water marks are those of every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import os
+import platform
+import pstats
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pipelines.graph.build import Ports, build
+from pipelines.graph.expand import Sizing, expand
+from pipelines.plan.planner import plan as make_plan
+from pipelines.run.artifacts import Artifacts
+from pipelines.run.devices.cpu import CpuDevice
+from pipelines.run.engine import Engine
+from pipelines.run.job import Job
+from pipelines.run.record import Record
+from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Tier
+from pipelines.schema.node import Plain, Port
+
+RESULTS = Path(__file__).parents[1] / "results" / "engine.json"
+PLAN = ("plan", "pipeline=dub", "text=hello", "tier.allow.speak=[espeak]", "tier.allow.convert=[world]")
+
+
+class NoOp(Plain):
+    """Gives back what it got, and keeps count of the time it had."""
+
+    inputs: ClassVar = {"text": Port("text")}
+    outputs: ClassVar = {"text": Port("text")}
+    footprint: ClassVar = Footprint(workspace={"base": 1 << 20}, seconds={"base": 1e-6})
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def run(self, model: Any, inputs: Mapping[str, Any], context: Any) -> Mapping[str, Any]:
+        begun = time.perf_counter()
+        outputs = {"text": inputs["text"]}
+        self.seconds += time.perf_counter() - begun
+        return outputs
+
+
+def job_of(count: int, chain: int) -> Job:
+    """`chain` no-op nodes one after another on `count` items."""
+    names = [f"n{index}" for index in range(chain)]
+    sources = ["item.text", *(f"{name}.text" for name in names)]
+    specs = tuple(
+        NodeSpec(name=name, target="benchmarks.engine.NoOp", inputs={"text": source}, footprint=NoOp.footprint)
+        for name, source in zip(names, sources, strict=False)
+    )
+    graph = build(PipelineSpec("noop", specs, {"text": "text"}), dict.fromkeys(names, Ports(NoOp.inputs, NoOp.outputs)))
+    items = {f"i{index}": Item(f"i{index}", characters=5, settings={"text": "hello"}) for index in range(count)}
+    problem = expand(graph, tuple(items.values()), {}, Tier("none", None), Sizing("cpu", None))
+    return Job(graph, items, {}, {name: NoOp() for name in names}, {}, problem, make_plan(problem))
+
+
+def carry(count: int, chain: int, folder: Path) -> dict[str, Any]:
+    """One run of the real engine; seconds a step that no node had."""
+    job = job_of(count, chain)
+    record = Record(folder)
+    record.open({"pipeline": "noop"})
+    engine = Engine(job, CpuDevice(), Artifacts(folder / "artifacts"), record)
+    begun = time.perf_counter()
+    engine.carry_on()
+    wall = time.perf_counter() - begun
+    engine.unload_all()
+    inside = sum(node.seconds for node in job.nodes.values() if isinstance(node, NoOp))
+    steps = len(job.plan.steps)
+    return {"items": count, "nodes": chain, "steps": steps, "wall_seconds": wall, "node_seconds": inside,
+            "overhead_ms_a_step": 1e3 * (wall - inside) / steps}  # fmt: skip
+
+
+def overhead(count: int, chain: int, repeats: int) -> dict[str, Any]:
+    """The median of `repeats` runs, and the spread."""
+    found = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            found.append(carry(count, chain, Path(folder)))
+    each = [row["overhead_ms_a_step"] for row in found]
+    return {
+        **found[0],
+        "overhead_ms_a_step": statistics.median(each),
+        "least": min(each),
+        "most": max(each),
+        "repeats": repeats,
+    }
+
+
+def latency(repeats: int) -> dict[str, Any]:
+    """Wall seconds of `headroom plan`, process start included."""
+    found = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "pipelines.cli.main", *PLAN], check=True, capture_output=True, timeout=60)
+        found.append(time.perf_counter() - begun)
+    return {"command": "headroom " + " ".join(PLAN), "median_seconds": statistics.median(found), "least": min(found),
+            "most": max(found), "repeats": repeats}  # fmt: skip
+
+
+def profile(count: int, chain: int) -> None:
+    """Where a step's time goes, on the screen."""
+    with tempfile.TemporaryDirectory() as folder, cProfile.Profile() as profiler:
+        carry(count, chain, Path(folder))
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes, some seconds; nothing is written")
+    parser.add_argument("--profile", action="store_true", help="profile one run instead")
+    args = parser.parse_args()
+    if args.profile:
+        return profile(200, 4)
+    sizes = [(50, 4)] if args.quick else [(100, 4), (500, 4), (2000, 4)]
+    rows = [overhead(count, chain, 1 if args.quick else 5) for count, chain in sizes]
+    found = {"overhead": rows, "plan": latency(3 if args.quick else 7),
+             "load_average_before": os.getloadavg()[0],
+             "machine": {"python": platform.python_version(), "cores": len(os.sched_getaffinity(0)), "system": platform.system()}}  # fmt: skip
+    print(json.dumps(found, indent=1))
+    if not args.quick:
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    return None
+
+
+if __name__ == "__main__":
+    main()
