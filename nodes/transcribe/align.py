@@ -1,4 +1,10 @@
-"""Given words laid over sound: a window moves along, in each as many of the next words as fit, of which the safe ones are kept."""
+"""Given words laid over sound, by a decoder that was trained on speech.
+
+A window moves along the sound. In each as many of the next words are laid as fit, and those well before its end are kept; the
+window is short because the decoder's scores are 32-bit integers that a long one overflows. Sung vowels last several times
+longer than spoken ones, so it is done at several frame rates (a slower one makes a held vowel look spoken), and each word
+takes the median of its times: one attempt that lost its way moves nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,65 +13,113 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodes.transcribe.spelling import Sung, pronounce
-from nodes.transcribe.stretches import FRAME, Stretch, Tape
+from nodes.transcribe.stretches import Stretch, Tape
 from pipelines.schema.node import Context
 from pipelines.schema.values import Word
 
+#: Frames a second; the model was trained at 100.
+FRAME_RATE, _SLOWER = 100, (80, 66, 57, 50)
 #: Seconds of a window, and how much of it before its end is not believed yet.
-_WINDOW, _UNSURE = 10.0, 3.0
+_WINDOW, _UNSURE = 12.0, 4.0
 #: Nobody sings more words a second for long.
 _FASTEST = 5.0
+#: Attempts this near to the median, in seconds, agree with it.
+_AGREE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One word as the decoder found it; seconds of what it was given. posterior: in the decoder's logarithms."""
+    """One word as the decoder found it; seconds of what it was given. sure: 0..1."""
 
     word: str
     start: float
     end: float
-    posterior: int
+    sure: float
 
 
 def align(
     decoder: Any, tape: Tape, sounding: Sequence[Stretch], lyrics: Sequence[Sung], context: Context
 ) -> Iterator[Word]:
-    """Each of `lyrics` with its times and a confidence; none where nothing sounds."""
-    if not sounding:
-        return
+    """Each of `lyrics` with its times and the share of attempts that agree on them; none where nothing sounds.
+
+    Words that the sound ends before are left out, with a warning.
+    """
     names = [pronounce(decoder, word) for word in lyrics]
-    end, at, done = sounding[-1].end, sounding[0].start, 0
+    end, at, done = (sounding[-1].end, sounding[0].start, 0) if sounding else (0.0, 0.0, 0)
     while done < len(names) and at < end:
         last = end - at <= _WINDOW
         stop = end if last else at + _WINDOW
         offered = names[done:] if last else names[done : done + int(_WINDOW * _FASTEST)]
-        found = in_window(decoder, tape.pcm(at, stop), offered, whole=last)
+        found = _agreed(_attempts(decoder, tape.pcm(at, stop), offered, whole=last))
         kept = found if last else [piece for piece in found if piece.end <= stop - at - _UNSURE]
         for piece, word in zip(kept, lyrics[done:], strict=False):
-            yield Word(word.text, at + piece.start, at + piece.end)
+            yield Word(word.text, at + piece.start, at + piece.end, piece.sure)
         done += len(kept)
         context.progress(min(done / len(names), 1.0), "aligning")
         at = end if last else at + (kept[-1].end if kept else _WINDOW - _UNSURE)
+    if done < len(names):
+        context.warn(
+            f"{len(names) - done} words of the lyrics, from {lyrics[done].text!r} on, were not found in {context.item}."
+        )
 
 
-def in_window(decoder: Any, pcm: bytes, names: Sequence[str], *, whole: bool) -> list[Piece]:
-    """The first of `names` that fit into the sound; all of them where `whole`."""
+def _attempts(decoder: Any, pcm: bytes, names: Sequence[str], *, whole: bool) -> list[list[Piece]]:
+    """The first of `names` that fit into the sound (all of them where `whole`), at each frame rate."""
     end = len(names)
     moves: list[tuple[Any, ...]] = [(i, i + 1, 1.0, name) for i, name in enumerate(names)]
     if not whole:
         moves += [(i, end, 1.0) for i in range(end)]
     decoder.add_fsg("lyrics", decoder.create_fsg("lyrics", 0, end, moves))
     decoder.activate_search("lyrics")
-    return decoded(decoder, pcm)
+    try:
+        return [_at_rate(decoder, pcm, rate) for rate in _SLOWER]
+    finally:
+        _set_rate(decoder, FRAME_RATE)
+        decoder.activate_search()
 
 
-def decoded(decoder: Any, pcm: bytes) -> list[Piece]:
+def _set_rate(decoder: Any, rate: int) -> None:
+    decoder.config["frate"] = rate
+    decoder.reinit_feat(decoder.config)
+
+
+def _at_rate(decoder: Any, pcm: bytes, rate: int) -> list[Piece]:
+    _set_rate(decoder, rate)
+    return decoded(decoder, pcm, rate)
+
+
+def _agreed(attempts: list[list[Piece]]) -> list[Piece]:
+    """Word by word the median of the attempts that got so far, while at least half did; ascending."""
+    import numpy as np
+
+    agreed: list[Piece] = []
+    for index in range(max(map(len, attempts))):
+        found = [attempt[index] for attempt in attempts if index < len(attempt)]
+        if len(found) * 2 < len(attempts):
+            break
+        before = agreed[-1].end if agreed else 0.0
+        start = max(float(np.median([piece.start for piece in found])), before)
+        end = max(float(np.median([piece.end for piece in found])), start)
+        near = sum(abs(piece.start - start) <= _AGREE for piece in found)
+        agreed.append(Piece(found[0].word, start, end, near / len(attempts)))
+    return agreed
+
+
+def decoded(decoder: Any, pcm: bytes, rate: int = FRAME_RATE) -> list[Piece]:
     """The words that the decoder's active search finds, fillers left out."""
+    import math
+
     decoder.start_utt()
     decoder.process_raw(pcm, no_search=False, full_utt=True)
     decoder.end_utt()
+    logarithms = decoder.get_logmath()
     return [
-        Piece(s.word.partition("(")[0], s.start_frame * FRAME, (s.end_frame + 1) * FRAME, s.prob)
+        Piece(
+            s.word.partition("(")[0],
+            s.start_frame / rate,
+            (s.end_frame + 1) / rate,
+            min(math.exp(logarithms.log_to_ln(s.prob)), 1.0),
+        )
         for s in decoder.seg() or ()
         if s.word[0] not in "<[+("
     ]

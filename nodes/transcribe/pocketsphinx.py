@@ -6,7 +6,6 @@ is quiet, so memory does not grow with its length. Given words are laid over a w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,7 +36,9 @@ class PocketSphinx:
         import pocketsphinx
 
         try:
-            return pocketsphinx.Decoder(loglevel="FATAL", cmn="batch", beam=_BEAM, pbeam=_BEAM, wbeam=_BEAM**0.75)
+            return pocketsphinx.Decoder(
+                loglevel="FATAL", cmn="batch", topn=8, beam=_BEAM, pbeam=_BEAM, wbeam=_BEAM**0.75
+            )
         except (RuntimeError, ValueError) as error:
             raise TaskFailed(
                 f"PocketSphinx's own model cannot be loaded: {error}. Install pocketsphinx again."
@@ -52,8 +53,9 @@ class PocketSphinx:
         assert isinstance(audio, Audio)
         if not language.lower().startswith("en"):
             context.warn(f"pocketsphinx knows English only: {context.item} is heard as English, not as {language!r}.")
-        sounding = stretches(levels(mono_blocks(audio, "The sound to transcribe", RATE)), _LONGEST)
-        tape = Tape(mono_blocks(audio, "The sound to transcribe", RATE))
+        level = levels(mono_blocks(audio, "The sound to transcribe", RATE))
+        sounding = stretches(level, _LONGEST)
+        tape = Tape(mono_blocks(audio, "The sound to transcribe", RATE), float(level.max(initial=0.0)))
         lyrics = lyrics_words(str(context.settings.get("lyrics") or ""))
         found = align(model, tape, sounding, lyrics, context) if lyrics else _heard(model, tape, sounding, context)
         return {"words": Words(tuple(found), "en")}
@@ -62,9 +64,7 @@ class PocketSphinx:
 def _heard(decoder: Any, tape: Tape, sounding: Sequence[Stretch], context: Context) -> Iterator[Word]:
     """What is understood of each stretch."""
     decoder.activate_search()
-    logarithms = decoder.get_logmath()
     for index, stretch in enumerate(sounding):
         for piece in decoded(decoder, tape.pcm(stretch.start, stretch.end)):
-            sure = min(math.exp(logarithms.log_to_ln(piece.posterior)), 1.0)
-            yield Word(piece.word, stretch.start + piece.start, stretch.start + piece.end, sure)
+            yield Word(piece.word, stretch.start + piece.start, stretch.start + piece.end, piece.sure)
         context.progress((index + 1) / len(sounding), "listening")
