@@ -41,12 +41,12 @@ from pipelines.plan.assemble import LoadMove, Move, RunMove, UnloadMove
 from pipelines.plan.bits import bits
 from pipelines.plan.instance import Instance
 from pipelines.plan.presolve import load_order
-from pipelines.plan.space import Space
+from pipelines.plan.space import OutOfWork, Space
 
 #: Seen states a new one is compared with. Dominance only saves work, and a longer list costs more than it saves.
 COMPARED = 96
-#: States put on the heap for each one that may be taken off: keeps the budget in step with the work.
-WIDTH = 4
+#: Seen states compared in the time of one unit of work.
+AT_ONCE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,10 @@ class _Node:
 
 
 def search(instance: Instance, budget: int, incumbent: float | None = None) -> Result:
-    """The plan of least load seconds, within `budget` expansions; only plans cheaper than `incumbent` are looked for."""
+    """The plan of least load seconds, within `budget` units of work; only plans cheaper than `incumbent` are looked for.
+
+    A unit is a state made, a dozen compared, or a part of the resident models weighed: some microseconds each.
+    """
     return _Search(Space(instance), incumbent).go(budget)
 
 
@@ -90,7 +93,8 @@ class _Search:
     def go(self, budget: int) -> Result:
         space = self.space
         self._push(_Node(space.start(), 0, 0, None, -1, 0, 0))
-        everything, spent, least = (1 << space.count) - 1, 0, 0
+        everything, least = (1 << space.count) - 1, 0
+        space.budget = budget
         while self.heap:
             least, _, _, node = heapq.heappop(self.heap)
             if _dominated(space, node.done, node.resident, least, again=True):
@@ -98,20 +102,21 @@ class _Search:
             done = space.settle(node.done, node.resident)
             resident = node.resident & space.done[done].needed
             if done == everything:
-                return Result(_moves(space, node), self._bound(least), space.complete, spent)
+                return Result(_moves(space, node), self._bound(least), space.complete, space.work)
             if done != node.done and not self._enter(done, resident, least):
                 continue
-            if spent >= budget or self.serial >= WIDTH * budget:
-                return Result(None, self._bound(least), False, spent)
-            spent += 1
-            for child in _children(space, node, done, resident, self.cap):
-                self._push(child)
-        return Result(None, self._bound(self.cap or 0), space.complete, spent)
+            try:
+                for child in _children(space, node, done, resident, self.cap):
+                    self._push(child)
+            except OutOfWork:
+                return Result(None, self._bound(least), False, space.work)
+        return Result(None, self._bound(self.cap or 0), space.complete, space.work)
 
     def _bound(self, paid: int) -> float:
         return (self.first + (paid if self.space.complete else 0)) / self.space.unit
 
     def _push(self, node: _Node) -> None:
+        self.space.spend(1 + min(COMPARED, len(self.space.done[node.done].seen)) // AT_ONCE)
         if (self.cap is None or node.paid < self.cap) and self._enter(node.done, node.resident, node.paid):
             self.serial += 1
             heapq.heappush(self.heap, (node.paid, -node.done.bit_count(), self.serial, node))

@@ -14,6 +14,10 @@ from pipelines.plan.symmetry import order_edges
 MANY = 5
 
 
+class OutOfWork(Exception):
+    """The budget of a search is spent."""
+
+
 @dataclass(slots=True)
 class Done:
     """Facts of one set of done tasks. `seen`: what was paid to reach it with each set of resident models."""
@@ -63,6 +67,13 @@ class Space:
         self._drops: dict[int, int] = {0: 0}
         self._stays: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
         self.done: dict[int, Done] = {}
+        self.work, self.budget = 0, 1 << 60
+
+    def spend(self, units: int) -> None:
+        """Count work done. Raises `OutOfWork` past the budget."""
+        self.work += units
+        if self.work > self.budget:
+            raise OutOfWork
 
     def _edges(self) -> tuple[list[int], list[tuple[int, ...]]]:
         it = self.instance
@@ -138,6 +149,7 @@ class Space:
         weights = self.instance.weights
         fitting = [0]
         for model in models:
+            self.spend(len(fitting))
             fitting += [part | 1 << model for part in fitting if self.weight(part) + weights[model] <= spare]
         return [
             part for part in fitting if all(part >> m & 1 or self.weight(part) + weights[m] > spare for m in models)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
 from pipelines.plan.assemble import Assembler, Move
-from pipelines.plan.heuristics import loading
+from pipelines.plan.heuristics import loading, orders
 from pipelines.plan.heuristics.affinity import Taste, schedule
 from pipelines.plan.heuristics.guard import Components, components, feasible
 from pipelines.plan.heuristics.jobs import Jobs, contract, in_waves, keeps_outputs, plain
@@ -33,6 +34,9 @@ WAVE_TASTES = (Taste(open_limit=1), Taste(closing=False, open_limit=64), Taste(o
 SCHEDULING = 8  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
 CHEAP = 2  # trials of uniform models for the price of one
 WORTH_IMPROVING = 12  # trial orders local search should be able to afford
+STARTS = 2  # trials local search sets out from
+WRITTEN = 2  # trials written out in full
+RESTARTS = 6  # of the greedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +68,34 @@ def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | 
         for taste in tastes:
             if trials and spent + SCHEDULING * len(grouped) > expansions // 2:
                 break
-            trials.append(_scheduled(grouped, groups, taste))
+            trials.append(_tried(grouped, schedule(grouped, groups, taste)))
             spent += SCHEDULING * len(grouped)
-    trials.sort(key=lambda trial: trial.cost)
-    best = trials[0]
     draw = Random(instance.problem.seed)  # noqa: S311 - reproducible, not secret
-    if expansions - spent >= WORTH_IMPROVING * len(best.jobs):
-        order, cost, used = _improved(best, expansions - spent, draw)
+    if keeps_outputs(instance):
+        trials += _usual(jobs, parts, draw, expansions)
+    trials.sort(key=lambda trial: trial.cost)
+    starts = [trial for trial in trials[:STARTS] if trial.cost < math.inf]
+    for number, start in enumerate(starts):
+        share = (expansions - spent) // (len(starts) - number)
+        if share < WORTH_IMPROVING * len(start.jobs):
+            continue
+        order, cost, used = _improved(start, share, draw)
         spent += used
-        trials.insert(0, _Trial(cost, best.jobs, order))
-    made = _cheapest(jobs, trials[:2])
-    return Found(made, spent) if made is not None and fits(instance, made) else None
+        trials.append(_Trial(cost, start.jobs, order))
+    trials.sort(key=lambda trial: trial.cost)
+    made = _cheapest(instance, jobs, trials)
+    return None if made is None else Found(made, spent)
+
+
+def _usual(jobs: Jobs, parts: Components, draw: Random, expansions: int) -> Iterator[_Trial]:
+    """The orders everybody tries, and restarts of the greedy as far as a quarter of the budget goes."""
+    for order in orders.simple(jobs, parts):
+        yield _tried(jobs, order)
+    restarts = min(RESTARTS, expansions // (4 * SCHEDULING * max(1, len(jobs))))
+    for number in range(restarts):
+        order = orders.greedy(jobs, draw if number else None)
+        if order is not None:
+            yield _tried(jobs, order)
 
 
 def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components, tuple[Taste, ...]]]:
@@ -93,8 +114,7 @@ def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components
     yield jobs, parts, TASTES[4:] if sizes else TASTES
 
 
-def _scheduled(jobs: Jobs, parts: Components, taste: Taste) -> _Trial:
-    order = schedule(jobs, parts, taste)
+def _tried(jobs: Jobs, order: list[int]) -> _Trial:
     estimate = Weighted(jobs)
     estimate.accept(order, 0)
     return _Trial(estimate.accepted(), jobs, order)
@@ -111,10 +131,16 @@ def _improved(trial: _Trial, budget: int, draw: Random) -> tuple[list[int], floa
     return improve(jobs, trial.order, Weighted(jobs), budget, draw)
 
 
-def _cheapest(jobs: Jobs, trials: list[_Trial]) -> list[Move] | None:
-    """The cheapest of the trials once written out task by task."""
-    made = [written(jobs, trial.jobs.tasks(trial.order)) for trial in trials]
-    return min((one for one in made if one is not None), key=lambda one: one[0], default=(0.0, None))[1]
+def _cheapest(instance: Instance, jobs: Jobs, trials: list[_Trial]) -> list[Move] | None:
+    """The cheapest of the first `WRITTEN` trials that hold once written out task by task."""
+    found: list[tuple[float, list[Move]]] = []
+    for trial in trials:
+        made = written(jobs, trial.jobs.tasks(trial.order))
+        if made is not None and fits(instance, made[1]):
+            found.append(made)
+        if len(found) == WRITTEN:
+            break
+    return min(found, key=lambda one: one[0], default=(0.0, None))[1]
 
 
 def written(jobs: Jobs, order: list[int]) -> tuple[float, list[Move]] | None:
