@@ -16,7 +16,7 @@ _PIECE = 5.0
 
 
 class Tape:
-    """`audio` at `rate` Hz with `channels` channels: one is repeated, of more the first are taken, as demucs does."""
+    """`audio` at `rate` Hz with `channels` channels. To one all are averaged; one is repeated; of more the first are taken."""
 
     def __init__(self, audio: Audio, what: str, rate: int, channels: int) -> None:
         self._audio, self._what, self._rate, self._channels = audio, what, rate, channels
@@ -54,6 +54,7 @@ class Tape:
         stream = soxr.ResampleStream(audio.rate, self._rate, self._channels) if audio.rate != self._rate else None
         for start in range(0, max(audio.frames, 1), size):
             samples = checked(audio, self._what, start, min(start + size, audio.frames))
+            samples = samples.mean(axis=0, keepdims=True) if self._channels == 1 else samples
             shaped = np.ascontiguousarray(np.resize(samples, (self._channels, samples.shape[1])))
             if stream is not None:
                 shaped = stream.resample_chunk(shaped.T, last=start + size >= audio.frames).T
