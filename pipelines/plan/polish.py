@@ -15,8 +15,8 @@ from pipelines.plan.heuristics import written
 from pipelines.plan.heuristics.jobs import plain
 from pipelines.plan.instance import Instance
 
-#: Tasks times trials one polish may cost.
-WORK = 8_000
+#: Moves times trials one polish may cost.
+WORK = 12_000
 #: Fewer trials than this are not worth beginning.
 FEWEST = 20
 
@@ -28,10 +28,10 @@ def polish(
 ) -> list[Move]:
     """`moves` finished, or a better order finished. `finish` puts runs together and loads early."""
     best = finish(instance, moves)
-    if len(instance.task_ids) * FEWEST > WORK:
+    if len(moves) * FEWEST > WORK:
         return best
     order = [task for move in moves if isinstance(move, RunMove) for task in move.tasks]
-    trials = min(trials, WORK // max(1, len(order)))
+    trials = min(trials, WORK // max(1, len(moves)))
     if instance.problem.objective == "load":
         goal: Score = (bounds.loads(instance), bounds.makespan(instance))
     else:

@@ -32,7 +32,7 @@ TASTES = (
 EFFORT = 20_000  # sets of done jobs that the lowest peak of one hard component may cost: a plan at all comes first
 WAVE_TASTES = (Taste(open_limit=1), Taste(closing=False, open_limit=64), Taste(open_limit=8))
 SCHEDULING = 8  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
-CHEAP = 2  # trials of uniform models for the price of one
+CHEAP = 4  # trials of uniform models for the price of one
 WORTH_IMPROVING = 12  # trial orders local search should be able to afford
 STARTS = 2  # trials local search sets out from
 WRITTEN = 2  # trials written out in full
@@ -71,10 +71,11 @@ def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | 
             trials.append(_tried(grouped, schedule(grouped, groups, taste)))
             spent += SCHEDULING * len(grouped)
     draw = Random(instance.problem.seed)  # noqa: S311 - reproducible, not secret
-    if keeps_outputs(instance):
+    keeps = keeps_outputs(instance)
+    if keeps:
         trials += _usual(jobs, parts, draw, expansions)
     trials.sort(key=lambda trial: trial.cost)
-    starts = [trial for trial in trials[:STARTS] if trial.cost < math.inf]
+    starts = [trial for trial in trials[: STARTS if keeps else 1] if trial.cost < math.inf]
     for number, start in enumerate(starts):
         share = (expansions - spent) // (len(starts) - number)
         if share < WORTH_IMPROVING * len(start.jobs):
