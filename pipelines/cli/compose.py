@@ -84,6 +84,8 @@ class Composer:
     def __init__(self, flags: argparse.Namespace) -> None:
         self._flags = flags
         self._name = flags.config_name or CONFIG_NAME
+        #: The run or sweep folder, once it was claimed.
+        self.folder: Path | None = None
 
     def __enter__(self) -> Composer:
         from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
@@ -146,36 +148,51 @@ class Composer:
             read_values(plain)
         return cfg
 
-    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+    def _composed(self, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
         from hydra.types import RunMode
 
+        mode = RunMode.MULTIRUN if multirun else RunMode.RUN
         with _sentences(overrides):
             cfg: DictConfig = self._hydra.compose_config(
-                self._name, list(overrides), RunMode.RUN, with_log_configuration=False
+                self._name, list(overrides), mode, with_log_configuration=False
             )
         return cfg
 
     def run(self, task: Callable[[Composed], Any]) -> Any:
         """Compose, make the run folder with `.hydra/` in it, and call `task`. Its exceptions pass through."""
-        self._compose()
+        self._claim(self._compose(), "hydra.run.dir")
         ended: list[Any] = []
         self._hydra.run(self._name, self._task(task, ended), list(self._flags.overrides), with_log_configuration=False)
         if isinstance(ended[0], Exception):
             raise ended[0]
         return ended[0]
 
-    def folder(self) -> Path | None:
-        """The run folder that was last begun, None before there was one."""
+    def _claim(self, cfg: DictConfig, key: str) -> None:
+        """Make the folder before Hydra does, so that two runs begun in one second never share one."""
         from hydra.core.hydra_config import HydraConfig
 
-        cfg: Any = HydraConfig.instance().cfg
-        named = OmegaConf.select(cfg, "hydra.runtime.output_dir") if cfg is not None else None
-        return Path(named) if named else None
+        HydraConfig.instance().set_config(cfg)
+        wanted = str(OmegaConf.select(cfg, key))
+        named = any(override.lstrip("+").startswith(f"{key}=") for override in self._flags.overrides)
+        self.folder, count = Path(wanted), 1
+        while not named:
+            try:
+                self.folder.mkdir(parents=True)
+                break
+            except FileExistsError:
+                if not self.folder.is_dir():
+                    raise
+                count += 1
+                self.folder = Path(f"{wanted}-{count}")
+        if not named:
+            escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", str(self.folder))
+            self._flags.overrides = [*self._flags.overrides, f"{key}='{escaped}'"]
 
     def multirun(self, task: Callable[[Composed], Any]) -> None:
         """Hand the sweep to Hydra's sweeper and launcher; `task` is called for each job until one raises."""
         ended: list[Any] = []
         with _sentences(self._flags.overrides):
+            self._claim(self._composed(self._flags.overrides, multirun=True), "hydra.sweep.dir")
             self._hydra.multirun(
                 self._name, self._task(task, ended), list(self._flags.overrides), with_log_configuration=False
             )
@@ -232,15 +249,7 @@ def _register_resolvers() -> None:
     def digest8(overrides: Any) -> str:
         return hashlib.sha256("\n".join(str(override) for override in overrides).encode()).hexdigest()[:8]
 
-    def free_folder(path: str) -> str:
-        candidate, count = path, 1
-        while os.path.exists(candidate):
-            count += 1
-            candidate = f"{path}-{count}"
-        return candidate
-
     OmegaConf.register_new_resolver("digest8", digest8, replace=True)
-    OmegaConf.register_new_resolver("free_folder", free_folder, replace=True, use_cache=True)
 
 
 def _guarded(original: Callable[..., DictConfig]) -> Callable[..., DictConfig]:

@@ -9,6 +9,7 @@ headroom run -m pipeline=ultrasinger input=song.ogg tier=low_end,modest
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 import traceback
@@ -58,7 +59,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         try:
             result = composer.run(lambda composed: carry_out(composed, args))
         except OSError as error:
-            folder = composer.folder()
+            folder = composer.folder
             if folder is not None:
                 _remove_if_fresh(folder)
             raise SurroundingsFailed(
@@ -104,6 +105,11 @@ def carry_out(composed: Composed, args: argparse.Namespace) -> int:
         raise
     except OSError as error:
         raise cannot_write(composed.folder, error) from error
+    except (Interrupted, KeyboardInterrupt) as error:
+        kind = type(error) if isinstance(error, Interrupted) else Interrupted
+        raise kind(
+            f"Stopped. What is finished is kept: headroom run --resume {shlex.quote(str(composed.folder))}"
+        ) from error
     finally:
         _close_with(record, sys.exc_info()[1])
     return code

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from pipelines.cli.compose import Composed, Composer
 from pipelines.cli.show import console, table
 from pipelines.schema.errors import ExitCode, Interrupted
@@ -38,7 +40,7 @@ def sweep(composer: Composer, flags: argparse.Namespace, own_flags: Sequence[str
         composer.multirun(lambda composed: results.append(_job(composed, flags, own_flags)))
     except Interrupted as error:
         _report(results)
-        console(stderr=True).print(f"error: {error}")
+        console(stderr=True).print(Text(f"error: {error}"))
         return error.exit_code
     _report(results)
     return max((result.exit_code for result in results), default=ExitCode.OK)
@@ -46,7 +48,7 @@ def sweep(composer: Composer, flags: argparse.Namespace, own_flags: Sequence[str
 
 def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str]) -> JobResult:
     assert composed.folder is not None
-    console().print(f"\n[bold]job {composed.folder.name}[/]  {' '.join(composed.overrides)}")
+    console().print(Text.assemble("\n", (f"job {composed.folder.name}", "bold"), f"  {' '.join(composed.overrides)}"))
     hydra = [part for flag in ("config_dir", "config_name", "config_path") if (value := getattr(flags, flag))
              for part in (f"--{flag.replace('_', '-')}", str(value))]  # fmt: skip
     folder = str(composed.folder).replace("'", "\\'")

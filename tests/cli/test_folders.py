@@ -1,0 +1,40 @@
+"""Run folders: one each, whoever begins when."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DUB = ("pipeline=dub", "text=hi", "tier.allow.speak=[espeak]", "tier.allow.convert=[world]")
+
+
+@pytest.mark.slow
+def test_runs_begun_at_once_have_a_folder_each(tmp_path):
+    command = [sys.executable, "-m", "pipelines.cli.main", "run", *DUB, "memory_plot=false"]
+
+    def begin(_):
+        return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=120,
+                              env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(begin, range(3)))
+    assert [run.returncode for run in done] == [0, 0, 0], [run.stderr for run in done]
+    records = list((tmp_path / "outputs").rglob("run.json"))
+    assert len(records) == 3
+    assert all(json.loads(path.read_text())["status"] == "ok" for path in records)
+
+
+@pytest.mark.slow
+def test_a_sweep_may_change_what_the_tier_allows(headroom):
+    """With tier=auto, too, whose own file allows nothing; brackets on the command line are no markup."""
+    result = headroom("run", "-m", *DUB, "memory_plot=false", "seed=1,2")
+    assert result.code == 0, result.err
+    assert "[espeak]" in result.out
+    assert len(list(Path("outputs").rglob("run.json"))) == 2
