@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.schema.errors import InvalidError, SurroundingsFailed
-from pipelines.schema.values import Audio, Contour, File, Note, Notes, Text, Value, Word, Words
+from pipelines.schema.values import PORTS, Audio, Contour, File, Note, Notes, Text, Value, Word, Words
 
 DONE = "done.json"
 SCHEMA = "headroom/task/1"
@@ -82,15 +82,25 @@ class Artifacts:
 
 
 def read_note(folder: Path) -> dict[str, Any]:
-    """The note of a finished task. Raises `InvalidError` for one that names files outside its folder."""
+    """The note of a finished task. Raises `InvalidError` for one that says too little or names files outside its folder.
+
+    A resumed folder may come from anybody, so each file must be named plainly and have its digest.
+    """
+    path = folder / DONE
     try:
-        note = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        note = json.loads(path.read_text(encoding="utf-8"))
+        digests = dict(note["sha256"])
         names = [name for entry in note["outputs"].values() for name in _files(entry)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidError(f"{folder / DONE} is not a note of a finished task: {error}.") from None
-    for name in names:
-        if not (folder / name).resolve().is_relative_to(folder.resolve()):
-            raise InvalidError(f"{folder / DONE} names {name!r}, which is outside its folder.")
+        kinds = {entry["type"] for entry in note["outputs"].values()}
+        inside = [(folder / name).resolve().is_relative_to(folder.resolve()) for name in (*names, *digests)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidError(f"{path} is not a note of a finished task ({type(error).__name__}: {error}).") from None
+    if not all(inside):
+        raise InvalidError(f"{path} names {(*names, *digests)[inside.index(False)]!r}, which is outside its folder.")
+    if missing := set(names) - set(digests):
+        raise InvalidError(f"{path} has no digest of {', '.join(sorted(missing))}.")
+    if strange := kinds - set(PORTS):
+        raise InvalidError(f"{path} has an output of an unknown type {min(map(str, strange))!r}.")
     return note  # type: ignore[no-any-return]
 
 
@@ -108,7 +118,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def _files(entry: Mapping[str, Any]) -> list[str]:
-    return [entry["file"], *entry.get("beside", [])] if "file" in entry else []
+    return [entry["file"], *entry.get("beside", [])]
 
 
 def _write(folder: Path, port: str, value: Value) -> dict[str, Any]:

@@ -20,8 +20,9 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """One line of `events.jsonl`."""
-        return {"event": self.kind, "seconds": round(self.seconds, 6), **self.data}
+        """One line of `events.jsonl`. `at` is when; `seconds` too, unless the event tells its own length by that name."""
+        at = round(self.seconds, 6)
+        return {"event": self.kind, "at": at, "seconds": at, **self.data}
 
 
 #: Every kind of event and what its data holds.
