@@ -7,7 +7,9 @@ weights folder, the other draws from the process's random numbers, which no seed
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,14 +112,27 @@ def _network(folder: Path, device: str) -> Any:
             return self.train(False)
 
     def build() -> Any:
-        network = Network(config)
-        network.tokenizer = tokenizer
-        network.init_models()
+        with _quiet("transformers.configuration_utils"):  # the library's GPT has no such tokens as it warns of
+            network = Network(config)
+            network.tokenizer = tokenizer
+            network.init_models()
         return network
 
     network = load_module(build, _state(folder / "model.pth"), device)
     _fold_weight_norm(network.hifigan_decoder.waveform_decoder)
     return network
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Nothing under an error from the logger `name` in this block."""
+    logger = logging.getLogger(name)
+    kept = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(kept)
 
 
 def _state(path: Path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,71 @@
+"""One measurement in a process of its own: what a function returns, its seconds, and the bytes it took above what it began with.
+
+`python -m benchmarks.models.apart MODULE FUNCTION JSON_ARGUMENTS` prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+def apart(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """`function(**arguments)` in a fresh interpreter: its own dict of results."""
+    module = f"benchmarks.models.{Path(function.__code__.co_filename).stem}"  # its __module__ may be __main__
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.models.apart", module, function.__name__]
+    done = subprocess.run([*command, json.dumps(arguments)], capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{function.__module__}.{function.__name__} failed: {done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measured(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """What `work` returns, with its seconds and the most RAM (MiB) it held above what was held before (Linux's own mark)."""
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    begun = time.perf_counter()
+    result = work()
+    seconds = time.perf_counter() - begun
+    return result, {"seconds": round(seconds, 2), "peak_mib": round(_status("VmHWM") - before, 1)}
+
+
+def keep(name: str, found: Mapping[str, Any]) -> None:
+    """Write results/`name`.json and print it with its bars."""
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+    for bar, met in found["bars"].items():
+        print("ok  " if met else "FAIL", bar)
+
+
+def machine() -> dict[str, Any]:
+    """What a figure was measured on."""
+    import torch
+
+    return {
+        "cpus": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _status(key: str) -> float:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    module, name, given = sys.argv[1:4]
+    print(json.dumps(getattr(importlib.import_module(module), name)(**json.loads(given))))

@@ -1,0 +1,133 @@
+"""RVC at its real size (v2, 48 kHz) with random weights: bytes, time and samples against infer-rvc-python.
+
+`HEADROOM_RVC_REFERENCE=DIR python -m benchmarks.models.convert [SECONDS ...]` writes results/models_convert.json; DIR is as
+tests/nodes/convert/test_rvc_reference.py says. Without it only our side is measured.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.models.apart import apart, keep, machine, measured
+
+CONFIG = [
+    1025,
+    32,
+    192,
+    192,
+    768,
+    2,
+    6,
+    3,
+    0,
+    "1",
+    [3, 7, 11],
+    [[1, 3, 5]] * 3,
+    [12, 10, 2, 2],
+    512,
+    [24, 20, 4, 4],
+    109,
+    256,
+    48000,
+]
+
+
+def make_real(folder: str) -> dict[str, Any]:
+    """A voice, HuBERT base and RMVPE of the published sizes."""
+    import torch
+    from transformers import HubertConfig, HubertModel
+
+    from tests.checkpoints.rvc import make_rmvpe, make_rvc
+
+    place = Path(folder)
+    torch.manual_seed(0)
+    HubertModel(HubertConfig(classifier_proj_size=256)).eval().save_pretrained(place / "hubert")
+    make_rmvpe(place / "rmvpe.pt", channels=16)
+    make_rvc(place, config=CONFIG)
+    return {}
+
+
+def ours(folder: str, seconds: float, out: str) -> dict[str, Any]:
+    import numpy as np
+
+    from nodes.convert.rvc import Rvc
+    from pipelines.schema.node import Context, Place
+    from pipelines.schema.values import Audio
+
+    node = Rvc(index=0.0, envelope=1.0)
+    model, load = measured(lambda: node.load(Place("cpu", Path(folder))))
+    audio = Audio.of(sound(seconds), 16000)
+    made, cost = measured(lambda: node.run(model, {"audio": audio}, Context("a", Path(folder) / "task", seed=3)))
+    np.save(out, made["audio"].data[0])
+    return {**cost, "load": load}
+
+
+def reference(folder: str, seconds: float, out: str) -> dict[str, Any]:
+    sys.path.append(os.environ["HEADROOM_RVC_REFERENCE"])
+    import numpy as np
+    import torch
+    from infer_rvc_python.main import BaseLoader
+
+    loader = BaseLoader(only_cpu=True, hubert_path=f"{folder}/hubert", rmvpe_path=f"{folder}/rmvpe.pt")
+    settings = {"file_index": "", "index_influence": 0, "respiration_median_filtering": 3, "envelope_ratio": 1.0}
+    loader.apply_conf(
+        tag="v",
+        file_model=f"{folder}/voice.pth",
+        pitch_algo="rmvpe",
+        pitch_lvl=0,
+        consonant_breath_protection=0.33,
+        **settings,
+    )
+    loader.generate_from_cache(
+        audio_data=(sound(1.0), 16000), tag="v", reload=False
+    )  # loads what it loads on first use
+    torch.manual_seed(3)
+    torch.rand = torch.zeros  # a random phase that it draws and then sets to zero
+    made, cost = measured(lambda: loader.generate_from_cache(audio_data=(sound(seconds), 16000), tag="v", reload=False))
+    np.save(out, np.asarray(made[0], np.float32) / 32768)
+    return cost
+
+
+def sound(seconds: float) -> Any:
+    """A sung-like tone that glides, in float32 at 16,000 Hz."""
+    import numpy as np
+
+    times = np.arange(int(seconds * 16000)) / 16000
+    phase = 2 * np.pi * np.cumsum(200 + 60 * np.sin(2 * np.pi * 0.3 * times)) / 16000
+    return (
+        0.2 * sum(np.sin(k * phase) / k for k in range(1, 8)) * (0.6 + 0.4 * np.sin(2 * np.pi * 1.7 * times))
+    ).astype(np.float32)
+
+
+def run(lengths: list[float]) -> dict[str, Any]:
+    import numpy as np
+
+    both = bool(os.environ.get("HEADROOM_RVC_REFERENCE"))
+    found: dict[str, Any] = {"machine": machine(), "lengths": {}, "bars": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        apart(make_real, folder=folder)
+        for seconds in lengths:
+            row = {"ours": apart(ours, folder=folder, seconds=seconds, out=f"{folder}/ours.npy")}
+            if both:
+                row["reference"] = apart(reference, folder=folder, seconds=seconds, out=f"{folder}/reference.npy")
+                theirs, mine = np.load(f"{folder}/reference.npy"), np.load(f"{folder}/ours.npy")
+                common = min(len(theirs), len(mine))
+                row["differs"] = float(np.abs(theirs[:common] - mine[:common]).max())
+                row["bytes"] = round(row["ours"]["peak_mib"] / row["reference"]["peak_mib"], 3)
+            found["lengths"][seconds] = row
+            print(seconds, row, flush=True)
+    longest = found["lengths"][max(lengths)]
+    if both:
+        found["bars"][f"{max(lengths):g} s: {longest['bytes']} of the reference's bytes (at most 0.5)"] = (
+            longest["bytes"] <= 0.5
+        )
+        found["bars"][f"{min(lengths):g} s: samples within 1e-3"] = found["lengths"][min(lengths)]["differs"] <= 1e-3
+    return found
+
+
+if __name__ == "__main__":
+    keep("models_convert", run([float(text) for text in sys.argv[1:]] or [20.0, 60.0]))
