@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import median
 
@@ -13,6 +16,9 @@ from pipelines.plan.check import check
 from pipelines.plan.instance import Instance
 from pipelines.plan.planner import plan
 from pipelines.schema.errors import DoesNotFit
+
+#: Wall seconds after which a problem counts as not planned.
+MOST_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,10 @@ def row(case: Case, *, best_known: float | None = None, oracle_seconds: float = 
     problem, instance = case.problem, Instance.of(case.problem)
     started, clock = time.process_time(), time.perf_counter()
     try:
-        made, refused = plan(problem), ""
+        with alarm(MOST_SECONDS):
+            made, refused = plan(problem), ""
+    except TimeoutError:
+        made, refused = None, "too slow"
     except DoesNotFit as error:
         made, refused = None, "proved" if error.refusal.proved else "unknown"
     planned, wall = time.process_time(), time.perf_counter() - clock
@@ -95,6 +104,22 @@ def row(case: Case, *, best_known: float | None = None, oracle_seconds: float = 
         best_known=best_known,
         cpsat=_oracle(case, oracle_seconds) if oracle_seconds else None,
     )
+
+
+@contextmanager
+def alarm(seconds: int) -> Iterator[None]:
+    """`TimeoutError` inside where it takes longer by the clock, so that one hang does not stop a benchmark. Main thread."""
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"not done after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _oracle(case: Case, seconds: float) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -52,10 +52,19 @@ def _no_constant(name: str) -> NoReturn:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [key for key, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        repeated = _first_repeated(key for key, _ in pairs)
         raise ValueError(f"the key {repeated!r} stands twice in one object")
     return result
+
+
+def _first_repeated(names: Iterable[str]) -> str:
+    """The first name met a second time, in linear time: whoever wrote the file may want it to be slow."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise ValueError("no name stands twice")
 
 
 class Reader:
@@ -119,8 +128,7 @@ class Reader:
         if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
             raise InvalidError(f"{self.where}.{key} must be a list of names, not {_kind(value)}.")
         if len(set(value)) != len(value):
-            repeated = next(name for name in value if list(value).count(name) > 1)
-            raise InvalidError(f"{self.where}.{key} names {repeated!r} twice.")
+            raise InvalidError(f"{self.where}.{key} names {_first_repeated(value)!r} twice.")
         return tuple(sorted(value))
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from benchmarks.planner import ssp
 from benchmarks.planner.__main__ import exponent, table
 from benchmarks.planner.baselines import baselines, belady, carried_out, cost_size, depth_first, fifo, lru, waves
 from benchmarks.planner.generators import SETS, Case, cases, identical, merged, planted, small
-from benchmarks.planner.rows import row
+from benchmarks.planner.rows import alarm, row
 from pipelines.plan.assemble import RunMove, assemble
 from pipelines.plan.check import check
 from pipelines.plan.instance import Instance
@@ -130,3 +130,9 @@ def test_rows_and_table() -> None:
     assert "| small | 1/1 (baselines 1) |" in table([made])
     grown = [replace(made, set="merged", tasks=10**k, plan_seconds=0.001 * 10**k) for k in (3, 4)]
     assert exponent(grown) == pytest.approx(1.0)
+
+
+def test_a_hang_is_a_row_and_not_the_end() -> None:
+    with pytest.raises(TimeoutError, match="after 1 s"), alarm(1):
+        while True:
+            pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 
 from pipelines.plan.assemble import Assembler, Move
@@ -34,6 +35,7 @@ WAVE_TASTES = (Taste(open_limit=1), Taste(closing=False, open_limit=64), Taste(o
 SCHEDULING = 8  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
 CHEAP = 4  # trials of uniform models for the price of one
 WORTH_IMPROVING = 12  # trial orders local search should be able to afford
+SETS = 2  # blocks placed for the price of one job
 STARTS = 2  # trials local search sets out from
 WRITTEN = 2  # trials written out in full
 RESTARTS = 6  # of the greedy
@@ -76,8 +78,9 @@ def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | 
         trials += _usual(jobs, parts, draw, expansions)
     trials.sort(key=lambda trial: trial.cost)
     starts = [trial for trial in trials[: STARTS if keeps else 1] if trial.cost < math.inf]
-    for number, start in enumerate(starts):
-        share = (expansions - spent) // (len(starts) - number)
+    left = max(expansions - spent, expansions // 3)  # however many tasks there are, few jobs may be left of them
+    for start in starts:
+        share = left // len(starts)
         if share < WORTH_IMPROVING * len(start.jobs):
             continue
         order, cost, used = _improved(start, share, draw)
@@ -90,7 +93,8 @@ def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | 
 
 def _usual(jobs: Jobs, parts: Components, draw: Random, expansions: int) -> Iterator[_Trial]:
     """The orders everybody tries, and restarts of the greedy as far as a quarter of the budget goes."""
-    for order in orders.simple(jobs, parts):
+    few = SCHEDULING * len(jobs) > expansions
+    for order in islice(orders.simple(jobs, parts), 2 if few else None):
         yield _tried(jobs, order)
     restarts = min(RESTARTS, expansions // (4 * SCHEDULING * max(1, len(jobs))))
     for number in range(restarts):
@@ -128,7 +132,8 @@ def _improved(trial: _Trial, budget: int, draw: Random) -> tuple[list[int], floa
         order, cost, used = improve(jobs, trial.order, Uniform(jobs), CHEAP * budget, draw)
         return order, cost, used // CHEAP
     if suits(jobs):
-        return improve_sets(jobs, trial.order, budget, draw)
+        order, cost, used = improve_sets(jobs, trial.order, SETS * budget, draw)
+        return order, cost, used // SETS
     return improve(jobs, trial.order, Weighted(jobs), budget, draw)
 
 
