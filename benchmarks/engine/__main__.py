@@ -74,13 +74,14 @@ def carry(count: int, chain: int, folder: Path) -> dict[str, Any]:
     record = Record(folder)
     record.open({"pipeline": "noop"})
     engine = Engine(job, CpuDevice(), Artifacts(folder / "artifacts"), record)
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), time.process_time()
     engine.carry_on()
-    wall = time.perf_counter() - begun
+    wall, busy = time.perf_counter() - begun, time.process_time() - busy
     engine.unload_all()
     inside = sum(node.seconds for node in job.nodes.values() if isinstance(node, NoOp))
     steps = len(job.plan.steps)
     return {"items": count, "nodes": chain, "steps": steps, "wall_seconds": wall, "node_seconds": inside,
+            "cpu_ms_a_step": 1e3 * busy / steps,
             "overhead_ms_a_step": 1e3 * (wall - inside) / steps}  # fmt: skip
 
 
@@ -126,10 +127,18 @@ def main() -> None:
     if args.profile:
         return profile(200, 4)
     sizes = [(50, 4)] if args.quick else [(100, 4), (500, 4), (2000, 4)]
+    before = os.getloadavg()[0]
     rows = [overhead(count, chain, 1 if args.quick else 5) for count, chain in sizes]
-    found = {"overhead": rows, "plan": latency(3 if args.quick else 7),
-             "load_average_before": os.getloadavg()[0],
-             "machine": {"python": platform.python_version(), "cores": len(os.sched_getaffinity(0)), "system": platform.system()}}  # fmt: skip
+    found = {
+        "overhead": rows,
+        "plan": latency(3 if args.quick else 7),
+        "load_average_before": before,
+        "machine": {
+            "python": platform.python_version(),
+            "cores": len(os.sched_getaffinity(0)),
+            "system": platform.system(),
+        },
+    }
     print(json.dumps(found, indent=1))
     if not args.quick:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")

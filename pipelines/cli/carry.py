@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +85,8 @@ def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force
     show_plan(out, prepared, plan)
     out.print()
     outcome = _carried_out(prepared, job, record, artifacts, out)
-    return _finish(record, out, plan, outcome, artifacts, done)
+    ends = set(prepared.graph.order) - {before for before, _ in prepared.graph.edges}
+    return _finish(record, out, plan, outcome, artifacts, done, ends)
 
 
 def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifacts, out: Console) -> Outcome:
@@ -162,7 +164,13 @@ def _write_plan(record: Record, job: Job) -> None:
 
 
 def _finish(
-    record: Record, out: Console, plan: Plan, outcome: Outcome, artifacts: Artifacts, before: set[str]
+    record: Record,
+    out: Console,
+    plan: Plan,
+    outcome: Outcome,
+    artifacts: Artifacts,
+    before: set[str],
+    ends: AbstractSet[str],
 ) -> ExitCode:
     failed = bool(outcome.failed)
     code = ExitCode.TASK_FAILED if failed else ExitCode.OK
@@ -175,18 +183,20 @@ def _finish(
         artifacts={name: digest(artifacts.root / name) for names in outputs.values() for name in names},
         failed={task: str(error) for task, error in outcome.failed.items()}, skipped=dict(outcome.skipped),
     )  # fmt: skip
-    _summary(out, record, plan, outcome, outputs)
+    _summary(out, record, plan, outcome, outputs, ends)
     return code
 
 
-def _summary(out: Console, record: Record, plan: Plan, outcome: Outcome, outputs: Mapping[str, list[str]]) -> None:
+def _summary(
+    out: Console, record: Record, plan: Plan, outcome: Outcome, outputs: Mapping[str, list[str]], ends: AbstractSet[str]
+) -> None:
     out.print()
     limit = f" of {format_bytes(plan.limit_bytes)}" if plan.limit_bytes is not None else ""
     out.print(
         f"Peak {format_bytes(outcome.measured_peak_bytes)}{limit} (planned {format_bytes(plan.peak_bytes)}), "
         f"{format_seconds(record.elapsed())}."
     )
-    for path in _finals(outputs):
+    for path in _finals(outputs, ends):
         out.print(Text(f"  {record.folder / 'artifacts' / path}", style="bold"), soft_wrap=True)
     for task, error in outcome.failed.items():
         waiting = sum(1 for because in outcome.skipped.values() if because == task)
@@ -195,14 +205,10 @@ def _summary(out: Console, record: Record, plan: Plan, outcome: Outcome, outputs
     out.print(Text(f"Record: {record.folder}", style="dim"), soft_wrap=True)
 
 
-def _finals(outputs: Mapping[str, list[str]], most: int = 12) -> list[str]:
-    """The files a person came for: songs and sound that no later node of the same item followed; few enough to read."""
-    last: dict[str, list[str]] = {}
-    for task, names in outputs.items():
-        item = split_task(task)[0]
-        if any(name.endswith(".txt") for name in names):
-            last[item] = [name for name in names if name.endswith(".txt")]
-    return [name for names in last.values() for name in names][:most]
+def _finals(outputs: Mapping[str, list[str]], ends: AbstractSet[str], most: int = 12) -> list[str]:
+    """The files a person came for: what nodes at the ends of the pipeline made; few enough to read, songs before their sound."""
+    found = [name for task, names in outputs.items() if split_task(task)[1] in ends for name in names]
+    return sorted(found, key=lambda name: (split_task(name)[0], not name.endswith(".txt"), name))[:most]
 
 
 @contextmanager

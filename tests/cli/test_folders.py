@@ -38,3 +38,27 @@ def test_a_sweep_may_change_what_the_tier_allows(headroom):
     assert result.code == 0, result.err
     assert "[espeak]" in result.out
     assert len(list(Path("outputs").rglob("run.json"))) == 2
+
+
+@pytest.mark.filterwarnings("ignore:pkg_resources is deprecated")  # pyworld still asks it for its version
+def test_the_summary_names_what_the_end_of_the_pipeline_made(headroom):
+    result = headroom("run", *DUB, "memory_plot=false")
+    assert result.code == 0, result.err
+    assert "artifacts/hi/wav/hi.wav" in result.out.replace("\n", "")
+    assert "speak/audio.wav" not in result.out
+
+
+def test_an_interrupted_run_says_how_to_go_on(headroom):
+    result = headroom(
+        "run",
+        "pipeline=toy",
+        "tier=toy",
+        "tier.limit=4GiB",
+        "text=slow",
+        "++pipeline.nodes.slow.knobs.send=SIGTERM",
+        toy=True,
+    )
+    assert result.code == 143
+    (record,) = Path("outputs").rglob("run.json")
+    assert f"--resume {record.parent.resolve()}" in result.err.replace("\n", "")
+    assert json.loads(record.read_text())["status"] == "interrupted"
