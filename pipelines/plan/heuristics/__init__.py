@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from random import Random
 
 from pipelines.plan.assemble import Assembler, Move
@@ -87,14 +86,13 @@ def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | 
         spent += used
         trials.append(_Trial(cost, start.jobs, order))
     trials.sort(key=lambda trial: trial.cost)
-    made = _cheapest(instance, jobs, trials)
+    made = _cheapest(jobs, trials, WRITTEN if SCHEDULING * len(jobs) <= expansions else 1)
     return None if made is None else Found(made, spent)
 
 
 def _usual(jobs: Jobs, parts: Components, draw: Random, expansions: int) -> Iterator[_Trial]:
     """The orders everybody tries, and restarts of the greedy as far as a quarter of the budget goes."""
-    few = SCHEDULING * len(jobs) > expansions
-    for order in islice(orders.simple(jobs, parts), 2 if few else None):
+    for order in orders.simple(jobs, parts):
         yield _tried(jobs, order)
     restarts = min(RESTARTS, expansions // (4 * SCHEDULING * max(1, len(jobs))))
     for number in range(restarts):
@@ -137,14 +135,14 @@ def _improved(trial: _Trial, budget: int, draw: Random) -> tuple[list[int], floa
     return improve(jobs, trial.order, Weighted(jobs), budget, draw)
 
 
-def _cheapest(instance: Instance, jobs: Jobs, trials: list[_Trial]) -> list[Move] | None:
-    """The cheapest of the first `WRITTEN` trials that hold once written out task by task."""
+def _cheapest(jobs: Jobs, trials: list[_Trial], most: int) -> list[Move] | None:
+    """The cheapest of the first `most` trials that hold once written out task by task."""
     found: list[tuple[float, list[Move]]] = []
     for trial in trials:
         made = written(jobs, trial.jobs.tasks(trial.order))
-        if made is not None and fits(instance, made[1]):
+        if made is not None and fits(jobs.instance, made[1]):
             found.append(made)
-        if len(found) == WRITTEN:
+        if len(found) == most:
             break
     return min(found, key=lambda one: one[0], default=(0.0, None))[1]
 
