@@ -308,7 +308,9 @@ class _sentences:  # noqa: N801 - reads as a phrase: `with _sentences(overrides)
         from omegaconf.errors import OmegaConfBaseException
         from yaml import YAMLError
 
-        if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
+        if isinstance(
+            error, (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+        ):  # bytes that are no text, too
             raise UsageError(_sentence(error)) from None
 
 

@@ -58,7 +58,7 @@ def show_plan(out: Console, prepared: Prepared, plan: Plan) -> None:
     """Heading, notes, steps, stages and the verdict."""
     out.print(heading(prepared, plan))
     for note in prepared.notes:
-        out.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
+        out.print(Padding(Text(note, style="dim"), (0, 0, 0, 2), expand=False))
     out.print()
     out.print(steps_table(plan, limit=plan.limit_bytes, context=prepared.problem.context_bytes))
     out.print()

@@ -30,6 +30,7 @@ DUB = ("pipeline=dub", "text=hi", "tier.allow.speak=[espeak]", "tier.allow.conve
         ("accept_licence=5", "accept_licence=[xtts]"),
         ("text=[a,b]", "not one text"),
         ("tier=[a]", "There is no tier 'a'"),
+        ("pipeline=nan", "must be a string"),
         ("banana", "'banana' cannot be read as an override"),
         ("=", "override"),
     ],
