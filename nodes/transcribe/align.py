@@ -71,21 +71,7 @@ def _attempts(decoder: Any, pcm: bytes, names: Sequence[str], *, whole: bool) ->
         moves += [(i, end, 1.0) for i in range(end)]
     decoder.add_fsg("lyrics", decoder.create_fsg("lyrics", 0, end, moves))
     decoder.activate_search("lyrics")
-    try:
-        return [_at_rate(decoder, pcm, rate) for rate in _SLOWER]
-    finally:
-        _set_rate(decoder, FRAME_RATE)
-        decoder.activate_search()
-
-
-def _set_rate(decoder: Any, rate: int) -> None:
-    decoder.config["frate"] = rate
-    decoder.reinit_feat(decoder.config)
-
-
-def _at_rate(decoder: Any, pcm: bytes, rate: int) -> list[Piece]:
-    _set_rate(decoder, rate)
-    return decoded(decoder, pcm, rate)
+    return [decoded(decoder, pcm, rate) for rate in _SLOWER]
 
 
 def _agreed(attempts: list[list[Piece]]) -> list[Piece]:
@@ -109,6 +95,8 @@ def decoded(decoder: Any, pcm: bytes, rate: int = FRAME_RATE) -> list[Piece]:
     """The words that the decoder's active search finds, fillers left out."""
     import math
 
+    decoder.config["frate"] = rate
+    decoder.reinit_feat(decoder.config)  # even for the same rate: it forgets the noise it believes to have heard before
     decoder.start_utt()
     decoder.process_raw(pcm, no_search=False, full_utt=True)
     decoder.end_utt()

@@ -75,15 +75,14 @@ class Tape:
     """
 
     def __init__(self, blocks: Iterator[Samples], loudest: float) -> None:
-        self._blocks, self._gain = blocks, _LOUD / max(loudest, _FAINT)
-        self._noise = np.random.default_rng(0)
+        self._blocks, self._gain, self._random = blocks, _LOUD / max(loudest, _FAINT), np.random.default_rng(0)
         self._held, self._first = np.zeros(0, np.int16), 0
 
     def pcm(self, start: float, end: float) -> bytes:
         """Seconds [start, end) at `RATE`; `start` never lies before an earlier one."""
         first, last = round(start * RATE), round(end * RATE)
         while self._first + len(self._held) < last and (block := next(self._blocks, None)) is not None:
-            noise = self._noise.standard_normal(len(block), np.float32)
+            noise = self._random.standard_normal(len(block), np.float32)
             loud = np.clip(self._gain * block + _NOISE * noise, -1, 1)
             self._held = np.concatenate([self._held, (loud * 32767).astype(np.int16)])
         self._held, self._first = self._held[first - self._first :], first
