@@ -59,9 +59,12 @@ def ours(folder: str, seconds: float, out: str) -> dict[str, Any]:
     from pipelines.schema.values import Audio
 
     node = Rvc(index=0.0, envelope=1.0)
+    node.load(Place("cpu", Path(folder)))  # imports what it imports on first use
     model, load = measured(lambda: node.load(Place("cpu", Path(folder))))
     audio = Audio.of(sound(seconds), 16000)
-    made, cost = measured(lambda: node.run(model, {"audio": audio}, Context("a", Path(folder) / "task", seed=3)))
+    context = Context("a", Path(folder) / "task", seed=3)
+    node.run(model, {"audio": Audio.of(sound(1.0), 16000)}, context)  # imports what it imports on first use, as below
+    made, cost = measured(lambda: node.run(model, {"audio": audio}, context))
     np.save(out, made["audio"].data[0])
     return {**cost, "load": load}
 
