@@ -11,6 +11,9 @@ from pipelines.schema.plan import Load, Plan, Run, Step, Unload
 from pipelines.schema.problem import Model, Problem
 from pipelines.schema.units import format_bytes, format_seconds
 
+#: Tasks that the plans made for prices may hold in all: a few seconds.
+PLANNED = 40_000
+
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
@@ -51,8 +54,10 @@ class Explanation:
 def explain(problem: Problem, plan: Plan, replan: Callable[[Problem], Plan], *, most_plans: int = 12) -> Explanation:
     """Explain `plan`, a valid plan of `problem`.
 
-    `replan` makes plans under other limits and raises `DoesNotFit`; it is called at most `most_plans` times.
+    `replan` makes plans under other limits and raises `DoesNotFit`; it is called at most `most_plans` times, and fewer
+    where a plan takes long: so often that about `PLANNED` tasks are planned in all, but twice.
     """
+    most_plans = min(most_plans, max(2, PLANNED // max(1, len(problem.tasks))))
     bytes_at = moment_bytes(problem, plan.steps)
     binding = max(range(len(bytes_at)), key=lambda index: (bytes_at[index], -index), default=None)
     if binding is not None and bytes_at[binding] <= problem.context_bytes:

@@ -1,3 +1,5 @@
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 
@@ -60,3 +62,14 @@ def test_costs_become_whole_numbers_without_rounding():
     unit, [row] = exact_costs((0.1, 0.2, 3.0))
     assert [value / unit for value in row] == [0.1, 0.2, 3.0]
     assert unit * 3 == row[2]
+
+
+def test_the_budget_holds_where_a_single_state_has_a_million_next_ones() -> None:
+    """Forty models of one byte, twenty of which may stay: the parts to choose from are without number."""
+    draw = Random(1)
+    models = [Model(f"m{i}", 1, 1.0, 1.0, 1) for i in range(40)]
+    tasks = [Task(f"t{i}", tuple(sorted(f"m{m}" for m in draw.sample(range(40), 6)))) for i in range(30)]
+    result = exact.search(Instance.of(Problem.of(models, tasks, 20)), 3_000)
+    assert not result.exhausted
+    assert 40 <= result.lower_bound < 100
+    assert result.expansions <= 3_000 + 2**13
