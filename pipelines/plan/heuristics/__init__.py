@@ -96,9 +96,9 @@ def _usual(jobs: Jobs, parts: Components, draw: Random, expansions: int) -> Iter
         yield _tried(jobs, order)
     restarts = min(RESTARTS, expansions // (4 * SCHEDULING * max(1, len(jobs))))
     for number in range(restarts):
-        order = orders.greedy(jobs, draw if number else None)
-        if order is not None:
-            yield _tried(jobs, order)
+        found = orders.greedy(jobs, draw if number else None)
+        if found is not None:
+            yield _tried(jobs, found)
 
 
 def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components, tuple[Taste, ...]]]:
