@@ -27,6 +27,8 @@ from pipelines.schema.plan import Load, Run, Step, Unload
 from pipelines.schema.record import Event, Observer
 from pipelines.schema.units import format_bytes
 
+#: Steps that follow each other faster than this are not each asked for room: asking costs more than they do.
+LOOK_SECONDS = 0.05
 #: How long an unload may take to show before it is called a leak.
 RETURN_SECONDS = 2.0
 
@@ -56,6 +58,7 @@ class Engine:
         self.observed: list[Observed] = []
         self.returns: list[Return] = []
         self._held: dict[str, int] = {}
+        self._looked, self._room = -LOOK_SECONDS, 0
         self.take(job)
         self._lane: ThreadPoolExecutor | None = None
 
@@ -193,11 +196,14 @@ class Engine:
 
     def _look_for_room(self, step: Step, index: int) -> None:
         """Before a step that takes memory: are the bytes the plan wants still there, whatever others have done?"""
-        if isinstance(step, Unload):
+        now, wanted = self._clock(), self._predicted[index]
+        fresh = now - self._looked < LOOK_SECONDS and wanted <= self._room
+        if isinstance(step, Unload) or fresh:
             return
         used, free = self.device.used_bytes(), self.device.free_bytes()
-        if self._predicted[index] - used > free:
-            raise self._trouble(Trouble.FOREIGN, step, index, self._predicted[index], limit=used + free)
+        self._looked, self._room = now, used + free
+        if wanted > self._room:
+            raise self._trouble(Trouble.FOREIGN, step, index, wanted, limit=self._room)
 
     def _declared(self, step: Step) -> int:
         """Bytes the plan allows a step above what is held when it begins."""
