@@ -12,12 +12,12 @@ _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 #: Krumhansl and Kessler's probe-tone ratings (1982): how well each degree fits a key, from its tonic up.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-_TEMPO_SECONDS, _TEMPO_RATE, _DEFAULT_BPM = 90.0, 11025, 120.0
+_TEMPO_SECONDS, _TEMPO_RATE, _DEFAULT_BPM = 30.0, 11025, 120.0
 _BREATH, _PHRASE, _PAUSE = 0.46, 3.1, 1.0
 
 
 def tempo(audio: Audio) -> float:
-    """Quarter notes a minute, told by librosa from at most 90 s in the middle of the audio; 120 where nothing beats."""
+    """Quarter notes a minute, told by librosa from at most 30 s in the middle of the audio; 120 where nothing beats."""
     import soxr
     from librosa import feature
     from librosa.onset import onset_strength
@@ -28,7 +28,7 @@ def tempo(audio: Audio) -> float:
     sound = soxr.resample(sound, audio.rate, _TEMPO_RATE)
     if len(sound) < _TEMPO_RATE or float(np.abs(sound).max()) < 1e-4:
         return _DEFAULT_BPM
-    strength = onset_strength(y=sound, sr=_TEMPO_RATE, hop_length=128)
+    strength = onset_strength(y=sound, sr=_TEMPO_RATE, n_fft=1024, hop_length=128)
     found = float(np.atleast_1d(feature.tempo(onset_envelope=strength, sr=_TEMPO_RATE, hop_length=128))[0])
     return round(found, 2) if np.isfinite(found) and 20 <= found <= 400 else _DEFAULT_BPM
 
