@@ -102,6 +102,7 @@ class Composer:
             folder = Path(self._flags.config_dir).resolve()
             if not folder.is_dir():
                 raise UsageError(f"The config folder {folder} (-cd) does not exist.")
+            refuse_bombs(folder)
             search.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
         guarded: Any = type("GuardedHydra", (Hydra,), {"compose_config": _guarded(Hydra.compose_config)})
         self._hydra: Any = guarded.create_main_hydra2("headroom", search)

@@ -284,3 +284,13 @@ def test_names_with_spaces_commas_quotes_and_accents(headroom):
     import yaml
 
     assert yaml.safe_load(config)["text"] == "L'été, c'est \"bien\" = {oui} [x] $1 \\"
+
+
+def test_aliases_of_aliases_do_not_hang(headroom):
+    Path("mine/experiment").mkdir(parents=True)
+    lines = ["a: &a [x,x,x,x,x,x,x,x,x]"]
+    lines += [f"{n}: &{n} [{','.join([f'*{m}'] * 9)}]" for m, n in zip("abcdefgh", "bcdefghi", strict=True)]
+    Path("mine/experiment/bomb.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = headroom("run", "-cd", "mine", "pipeline=ultrasinger", "+experiment=bomb", "input=x.wav")
+    assert result.code == 2
+    assert "bomb.yaml" in result.err
