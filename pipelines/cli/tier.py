@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from pipelines.cli import catalog
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.hardware import Card, classify
 from pipelines.schema.units import GIB, MIB, parse_bytes
+
+_MAKERS = re.compile(r"^(nvidia\s+)?(geforce\s+|tesla\s+)?", re.IGNORECASE)
 
 #: A simulated card that is given neither a size nor a known name.
 DEFAULT_SIZE = "8 GiB"
@@ -30,40 +33,50 @@ def detected_tier(device: Mapping[str, Any], search: Sequence[Path]) -> str:
 
 def simulated_card(device: Mapping[str, Any], search: Sequence[Path]) -> Card:
     """The card `device.name` and `device.total` describe. A known name brings its size unless `device.total` says otherwise."""
-    name = device.get("name")
-    known = find_card(str(name), search) if name else None
-    size = device.get("total")
-    if known is not None and size is None:
-        return known
-    if size is None and name:
-        raise UsageError(
-            f"There is no card {name!r} to simulate. {did_you_mean(str(name), [c.name for c in known_cards(search)])}"
-        )
+    name, size = device.get("name"), device.get("total")
+    if name and size is None:
+        return find_card(str(name), search)
     try:
         total = parse_bytes(size or DEFAULT_SIZE)
     except ValueError as error:
         raise UsageError(f"device.total: {error}") from None
+    known = _named(str(name), read_cards(search)) if name else None
     return Card(str(name or "simulated card"), total, known.compute if known else None)
 
 
-def find_card(name: str, search: Sequence[Path]) -> Card | None:
-    """A card of `conf/cards.yaml` by its name, with or without the maker's."""
-    plain = name.upper().replace("NVIDIA", "").replace("GEFORCE", "").strip()
-    cards = known_cards(search)
-    return next((card for card in cards if card.name.upper() == plain), None)
-
-
-def known_cards(search: Sequence[Path]) -> list[Card]:
-    """Every card that can be simulated by name."""
-    for folder in search:
+def read_cards(search: Sequence[Path]) -> Mapping[str, Card]:
+    """Every known card by name; a user's `cards.yaml` (`-cd`) adds to the shipped one and outranks it."""
+    cards: dict[str, Card] = {}
+    for folder in reversed(search):
         file = folder / "cards.yaml"
         if file.is_file():
-            data = catalog.load_yaml(file.read_text(encoding="utf-8"))
-            return [_card(str(name), facts) for name, facts in data.items()]
-    return []
+            try:
+                data = catalog.load_yaml(file.read_text(encoding="utf-8"))
+                cards |= {str(name): _card(str(name), row) for name, row in data.items()}
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise UsageError(
+                    f"{file} must map card names to {{memory: GB, compute: 8.6}}: {' '.join(str(error).split())}."
+                ) from None
+    return cards
 
 
-def _card(name: str, facts: Mapping[str, Any]) -> Card:
-    total = int(facts["reported"]) * MIB if "reported" in facts else int(float(facts["memory"]) * GIB)
-    major, _, minor = str(facts.get("compute", "0.0")).partition(".")
+def _card(name: str, row: Mapping[str, Any]) -> Card:
+    major, _, minor = str(row["compute"]).partition(".")
+    total = int(row["reported"]) * MIB if "reported" in row else int(float(row["memory"]) * GIB)
     return Card(name, total, (int(major), int(minor or 0)))
+
+
+def find_card(name: str, search: Sequence[Path]) -> Card:
+    """The card of that name; "NVIDIA GeForce" and capitals do not matter. Raises `UsageError` with the nearest names."""
+    cards = read_cards(search)
+    if card := _named(name, cards):
+        return card
+    raise UsageError(f"No card {name!r} is known here; give device.total= instead. {did_you_mean(name, cards)}")
+
+
+def _named(name: str, cards: Mapping[str, Card]) -> Card | None:
+    return next((card for known, card in cards.items() if _plain(known) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    return " ".join(_MAKERS.sub("", name.strip()).lower().split())

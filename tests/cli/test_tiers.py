@@ -3,9 +3,9 @@ from itertools import pairwise
 import pytest
 
 from pipelines.cli import catalog
-from pipelines.cli.cards import find_card, read_cards
 from pipelines.cli.compose import conf_dir
 from pipelines.cli.settings import read_tier
+from pipelines.cli.tier import find_card, read_cards
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import RULES, TIERS, classify, sold_as
 from pipelines.schema.roles import ROLES
