@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import pipelines
+from pipelines.cli.catalog import refuse_bombs
 from pipelines.cli.values import KINDS, read_values
 from pipelines.schema.errors import UsageError, did_you_mean
 
