@@ -21,6 +21,8 @@ from pipelines.schema.values import Word
 FRAME_RATE, _SLOWER = 100, (80, 66, 57, 50)
 #: Seconds of a window, and how much of it before its end is not believed yet.
 _WINDOW, _UNSURE = 12.0, 4.0
+#: How unlikely a path may become before it is given up: wide enough for a vowel of three seconds.
+_BEAM = 1e-80
 #: Nobody sings more words a second for long.
 _FASTEST = 5.0
 #: Attempts this near to the median, in seconds, agree with it.
@@ -50,7 +52,8 @@ def align(
         last = end - at <= _WINDOW
         stop = end if last else at + _WINDOW
         offered = names[done:] if last else names[done : done + int(_WINDOW * _FASTEST)]
-        found = _agreed(_attempts(decoder, tape.pcm(at, stop), offered, whole=last))
+        attempts = _attempts(decoder, tape.pcm(at, stop), offered, whole=last)
+        found = _agreed(attempts, 1 if last else len(attempts) // 2)
         kept = found if last else [piece for piece in found if piece.end <= stop - at - _UNSURE]
         for piece, word in zip(kept, lyrics[done:], strict=False):
             yield Word(word.text, at + piece.start, at + piece.end, piece.sure)
@@ -69,19 +72,21 @@ def _attempts(decoder: Any, pcm: bytes, names: Sequence[str], *, whole: bool) ->
     moves: list[tuple[Any, ...]] = [(i, i + 1, 1.0, name) for i, name in enumerate(names)]
     if not whole:
         moves += [(i, end, 1.0) for i in range(end)]
+    for beam, width in (("beam", _BEAM), ("pbeam", _BEAM), ("wbeam", _BEAM**0.75)):
+        decoder.config[beam] = width
     decoder.add_fsg("lyrics", decoder.create_fsg("lyrics", 0, end, moves))
     decoder.activate_search("lyrics")
     return [decoded(decoder, pcm, rate) for rate in _SLOWER]
 
 
-def _agreed(attempts: list[list[Piece]]) -> list[Piece]:
-    """Word by word the median of the attempts that got so far, while at least half did; ascending."""
+def _agreed(attempts: list[list[Piece]], least: int) -> list[Piece]:
+    """Word by word the median of the attempts that got so far, while at least `least` did; ascending."""
     import numpy as np
 
     agreed: list[Piece] = []
     for index in range(max(map(len, attempts))):
         found = [attempt[index] for attempt in attempts if index < len(attempt)]
-        if len(found) * 2 < len(attempts):
+        if len(found) < least:
             break
         before = agreed[-1].end if agreed else 0.0
         start = max(float(np.median([piece.start for piece in found])), before)
@@ -93,21 +98,13 @@ def _agreed(attempts: list[list[Piece]]) -> list[Piece]:
 
 def decoded(decoder: Any, pcm: bytes, rate: int = FRAME_RATE) -> list[Piece]:
     """The words that the decoder's active search finds, fillers left out."""
-    import math
-
     decoder.config["frate"] = rate
     decoder.reinit_feat(decoder.config)  # even for the same rate: it forgets the noise it believes to have heard before
     decoder.start_utt()
     decoder.process_raw(pcm, no_search=False, full_utt=True)
     decoder.end_utt()
-    logarithms = decoder.get_logmath()
     return [
-        Piece(
-            s.word.partition("(")[0],
-            s.start_frame / rate,
-            (s.end_frame + 1) / rate,
-            min(math.exp(logarithms.log_to_ln(s.prob)), 1.0),
-        )
+        Piece(s.word.partition("(")[0], s.start_frame / rate, (s.end_frame + 1) / rate, min(s.prob, 1.0))
         for s in decoder.seg() or ()
         if s.word[0] not in "<[+("
     ]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: Seconds heard at once; longer ones overflow the decoder's scores, which are 32-bit integers.
 _LONGEST = 12.0
-_BEAM = 1e-80
 
 
 class PocketSphinx:
@@ -36,9 +35,7 @@ class PocketSphinx:
         import pocketsphinx
 
         try:
-            return pocketsphinx.Decoder(
-                loglevel="FATAL", cmn="batch", topn=8, beam=_BEAM, pbeam=_BEAM, wbeam=_BEAM**0.75
-            )
+            return pocketsphinx.Decoder(loglevel="FATAL", cmn="batch", topn=8)
         except (RuntimeError, ValueError) as error:
             raise TaskFailed(
                 f"PocketSphinx's own model cannot be loaded: {error}. Install pocketsphinx again."
