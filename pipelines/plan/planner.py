@@ -13,7 +13,7 @@ from pipelines.plan.polish import polish
 from pipelines.plan.prefetch import prefetch
 from pipelines.plan.slots import to_moves, to_slots
 from pipelines.plan.streams import together
-from pipelines.schema.errors import DoesNotFit
+from pipelines.schema.errors import DoesNotFit, InvalidError
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 
@@ -21,6 +21,8 @@ from pipelines.schema.problem import Problem
 EFFORT = 60_000
 
 
+#: More than this would take minutes: 100,000 tasks take about 7 core seconds.
+MOST_TASKS = 250_000
 #: Expansions that one trial order of the last pass stands for.
 POLISH = 150
 #: Expansions of the first guess for each task.
@@ -51,6 +53,11 @@ def plan(problem: Problem, *, effort: int = EFFORT) -> Plan:
 
     `effort` caps the searches in expanded states. Raises `DoesNotFit` with a `Refusal`, proved where no plan exists.
     """
+    if len(problem.tasks) > MOST_TASKS:
+        raise InvalidError(
+            f"The problem has {len(problem.tasks):,} tasks; plans are made for up to {MOST_TASKS:,}. "
+            "Split it into problems of fewer items."
+        )
     instance = Instance.of(problem)
     refused = presolve.refusal(instance)
     if refused is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -134,5 +135,4 @@ def test_rows_and_table() -> None:
 
 def test_a_hang_is_a_row_and_not_the_end() -> None:
     with pytest.raises(TimeoutError, match="after 1 s"), alarm(1):
-        while True:
-            pass
+        time.sleep(30)

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.plan.planner import plan
-from pipelines.schema.errors import DoesNotFit
+from pipelines.schema.errors import DoesNotFit, InvalidError
 from pipelines.schema.problem import Model, Problem, Task
 from tests.plan.tiny import cheapest, problems, replay
 
@@ -95,3 +95,9 @@ def test_a_hundred_equal_songs_are_proved():
     made = plan(Problem.of(models, tasks, 15))
     assert made.proved_optimal
     assert made.load_seconds == 8.0
+
+
+def test_a_million_tasks_are_a_sentence():
+    problem = Problem.of([], (Task(str(index)) for index in range(250_001)), 10)
+    with pytest.raises(InvalidError, match="250,001 tasks; plans are made for up to 250,000"):
+        plan(problem)
