@@ -3,7 +3,9 @@
 from collections import OrderedDict
 
 #: config in the order RVC writes it: spectrum, segment, inter, hidden, filter, heads, layers, kernel, dropout, resblock, ...
-CONFIG = [1025, 32, 32, 32, 64, 2, 2, 3, 0, "1", [3, 5], [[1, 3, 5], [1, 3, 5]], [10, 10, 2, 2], 64, [16, 16, 4, 4], 2, 32, 40000]
+CONFIG = [
+    1025, 32, 32, 32, 64, 2, 2, 3, 0, "1", [3, 5], [[1, 3, 5], [1, 3, 5]], [10, 10, 2, 2], 64, [16, 16, 4, 4], 2, 32, 40000,
+]  # fmt: skip
 
 
 def make_rvc(folder, name="voice", version="v2", pitched=True, seed=0, config=CONFIG):
