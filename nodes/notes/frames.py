@@ -21,8 +21,8 @@ _RATE, _FFT, _BANDS = 16000, 640, 48
 _LOW_HZ, _HIGH_HZ = 200.0, 5500.0
 _QUIET_DB, _LOUD_DB = -26.0, -12.0
 _STROKE = 12
-#: An onset raises the spectrum by this much on average, or the confidence.
-_LEAST_RISE_DB, _LEAST_DIP = 2.0, 0.2
+#: An onset raises the spectrum by this much on average.
+_LEAST_RISE_DB = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,23 +41,17 @@ class Frames:
         return len(self.midi)
 
 
-def frames_of(contour: Contour, vocals: Audio | None, words: Words) -> Frames:
-    """Everything known of each frame. Without `vocals` the onsets are told from pitch, confidence and the words only."""
+def frames_of(contour: Contour, sound: Audio, words: Words) -> Frames:
+    """Everything known of each frame. sound: the singing, or, less well, the mix it is in."""
     count = int(np.ceil(contour.times[-1] / HOP)) + 1 if len(contour.times) else 0
+    if not count:
+        return Frames(*(np.zeros(0) for _ in range(4)))
     nearest = _nearest(contour.times, np.arange(count, dtype=np.float64) * HOP)
     midi = 69 + 12 * np.log2(np.maximum(contour.hertz[nearest], 1.0) / 440)
-    confidence = np.clip(np.nan_to_num(contour.confidence[nearest]), 0, 1)
-    voicing = _gate(confidence)
-    if vocals is None:
-        rise = np.maximum(confidence - _delayed(confidence, 4), 0)
-        return Frames(
-            midi, voicing, _within_words(np.ones(count), voicing, words), _with_words(_peaks(rise, _LEAST_DIP), words)
-        )
-    level, change = _spectral(vocals, count)
-    loud = np.clip((level - np.percentile(level, 95) - _QUIET_DB) / (_LOUD_DB - _QUIET_DB), 0, 1) if count else level
-    return Frames(
-        midi, voicing, _within_words(loud, voicing, words), _with_words(_peaks(change, _LEAST_RISE_DB), words)
-    )
+    voicing = _gate(np.clip(np.nan_to_num(contour.confidence[nearest]), 0, 1))
+    level, change = _spectral(sound, count)
+    loud = np.clip((level - np.percentile(level, 95) - _QUIET_DB) / (_LOUD_DB - _QUIET_DB), 0, 1)
+    return Frames(midi, voicing, _within_words(loud, voicing, words), _with_words(_peaks(change), words))
 
 
 def _nearest(times: Array, wanted: Array) -> NDArray[np.intp]:
@@ -69,8 +63,6 @@ def _nearest(times: Array, wanted: Array) -> NDArray[np.intp]:
 
 def _gate(confidence: NDArray[np.float64]) -> Array:
     """Confidence as voicing: a ramp around the threshold that parts the song's own confidences best (Otsu's)."""
-    if not len(confidence):
-        return confidence
     counts, edges = np.histogram(confidence, bins=64, range=(0, 1))
     middles = (edges[1:] + edges[:-1]) / 2
     below = np.cumsum(counts)
@@ -83,9 +75,9 @@ def _gate(confidence: NDArray[np.float64]) -> Array:
     return np.clip((confidence - 0.5 * threshold) / threshold, 0, 1)
 
 
-def _spectral(vocals: Audio, count: int) -> tuple[Array, Array]:
+def _spectral(audio: Audio, count: int) -> tuple[Array, Array]:
     """Level in dB, and the rise of the spectrum against a little before, per frame; block by block, so memory stays small."""
-    sound = _mono_16k(vocals)
+    sound = _mono_16k(audio)
     step = int(_RATE * HOP)
     padded = np.concatenate(
         [np.zeros(_FFT // 2), sound, np.zeros(_FFT // 2 + step * max(count - len(sound) // step, 1))]
@@ -96,8 +88,8 @@ def _spectral(vocals: Audio, count: int) -> tuple[Array, Array]:
         stop = min(start + 2000, count)
         rows = np.lib.stride_tricks.sliding_window_view(padded[start * step : (stop - 1) * step + _FFT], _FFT)[::step]
         pieces.append((np.abs(np.fft.rfft(rows * window)) ** 2 @ bands.T).astype(np.float64))
-    power = np.concatenate(pieces) if pieces else np.zeros((0, _BANDS))
-    floor = 1e-6 * max(float(np.percentile(power, 99)) if power.size else 0.0, 1e-9)
+    power = np.concatenate(pieces)
+    floor = 1e-6 * max(float(np.percentile(power, 99)), 1e-9)
     decibels = 10 * np.log10(power + 100 * floor)
     return 10 * np.log10(power.sum(axis=1) + floor), _rise(decibels)
 
@@ -138,16 +130,10 @@ def _mel_bands() -> Array:
     return triangles
 
 
-def _delayed(values: Array, frames: int) -> Array:
-    return np.concatenate([values[:1].repeat(frames), values[:-frames]])[: len(values)]
-
-
-def _peaks(change: Array, least: float) -> Array:
-    """Changes as 0..1: what a strong onset of this song reaches is 1, and `least` is needed for that; what is not the highest
+def _peaks(change: Array) -> Array:
+    """Changes as 0..1: what a strong onset of this song reaches is 1, and `_LEAST_RISE_DB` is needed for that; what is not the highest
     within 30 ms counts less."""
-    if not len(change):
-        return change
-    scale = max(float(np.percentile(change, 97)), least)
+    scale = max(float(np.percentile(change, 97)), _LEAST_RISE_DB)
     around = np.maximum.reduce([np.roll(change, shift) for shift in range(-3, 4)])
     return np.clip(change / scale, 0, 1) * np.where(change >= around, 1.0, 0.5)
 

@@ -52,7 +52,7 @@ def voice(sung: list[tuple[float, float, float]], seconds: float, rate: int = 16
 
 def heard(sung, seconds=None, vocals=None, words=NONE):
     seconds = seconds or sung[-1][1] + 0.5
-    return segments_of(frames_of(contour(sung, seconds), vocals, words))
+    return segments_of(frames_of(contour(sung, seconds), vocals or voice(sung, seconds), words))
 
 
 SCALE = [(0.5, 1.0, 60), (1.0, 1.4, 62), (1.4, 2.2, 64), (2.6, 3.0, 55), (3.0, 3.2, 57), (3.2, 4.4, 67)]
@@ -60,7 +60,7 @@ SCALE = [(0.5, 1.0, 60), (1.0, 1.4, 62), (1.4, 2.2, 64), (2.6, 3.0, 55), (3.0, 3
 
 @pytest.mark.parametrize("hop", [0.01, 0.016, 0.005])
 def test_a_melody_with_vibrato_and_glides_is_heard_as_written(hop: float) -> None:
-    found = segments_of(frames_of(contour(SCALE, 5, hop=hop), None, NONE))
+    found = segments_of(frames_of(contour(SCALE, 5, hop=hop), voice(SCALE, 5), NONE))
     assert [s.midi for s in found] == [60, 62, 64, 55, 57, 67]
     for segment, (start, end, _) in zip(found, SCALE, strict=True):
         assert segment.start * HOP == pytest.approx(start, abs=0.04)
@@ -89,7 +89,7 @@ def test_octave_slips_of_the_tracker_make_no_notes() -> None:
     hertz = sound.hertz.copy()
     for at, factor in ((0.8, 2.0), (1.3, 0.5), (1.9, 2.0)):
         hertz[int(at / 0.01) : int(at / 0.01) + 9] *= factor
-    found = segments_of(frames_of(Contour(sound.times, hertz, sound.confidence), None, NONE))
+    found = segments_of(frames_of(Contour(sound.times, hertz, sound.confidence), voice([(0.5, 2.5, 60)], 3), NONE))
     assert [s.midi for s in found] == [60]
 
 
@@ -97,9 +97,10 @@ def test_octave_slips_of_the_tracker_make_no_notes() -> None:
 def test_a_tracker_that_is_never_sure_gives_no_notes(level: float) -> None:
     random = np.random.default_rng(2)
     times = np.arange(0, 5, 0.01)
+    noise = Audio.of(random.normal(0, 0.1, 80000), 16000)
     nonsense = Contour(times, random.uniform(60, 900, 500), np.clip(random.normal(level, 0.03, 500), 0, 1))
-    assert len(segments_of(frames_of(nonsense, None, NONE))) <= 1
-    assert segments_of(frames_of(Contour(times[:0], times[:0], times[:0]), None, NONE)) == []
+    assert len(segments_of(frames_of(nonsense, noise, NONE))) <= 1
+    assert segments_of(frames_of(Contour(times[:0], times[:0], times[:0]), noise, NONE)) == []
 
 
 def test_a_song_tuned_off_concert_pitch_keeps_its_intervals() -> None:
@@ -167,7 +168,8 @@ def test_whatever_the_contour_notes_ascend_do_not_overlap_and_have_length(seed: 
     midi = np.cumsum(random.normal(0, 1.5, count)) * 0.3 + 60 + 12 * (random.random(count) < 0.05)
     made = Contour(np.arange(count) * 0.01, 440 * 2 ** ((midi - 69) / 12), sure * random.random(count))
     words = Words(tuple(Word(w, 0.5 * i, 0.5 * i + 0.4) for i, w in enumerate(["ever", "so", "many", "words"])))
-    notes = sing(segments_of(frames_of(made, None, words)), words)
+    noise = Audio.of(random.normal(0, 0.1, 40000), 16000)
+    notes = sing(segments_of(frames_of(made, noise, words)), words)
     assert all(n.end - n.start >= 0.07 for n in notes)
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(notes))
 
