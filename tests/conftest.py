@@ -17,6 +17,9 @@ def _own_home(tmp_path_factory, monkeypatch):
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HEADROOM_HOME", str(home))
     monkeypatch.setenv("HEADROOM_WEIGHTS", str(home / "weights"))
+    monkeypatch.setenv("HEADROOM_CACHE", str(home / "cache"))
+    for name in ("HF_HUB_CACHE", "TTS_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(home / name.lower()))
     for name in ("LOW_VRAM", "MAX_CUDA_VRAM", "HEADROOM_FROZEN"):
         monkeypatch.delenv(name, raising=False)
 

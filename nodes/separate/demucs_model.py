@@ -53,7 +53,8 @@ def load_bag(folder: Path, name: str, stem: str, segment: float, device: str) ->
     digest is another than their name says.
     """
     signatures, weights, longest = _members(folder, name)
-    stems = _stems(_file_of(folder, signatures[0]))
+    here = next((signature for signature in signatures if _files_of(folder, signature)), signatures[0])
+    stems = _stems(_file_of(folder, here))  # all of a bag separate the same stems, and not all of them need be here
     if stem not in stems:
         raise TaskFailed(f"{name} in {folder} separates {', '.join(stems)}, and not {stem}. Choose another variant.")
     at = stems.index(stem)
@@ -73,8 +74,9 @@ def _members(folder: Path, name: str) -> tuple[list[str], list[list[float]] | No
     """Signatures, weights and segment of a bag; a signature is a bag of one."""
     import yaml
 
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
+    own = folder / f"{name}.yaml"
+    path = own if own.is_file() else _published(name)
+    if path is None:
         return [name], None, None
     try:
         bag = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -88,13 +90,25 @@ def _members(folder: Path, name: str) -> tuple[list[str], list[list[float]] | No
     return signatures, weights, segment
 
 
-def _file_of(folder: Path, signature: str) -> Path:
-    found = [
+def _published(name: str) -> Path | None:
+    """The library's own list of a bag it publishes: torch hub's cache, where it leaves the networks, has none."""
+    import demucs
+
+    path = Path(demucs.__file__).parent / "remote" / f"{name}.yaml"
+    return path if path.is_file() else None
+
+
+def _files_of(folder: Path, signature: str) -> list[Path]:
+    return [
         path
         for path in sorted(folder.glob("*"))
         if (path.suffix == ".th" and path.stem.partition("-")[0] == signature)
         or path.name == f"{signature}.safetensors"
     ]
+
+
+def _file_of(folder: Path, signature: str) -> Path:
+    found = _files_of(folder, signature)
     if not found:
         raise TaskFailed(
             f"There is no demucs network {signature} in {folder} ({signature}-*.th or {signature}.safetensors)."

@@ -45,6 +45,7 @@ from pipelines.schema.units import format_bytes, format_seconds
 def facts_of(prepared: Prepared) -> dict[str, Any]:
     """What `run.json` says of a run before its first step."""
     settings = prepared.settings
+    digests = prepared.digests(prepared.choice.values(), prepared.places)
     return {
         "command": ["headroom", *sys.argv[1:]],
         "pipeline": settings.pipeline.name,
@@ -57,7 +58,13 @@ def facts_of(prepared: Prepared) -> dict[str, Any]:
         "limit_bytes": prepared.problem.limit_bytes,
         "seed": prepared.problem.seed,
         "variants": {
-            node: {"name": v.name, "licence": v.licence, "knobs": dict(v.knobs)} for node, v in prepared.choice.items()
+            node: {
+                "name": v.name,
+                "licence": v.licence,
+                "knobs": dict(v.knobs),
+                "weights_sha256": digests[v.name] or None,
+            }
+            for node, v in prepared.choice.items()
         },
         "inputs": {
             item.name: {"path": item.path, "sha256": digest(Path(item.path))} for item in prepared.items if item.path

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Composed:
     search: tuple[Path, ...]
     overrides: tuple[str, ...]
     folder: Path | None = None
+    #: The folders that the command line itself names: the shipped tree and `-cd`. Only their files may say what to install.
+    named: tuple[Path, ...] = ()
 
 
 def conf_dir() -> Path:
@@ -127,7 +129,7 @@ class Composer:
         cfg = self._compose()
         HydraConfig.instance().set_config(cfg)
         with _sentences(self._flags.overrides):
-            return _composed(cfg, self.search())
+            return replace(_composed(cfg, self.search()), named=self.named())
 
     def _compose(self) -> DictConfig:
         """Compose, with the tier's own name where `tier=auto` stands, so that folders and records name what was used."""
@@ -223,6 +225,12 @@ class Composer:
         paths = [path.removeprefix("file://") for path in entries]
         return tuple(Path(path) for path in paths if "://" not in path)
 
+    def named(self) -> tuple[Path, ...]:
+        """The folders of the search path that nobody's config put there."""
+        folder = self._flags.config_dir
+        shipped = Path(self._flags.config_path or conf_dir()).resolve()
+        return (shipped,) if folder is None else (Path(folder).resolve(), shipped)
+
     def _task(self, task: Callable[[Composed], Any], ended: list[Any]) -> Callable[[DictConfig], None]:
         """`task` as Hydra calls it. How it ended is kept from Hydra, which would print a report of its own."""
 
@@ -235,7 +243,7 @@ class Composer:
             choices, overrides = dict(whole.hydra.runtime.choices), tuple(whole.hydra.overrides.task)
             folder = Path(whole.hydra.runtime.output_dir)
             try:
-                ended.append(task(Composed(cfg, choices, self.search(), overrides, folder)))
+                ended.append(task(Composed(cfg, choices, self.search(), overrides, folder, self.named())))
             except Exception as error:
                 ended.append(error)
 

@@ -34,15 +34,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Print the tables."""
-    with Composer(parse_hydra_flags(rest)) as composer:
+    flags = parse_hydra_flags(rest)
+    with Composer(flags) as composer:
         search = composer.search()
+    home = weights_home(_value(flags.overrides, "weights_dir"))
     out = console()
     for name in WHAT:
         if args.what in (None, name):
             out.print(Text(name, style="bold"))
-            {"pipelines": _pipelines, "nodes": _nodes, "variants": _variants, "tiers": _tiers}[name](out, search)
+            tables = {"pipelines": _pipelines, "nodes": _nodes, "tiers": _tiers}
+            _variants(out, search, home) if name == "variants" else tables[name](out, search)
             out.print()
     return 0
+
+
+def _value(overrides: Sequence[str], key: str) -> str | None:
+    """The last value of `key` among overrides, without the quotes that were put around it for Hydra."""
+    given = [override.partition("=")[2] for override in overrides if override.lstrip("+").startswith(f"{key}=")]
+    return given[-1].strip("'\"") if given else None
 
 
 def _pipelines(out: Console, search: Sequence[Path]) -> None:
@@ -64,9 +73,8 @@ def _nodes(out: Console, search: Sequence[Path]) -> None:
     out.print(made)
 
 
-def _variants(out: Console, search: Sequence[Path]) -> None:
+def _variants(out: Console, search: Sequence[Path], home: Path) -> None:
     made = table("variant", "weights", "needs on a card", "on the CPU", "here", "licence", right=(1, 2, 3))
-    home = weights_home()
     for role in ROLES:
         found = [load_variant(search, role, name) for name in catalog.options(search, f"model/{role}")]
         for variant in sorted(found, key=lambda v: (-v.quality, v.name)):
@@ -92,7 +100,7 @@ def _need(footprint: Footprint, variant: Variant) -> str:
 
 
 def _short(missing: str) -> str:
-    return "no weights" if missing.startswith("no weights") else missing
+    return missing.partition(" in ")[0] if "no weights in " in missing else missing
 
 
 def _tiers(out: Console, search: Sequence[Path]) -> None:

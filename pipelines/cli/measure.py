@@ -28,12 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Measure, store, print."""
+    from pipelines.cli.available import Availability
+    from pipelines.cli.prepare import weights_digest
     from pipelines.cli.show import console, table
     from pipelines.cli.verbs import composed_settings
     from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
     from pipelines.run.measure import DEFAULT_SIZES, measure
     from pipelines.run.resolve import trusted_packages
-    from pipelines.run.weights import locate, weights_home
     from pipelines.schema.units import MIB
 
     names = [argument for argument in rest if "=" not in argument and "/" in argument and not argument.startswith("-")]
@@ -42,7 +43,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         return 0
     wanted = _wanted(settings, [*args.variants, *names], args.all)
     sizes = _sizes(args.sizes) or DEFAULT_SIZES
-    store, home = FootprintStore(store_path()), weights_home(settings.values.get("weights_dir"))
+    store = FootprintStore(store_path())
+    how = Availability.of(settings.values, settings.composed, trusted_packages(args.trust))
     spec = settings.device
     device = {
         "spec": spec.kind if spec.kind != "cuda" else f"cuda:{spec.index}",
@@ -50,14 +52,17 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     }
     made = table("variant", "weights MiB", "load s", "workspace", "error", "source", right=(1, 2))
     for variant in wanted:
-        found = locate(variant, home)
-        if found.missing:
+        found = how.find(variant)
+        lacking = how.consent_lacking(variant) or found.missing
+        if lacking:
             if not args.all:
-                raise TaskFailed(f"{variant.name} cannot be measured: {found.missing}.")
+                raise TaskFailed(f"{variant.name} cannot be measured: {lacking}.")
             continue
         seen = measure(variant, sizes, weights=found.path, device=device, trusted=trusted_packages(args.trust))
         kind = "cpu" if spec.kind in ("auto", "cpu") else spec.kind
-        store.add(Key.of(variant, "", device_key(kind, spec.name or kind)), seen.observations)
+        store.add(
+            Key.of(variant, weights_digest(variant, found.path), device_key(kind, spec.name or kind)), seen.observations
+        )
         terms = " + ".join(f"{size / MIB:.1f} {term}" for term, size in seen.fit.terms.items()) or "0"
         worst = max((abs(error) for error in seen.fit.errors), default=0.0)
         made.add_row(

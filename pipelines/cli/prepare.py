@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from pipelines.cli import catalog
+from pipelines.cli.available import Availability
 from pipelines.cli.settings import Settings, load_variant
 from pipelines.cli.tier import simulated_card
 from pipelines.graph.build import Graph, Ports, build
@@ -19,13 +21,14 @@ from pipelines.plan.planner import plan as make_plan
 from pipelines.run.devices.choose import open_device
 from pipelines.run.devices.protocol import Device
 from pipelines.run.enforce import LeakBook
+from pipelines.run.environments import built_python
 from pipelines.run.fit import DECLARED_MARGIN
 from pipelines.run.footprints import FootprintStore, Key, device_key, library_versions, store_path
 from pipelines.run.inputs import find_items
 from pipelines.run.job import Job
 from pipelines.run.ladder import MODES, Mode
 from pipelines.run.resolve import make_node, node_class, ports_of, trusted_packages
-from pipelines.run.weights import Located, locate, weights_home
+from pipelines.run.weights import Located, Need, digest_of
 from pipelines.run.worker import Isolated
 from pipelines.schema.config import Footprint, Item, NodeSpec, Variant, on_cpu
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
@@ -79,6 +82,8 @@ class Prepared:
     mode: Mode
     options: Mapping[str, tuple[Variant, ...]]
     selection: Selection
+    #: Chosen variants whose weights or environment must be fetched before the run; only what the user pinned is ever here.
+    absent: tuple[Variant, ...] = ()
 
     @property
     def device_key(self) -> str:
@@ -101,7 +106,18 @@ class Prepared:
             plan=plan,
             seed=self.problem.seed,
             keep_going=keep_going,
+            digests=self.digests(self.choice.values(), self.places),
         )
+
+    def digests(self, variants: Iterable[Variant], places: Mapping[str, Place]) -> dict[str, str]:
+        """What each variant's weights are, by its name; `""` where its library brings them or it has none."""
+        return {variant.name: weights_digest(variant, places[variant.name].weights) for variant in variants}
+
+
+def weights_digest(variant: Variant, place: Path | None) -> str:
+    """The digest of a variant's weights at `place`, for keys and records."""
+    need = Need.of(variant)
+    return digest_of(place, need) if need else ""
 
 
 def make_nodes(graph: Graph, choice: Mapping[str, Variant], device: Device, selection: Selection) -> dict[str, Node]:
@@ -117,9 +133,11 @@ def _node_object(spec: NodeSpec, variant: Variant | None, device: Device, truste
     node = make_node(target, knobs, trusted)
     if not (is_isolated(variant) if variant else spec.isolation == "process"):
         return node
+    own = built_python(variant.environment) if variant and variant.environment else None
     isolated = Isolated(
-        node, target, knobs, variant.name if variant else spec.name, trusted=trusted, started=device.adopt
-    )
+        node, target, knobs, variant.name if variant else spec.name, python=own or sys.executable, trusted=trusted,
+        started=device.adopt,
+    )  # fmt: skip
     return cast("Node", isolated)  # a node in all but that its ports are not class attributes
 
 
@@ -136,6 +154,7 @@ class Asked:
     store: FootprintStore
     mode: Mode
     notes: tuple[str, ...]
+    absent: frozenset[str] = frozenset()
 
 
 def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
@@ -147,7 +166,8 @@ def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
     items = _items(settings)
     mode = _mode(settings)
     store = FootprintStore(store_path(), frozen=bool(os.environ.get("HEADROOM_FROZEN")), warn=notes.append)
-    declared, located = _options(settings, graph, notes)
+    how = Availability.of(settings.values, settings.composed, trusted_packages(selection.trust))
+    declared, located = _options(settings, graph, notes, how)
     places = {
         variant.name: Place(variant.device or device.torch_device, located[variant.name].path)
         for variants in declared.values()
@@ -155,9 +175,10 @@ def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
     }
     kind = "cpu" if device.kind == "cpu" else "cuda"
     base = settings.device.context if device.kind == "cpu" else 0
-    options, margins = _measured(declared, store, device_key(device.kind, device.name), kind, mode)
+    options, margins = _measured(declared, places, store, device_key(device.kind, device.name), kind, mode)
     sizing = Sizing(kind, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
-    return Asked(device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes))
+    absent = frozenset(name for name, found in located.items() if found.missing)
+    return Asked(device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes), absent)
 
 
 def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
@@ -170,6 +191,7 @@ def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
         settings=settings, device=asked.device, graph=asked.graph, items=asked.items, choice=choice, problem=problem,
         sizing=asked.sizing, notes=tuple(notes), places=asked.places, nodes=nodes, store=asked.store, leaks=leak_book(), mode=asked.mode,
         options=asked.options, selection=selection,
+        absent=tuple({v.name: v for v in choice.values() if v.name in asked.absent}.values()),
     )  # fmt: skip
 
 
@@ -181,7 +203,7 @@ def _mode(settings: Settings) -> Mode:
 
 
 def _measured(
-    declared: Options, store: FootprintStore, device: str, kind: str, mode: Mode
+    declared: Options, places: Mapping[str, Place], store: FootprintStore, device: str, kind: str, mode: Mode
 ) -> tuple[Options, dict[str, float]]:
     """The variants with the footprints that were measured here, where they were, and the margin each has earned."""
     margins: dict[str, float] = {}
@@ -190,7 +212,9 @@ def _measured(
         made = []
         for variant in variants:
             footprint = variant.footprints.get(kind) or variant.footprints.get("cuda") or Footprint()
-            found = store.estimate(Key.of(variant, "", device), footprint)
+            # Weights are read for their digest only where something was measured that could count for them.
+            digest = weights_digest(variant, places[variant.name].weights) if store.knows(variant.name) else ""
+            found = store.estimate(Key.of(variant, digest, device), footprint)
             margins[variant.name] = found.margin * mode.margin_factor
             made.append(replace(variant, footprints={**variant.footprints, kind: found.footprint}))
         options[node] = tuple(made)
@@ -277,9 +301,10 @@ def _lyrics(name: str) -> str:
 Options = dict[str, tuple[Variant, ...]]
 
 
-def _options(settings: Settings, graph: Graph, notes: list[str]) -> tuple[Options, dict[str, Located]]:
-    """For each node with a role, the variants it may use, best first, all of them usable here."""
-    home = weights_home(settings.values.get("weights_dir"))
+def _options(
+    settings: Settings, graph: Graph, notes: list[str], how: Availability
+) -> tuple[Options, dict[str, Located]]:
+    """For each node with a role, the variants it may use, best first: all usable here, or pinned and fetched by the run."""
     options: Options = {}
     located: dict[str, Located] = {}
     leaking = leak_book().leaking()
@@ -290,15 +315,10 @@ def _options(settings: Settings, graph: Graph, notes: list[str]) -> tuple[Option
         usable = []
         for candidate in _candidates(settings, spec.role):
             variant = _for_node(candidate, spec, settings, leaking)
-            located[variant.name] = found = locate(variant, home)
-            if not found.missing:
-                usable.append(variant)
-            elif spec.role in settings.pinned:
-                raise TaskFailed(
-                    f"{variant.name} was asked for, but {found.missing}. Put them there, or name another with model/{spec.role}=."
-                )
-            else:
-                notes.append(f"{variant.name} passed over: {found.missing}.")
+            is_pinned = spec.role in settings.pinned
+            located[variant.name], note = how.pinned(variant) if is_pinned else how.chosen(variant)
+            notes += [note] if note and note not in notes else []
+            usable += [variant] if is_pinned or not note else []
         if not usable:
             raise UsageError(f"Node {name}: no variant of {spec.role} can be used here. {' '.join(notes[-3:])}")
         options[name] = tuple(usable)

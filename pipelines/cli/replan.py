@@ -31,9 +31,10 @@ class Replanner:
         """The job of the remaining tasks. Raises `DoesNotFit`."""
         problem = remaining(self._problem(choice, seen), gone)
         nodes = make_nodes(self.prepared.graph, choice, self.prepared.device, self.prepared.selection)
+        places = self._places(job, choice)
         return replace(
-            job, choice=choice, nodes=nodes, places=self._places(job, choice), problem=problem,
-            plan=certified(problem, make_plan(problem)),
+            job, choice=choice, nodes=nodes, places=places, problem=problem,
+            plan=certified(problem, make_plan(problem)), digests=self.prepared.digests(choice.values(), places),
         )  # fmt: skip
 
     def alternatives(self, job: Job, node: str, seen: Seen) -> tuple[tuple[Choice, Variant], ...]:

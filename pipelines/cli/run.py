@@ -139,14 +139,16 @@ def _remove_if_fresh(folder: Path) -> None:
 
 def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -> int:
     from pipelines.cli.carry import carry, facts_of
+    from pipelines.cli.fetching import brought
     from pipelines.cli.prepare import Selection, prepare
     from pipelines.cli.settings import read_settings
+    from pipelines.cli.show import console
 
     settings = read_settings(composed)
     selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
     try:
-        prepared = prepare(settings, selection)
-    except (DoesNotFit, TaskFailed):
+        prepared = brought(prepare(settings, selection), console())
+    except (DoesNotFit, TaskFailed, SurroundingsFailed):
         record.open({"pipeline": settings.pipeline.name, "tier": settings.tier.name, "command": sys.argv[1:]})
         raise
     record.open(facts_of(prepared))

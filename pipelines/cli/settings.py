@@ -164,6 +164,7 @@ def read_variant(role: str, name: str, data: Mapping[str, Any]) -> Variant:
         device=_own_device(data.get("device"), f"{where}.device"),
         about=str(data.get("about", "")),
         commercial_use=bool(data.get("commercial_use", True)),
+        needs_consent=bool(data.get("needs_consent", False)),
     )
 
 

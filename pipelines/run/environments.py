@@ -69,6 +69,12 @@ def environment_for(
     return _python(folder)
 
 
+def built_python(packages: Sequence[str], cache: Path | None = None) -> Path | None:
+    """The interpreter of the environment for `packages`, None where it was not built to the end. Builds nothing."""
+    folder = (cache or cache_folder()) / _name(tuple(sorted(set(packages))))
+    return _python(folder) if (folder / _MARKER).exists() else None
+
+
 def environments(cache: Path | None = None) -> list[Environment]:
     """Every environment in the cache, for `headroom list`."""
     root = cache or cache_folder()

@@ -110,6 +110,10 @@ class FootprintStore:
             ) from error
         self._now = None
 
+    def knows(self, variant: str) -> bool:
+        """Whether anything was ever measured of a variant of this name, whatever its weights."""
+        return any(key.variant == variant for key, _ in self._all())
+
     def estimate(self, key: Key, declared: Footprint) -> Estimate:
         """The measured footprint under `key`, or the declared one with the larger margin."""
         return estimate(self.observations(key), declared)

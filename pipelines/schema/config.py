@@ -47,6 +47,7 @@ class Variant:
     footprints: by device kind (`cpu`, `cuda`); `cuda` also serves `simulated`.
     device: `cpu` where it is kept off the card, None for the run's own device. isolation: `thread` or `process`.
     requires: modules that must be importable. environment: a pinned package list of its own, where pins conflict.
+    needs_consent: its licence must be accepted by the user (`accept_licence=[<file stem>]`) before it is used.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Variant:
     requires: tuple[str, ...] = ()
     about: str = ""
     commercial_use: bool = True
+    needs_consent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

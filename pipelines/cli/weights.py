@@ -1,0 +1,163 @@
+"""Model weights: which are here, getting those that are not, and checking that they are what they should be.
+
+headroom weights list                               every variant: where its weights are, size, licence, state
+headroom weights fetch transcribe/small_int8        into the weights folder; goes on where an earlier try stopped
+headroom weights fetch speak/xtts accept_licence=[xtts]
+headroom weights verify                             SHA-256 of every file here against what it should be
+headroom weights verify separate/htdemucs weights_dir=weights
+
+A node whose packages conflict with ours (speak/f5) gets an environment of its own; `fetch` builds it, `list` shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from pipelines.cli import catalog
+from pipelines.cli.available import Availability
+from pipelines.cli.fetching import bring
+from pipelines.cli.settings import Settings, load_variant
+from pipelines.cli.show import console, table
+from pipelines.run.environments import environments
+from pipelines.run.weights import Located, Need
+from pipelines.run.weights.locate import fetch_command
+from pipelines.run.weights.manifest import Verdict, verify
+from pipelines.schema.config import Variant
+from pipelines.schema.errors import Differs, TaskFailed, UsageError, did_you_mean
+from pipelines.schema.roles import ROLES
+from pipelines.schema.units import format_bytes
+
+ACTIONS = ("list", "fetch", "verify")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `headroom weights`."""
+    parser.add_argument("action", choices=ACTIONS, help="what to do")
+    parser.add_argument("variants", nargs="*", metavar="ROLE/NAME", help="which; list and verify take all by default")
+
+
+def main(args: argparse.Namespace, rest: list[str]) -> int:
+    """List, fetch or verify."""
+    from pipelines.cli.verbs import composed_settings
+
+    names = [argument for argument in rest if "=" not in argument and "/" in argument and not argument.startswith("-")]
+    names = [name for name in names if name.partition("/")[0] in ROLES]  # `-cd my/folder` is none
+    settings = composed_settings([*(r for r in rest if r not in names), "pipeline=ultrasinger"])
+    if settings is None:
+        return 0
+    variants = _named(settings, [*args.variants, *names])
+    how = Availability.of(settings.values, settings.composed)
+    if args.action == "list":
+        _list(console(), variants or _all(settings), how)
+    elif args.action == "fetch":
+        _fetch(console(), variants, how, settings)
+    else:
+        _verify(console(), variants, variants or _all(settings), how)
+    return 0
+
+
+def _all(settings: Settings) -> list[Variant]:
+    search = settings.composed.search
+    found = [load_variant(search, role, name) for role in ROLES for name in catalog.options(search, f"model/{role}")]
+    return sorted(found, key=lambda v: (list(ROLES).index(v.role), -v.quality, v.name))
+
+
+def _named(settings: Settings, names: Sequence[str]) -> list[Variant]:
+    search = settings.composed.search
+    known = [f"{role}/{name}" for role in ROLES for name in catalog.options(search, f"model/{role}")]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"There is no variant {name!r}. {did_you_mean(name, known)}")
+    return [load_variant(search, *name.split("/", 1)) for name in dict.fromkeys(names)]
+
+
+def _list(out: Console, variants: Sequence[Variant], how: Availability) -> None:
+    made = table("variant", "weights", "size", "licence", "state", right=(2,))
+    made.columns[0].no_wrap = True
+    for variant in variants:
+        found = how.find(variant)
+        consent = "licence not accepted" if how.consent_lacking(variant) else ""
+        reasons = [reason for reason in (consent, _short(found.missing)) if reason]
+        state = Text("; ".join(reasons), style="dim") if reasons else Text("ready", style="green")
+        made.add_row(variant.name, _where(variant, found), _size(variant, found), variant.licence, state)
+    out.print(made)
+    out.print(Text(f"The weights folder is {how.home}. ~ is what a fetch brings.", style="dim"), soft_wrap=True)
+    for built in environments():
+        size = format_bytes(built.bytes) if built.ready else "not finished"
+        out.print(
+            Text(f"Environment {built.folder.name} ({size}): {', '.join(built.packages)}", style="dim"), soft_wrap=True
+        )
+
+
+def _where(variant: Variant, found: Located) -> str:
+    if Need.of(variant) is None:
+        return (
+            "in its library" if any(footprint.weights for footprint in variant.footprints.values()) else "none needed"
+        )
+    return f"{found.where}: {found.path}" if found.path else "-"
+
+
+def _size(variant: Variant, found: Located) -> str:
+    need = Need.of(variant)
+    if need is None:
+        return "-"
+    if found.path is not None:
+        names = need.names_in(found.path) if found.path.is_dir() else [""]
+        return format_bytes(sum((found.path / name).stat().st_size for name in names))
+    return f"~{format_bytes(need.size)}" if need.size else "-"
+
+
+def _short(missing: str) -> str:
+    short = missing.partition(" in ")[0] if "no weights in " in missing else missing
+    return short.replace("its own environment is not built", "environment not built")
+
+
+def _fetch(out: Console, variants: Sequence[Variant], how: Availability, settings: Settings) -> None:
+    if not variants:
+        known = [variant.name for variant in _all(settings) if how.find(variant).fetchable]
+        raise UsageError(
+            f"Name what to fetch, for example headroom weights fetch transcribe/small. {did_you_mean('', known)}"
+        )
+    if how.offline:
+        raise UsageError("offline=true fetches nothing. Leave it away to fetch.")
+    for variant in variants:
+        path = bring(variant, how, out)
+        out.print(
+            f"{variant.name}: {path or 'nothing to fetch, its weights are in its library or it needs none.'}",
+            soft_wrap=True,
+        )
+
+
+def _verify(out: Console, named: Sequence[Variant], variants: Sequence[Variant], how: Availability) -> None:
+    made = table("variant", "file", "SHA-256", "state")
+    wrong: list[str] = []
+    for variant in variants:
+        need, found = Need.of(variant), how.find(variant)
+        if need is None or found.path is None:
+            if variant in named and need is not None:
+                raise TaskFailed(
+                    f"{variant.name} cannot be verified: {found.missing}. {_advice(variant, found.fetchable)}".strip()
+                )
+            continue
+        for verdict in verify(found.path, need):
+            made.add_row(variant.name, verdict.name, verdict.found[:16] or "-", _state(verdict))
+            wrong += [f"{variant.name} {verdict.name}"] if verdict.state in ("differs", "missing") else []
+    out.print(made if made.row_count else "No weights are here to verify.")
+    if wrong:
+        raise Differs(
+            f"{len(wrong)} files are not what they should be: {', '.join(wrong)}. Remove them and fetch again."
+        )
+
+
+def _state(verdict: Verdict) -> Text:
+    style = {"ok": "green", "unrecorded": "dim"}.get(verdict.state, "bold red")
+    told = {"unrecorded": "nobody recorded what it should be", "differs": f"differs, should be {verdict.expected[:16]}"}
+    return Text(told.get(verdict.state, verdict.state), style=style)
+
+
+def _advice(variant: Variant, fetchable: bool) -> str:
+    return f"`{fetch_command(variant)}` gets them." if fetchable else ""
