@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code; never raises but for a bug."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(argv)
+        code = _dispatch(argv)
+        sys.stdout.flush()
+        return code
     except DoesNotFit as error:
         return _refused(error, "json" in argv)
     except HeadroomError as error:
@@ -141,7 +143,12 @@ def entry() -> None:
     """The console script. Libraries' warnings are for their developers; `-W` and HEADROOM_DEBUG=1 bring them back."""
     if not sys.warnoptions and not os.environ.get("HEADROOM_DEBUG"):
         warnings.simplefilter("ignore")
-    sys.exit(main())
+    code = main()
+    try:
+        sys.stdout.flush()
+    except OSError:  # said already; what is still buffered must not fail again when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

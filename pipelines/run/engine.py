@@ -194,6 +194,15 @@ class Engine:
             kind, task, subject, loading=loading, predicted=self._predicted[index], needed=needed, limit=limit
         )
 
+    def wanted_beside(self, task: str) -> list[str]:
+        """The next task of each model that is resident beside `task`'s own, the largest first."""
+        own, found = self._model_of(task), []
+        for model in sorted(self._resident, key=lambda m: -self.job.problem.models[m].weights_bytes):
+            left = (t.id for t in self.job.problem.tasks if model in t.models and t.id not in self.outcome.done)
+            if model != own and (waiting := next(left, None)):
+                found.append(waiting)
+        return found
+
     def _look_for_room(self, step: Step, index: int) -> None:
         """Before a step that takes memory: are the bytes the plan wants still there, whatever others have done?"""
         now, wanted = self._clock(), self._predicted[index]

@@ -83,19 +83,27 @@ class Recovery:
     def _climb(self, trouble: MemoryTrouble) -> None:
         """Rungs until one can be carried out; the engine then tries again."""
         self._learn(trouble)
+        beside = self.engine.wanted_beside(trouble.task)
         while True:
             rung, variant = self._next(trouble)
             self.tried.setdefault(trouble.task, []).append(rung)
+            if rung.action is Action.STOP and beside:  # nothing helps it; what lies beside it may give way
+                trouble = self._blame(beside.pop(0), trouble)
+                continue
             self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
             if rung.action is Action.STOP:
                 raise OutOfMemory(rung.because) from trouble
             blamed = self._do(rung, variant, trouble)
             if blamed is None:
                 return
-            if blamed != trouble.task:  # the same remedies were in vain for it too
-                vain = [rung for rung in self.tried[trouble.task] if rung.choice is None]
-                self.tried[blamed] = [*self.tried.get(blamed, []), *vain]
-                trouble = trouble.of(blamed)
+            if blamed != trouble.task:
+                trouble = self._blame(blamed, trouble)
+
+    def _blame(self, task: str, trouble: MemoryTrouble) -> MemoryTrouble:
+        """The same trouble with `task` to give way: what was tried in vain for the other was in vain for it too."""
+        vain = [rung for rung in self.tried[trouble.task] if rung.choice is None and rung.action is not Action.STOP]
+        self.tried[task] = [*self.tried.get(task, []), *vain]
+        return trouble.of(task)
 
     def _next(self, trouble: MemoryTrouble) -> tuple[Rung, Variant | None]:
         node = split_task(trouble.task)[1]

@@ -6,7 +6,6 @@ import pytest
 
 from benchmarks.memory.faults import one
 
-
 #: All twelve in `make test`; a load, a run and an unload in `make check`.
 _STEPS = [pytest.param(step, marks=() if step in (3, 7, 11) else pytest.mark.slow) for step in range(12)]
 
