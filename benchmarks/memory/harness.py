@@ -15,9 +15,9 @@ from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.devices.protocol import Device
 from pipelines.run.engine import Engine
-from pipelines.run.outcome import Outcome
 from pipelines.run.job import Job, remaining
 from pipelines.run.ladder import MODES, Choice
+from pipelines.run.outcome import Outcome
 from pipelines.run.recovery import Recovery, Seen
 from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Tier, Variant
 from pipelines.schema.errors import DoesNotFit

@@ -181,8 +181,11 @@ class Residency:
     def _over(self) -> int:
         if self.limit_bytes is None:
             return 0
-        used = self.device.used_bytes() if self.device else sum(held.size for held in self._held.values())
-        return used - self.limit_bytes
+        if self.device is None:
+            return sum(held.size for held in self._held.values()) - self.limit_bytes
+        # What another thread is loading is not on the device yet, but its room is taken.
+        coming = sum(held.size for held in self._held.values() if held.loading)
+        return self.device.used_bytes() + coming - self.limit_bytes
 
     def _short(self, use: Use) -> int:
         return self._over() + self._size(use) if self.limit_bytes is not None else 0
