@@ -7,8 +7,8 @@ WAVLM = {
 }  # fmt: skip
 
 
-def make_freevc(folder, seed=0):
-    """Write the four files into `folder`."""
+def freevc_network(seed=0):
+    """The library's own network at the tiny size, with random weights."""
     import torch
     from TTS.vc.configs.freevc_config import FreeVCConfig
     from TTS.vc.layers.freevc.wavlm.wavlm import WavLM, WavLMConfig
@@ -16,7 +16,6 @@ def make_freevc(folder, seed=0):
 
     from nodes.convert.freevc_model import _instead, _speaker_encoder
 
-    folder.mkdir(parents=True, exist_ok=True)
     config = FreeVCConfig()
     args = config.model_args
     args.use_spk = True  # as the published ones
@@ -36,8 +35,16 @@ def make_freevc(folder, seed=0):
                 self.enc_spk_ex = _speaker_encoder()
 
         with _instead(freevc, "get_wavlm", lambda: WavLM(WavLMConfig(WAVLM))):
-            network = Offline(config).eval()
-    state = network.state_dict()
+            return Offline(config).eval()
+
+
+def make_freevc(folder, seed=0):
+    """Write the four files into `folder`."""
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    network = freevc_network(seed)
+    config, state = network.config, network.state_dict()
     parts = {
         part: {n.removeprefix(part): t for n, t in state.items() if n.startswith(part)}
         for part in ("wavlm.", "enc_spk_ex.")
@@ -48,4 +55,4 @@ def make_freevc(folder, seed=0):
     extra = {"similarity_weight": torch.ones(1), "similarity_bias": torch.ones(1)}
     torch.save({"model_state": parts["enc_spk_ex."] | extra, "step": 1}, folder / "speaker_encoder.pt")
     config.save_json(str(folder / "config.json"))
-    return network
+    return folder

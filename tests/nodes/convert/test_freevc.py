@@ -11,7 +11,7 @@ from nodes.convert.freevc_model import FILES, _plain
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio
-from tests.checkpoints.freevc import WAVLM, make_freevc
+from tests.checkpoints.freevc import WAVLM, freevc_network, make_freevc
 
 # Importing coqui-tts takes up to 20 s; it and what it imports warn of their own deprecated calls.
 slow = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -44,8 +44,8 @@ def test_missing_files_are_named_with_where_they_are_from(tmp_path):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     pytest.importorskip("TTS.vc.models.freevc", reason="coqui-tts is not installed")
-    folder = tmp_path_factory.mktemp("freevc")
-    return folder, make_freevc(folder), FreeVc().load(Place("cpu", folder))
+    folder = make_freevc(tmp_path_factory.mktemp("freevc"))
+    return folder, freevc_network(), FreeVc().load(Place("cpu", folder))
 
 
 def convert(model, audio, tmp_path, voice=None, told=None, node=None):
