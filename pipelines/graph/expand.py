@@ -86,7 +86,7 @@ def context_bytes(graph: Graph, choice: Choice, sizing: Sizing) -> int:
 
 def is_isolated(variant: Variant) -> bool:
     """Whether a variant runs in a process of its own, whose libraries then come and go with its weights."""
-    return variant.isolation == "process"
+    return variant.isolation == "process" or bool(variant.environment)
 
 
 def _model(variant: Variant, sizing: Sizing) -> Model:

@@ -13,18 +13,15 @@ _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
 
 def extras_for(absent: Collection[str], required: Collection[str]) -> list[str]:
-    """The fewest extras that bring the modules in `absent`, each the nearest to what is `required` altogether; [] where none do."""
+    """Extras that bring the modules in `absent`, each the one with the least that is not `required`; [] where none bring all."""
     known = _extras()
     missing, wanted = ({_distribution(name) for name in names} for names in (absent, required))
     chosen: list[str] = []
     while missing:
-        best = max(
-            known,
-            key=lambda name: (len(known[name] & missing), len(known[name] & wanted), -len(known[name])),
-            default=None,
-        )
-        if best is None or not known[best] & missing:
-            return chosen if not missing else []
+        useful = [name for name in known if known[name] & missing]
+        if not useful:
+            return []
+        best = max(useful, key=lambda name: (len(known[name] & wanted) / len(known[name]), name))
         chosen.append(best)
         missing -= known[best]
     return chosen

@@ -69,10 +69,20 @@ def test_a_shorter_segment_is_set_in_the_network(folder, mix, tmp_path):
 
 
 def test_only_the_network_of_the_stem_is_loaded(tmp_path, mix):
-    lone = make_demucs(tmp_path / "lone", segment=Fraction(1), rate=RATE, stems=["drums", "vocals"])
+    lone = make_demucs(tmp_path / "lone", segment=Fraction(1), rate=RATE, stems=["vocals"])
     model = Demucs(name="htdemucs_ft").load(Place(weights=lone))
     assert len(model.parts) == 1
     assert not any(p.requires_grad for p in model.parts[0].net.parameters())
+
+
+def test_a_network_in_torch_hub_s_cache_needs_no_list_beside_it(folder, tmp_path):
+    made = make_demucs(tmp_path / "hub", segment=Fraction(1), rate=RATE, stems=["vocals"])
+    for listing in made.glob("*.yaml"):
+        listing.unlink()
+    (network,) = made.glob("*.th")
+    network.rename(made / f"04573f0d-{network.stem.partition('-')[2]}.th")  # as htdemucs_ft's own is called
+    model = Demucs(name="htdemucs_ft").load(Place(weights=made))
+    assert len(model.parts) == 1
 
 
 def test_safetensors_as_the_hub_has_them(folder, mix, tmp_path):
