@@ -79,8 +79,8 @@ def table(rows: list[Row]) -> str:
         count = s["problems"]
         lines.append(
             f"| {name} | {s['planned']}/{count} (baselines {s['baseline_planned']}) | {s['proved']} | {s['compulsory_met']} "
-            f"| {_percent(s['median_gap'])} ({_percent(s['mean_gap'])}) | {_percent(s['median_share_of_baseline'])} | {s['lost_to_a_baseline']} "
-            f"| {s['median_seconds']:.2f} ({s['most_seconds']:.2f}) |"
+            f"| {_percent(s['median_gap'])} ({_percent(s['mean_gap'])}) | {_percent(s['median_share_of_baseline'])} "
+            f"| {s['lost_to_a_baseline']} | {s['median_seconds']:.2f} ({s['most_seconds']:.2f}) |"
         )
     growth = exponent(rows)
     tail = "" if growth is None else f"\nPlanning time grows as tasks^{growth:.2f} over the merged sets.\n"
