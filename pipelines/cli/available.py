@@ -76,7 +76,7 @@ class Availability:
     def chosen(self, variant: Variant) -> tuple[Located, str]:
         """For one the plan may choose: (what was found, why it is passed over or `""`). Nothing is fetched for it."""
         found = self.find(variant)
-        reasons = [reason for reason in (self.consent_lacking(variant), found.missing) if reason]
+        reasons = [reason for reason in (self.consent_lacking(variant), found.brief) if reason]
         if not reasons and not self.may_install(variant):
             reasons = [_UNTRUSTED]
         if not reasons:

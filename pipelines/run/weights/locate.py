@@ -28,6 +28,11 @@ class Located:
     where: str = ""
     fetchable: bool = False
 
+    @property
+    def brief(self) -> str:
+        """`missing`, naming the first place only: for lists of many variants."""
+        return self.missing.replace(" or ".join(self.looked), self.looked[0]) if self.looked else self.missing
+
 
 def weights_home(explicit: str | None = None) -> Path:
     """The folder local checkpoints lie in: `weights_dir=`, else HEADROOM_WEIGHTS, else the user's data folder."""
