@@ -3,26 +3,33 @@
 A window moves along the sound. In each as many of the next words are laid as fit, and those well before its end are kept; the
 window is short because the decoder's scores are 32-bit integers that a long one overflows. Sung vowels last several times
 longer than spoken ones, so it is done at several frame rates (a slower one makes a held vowel look spoken), and each word
-takes the median of its times: one attempt that lost its way moves nothing.
+takes the median of its times: one attempt that lost its way moves nothing. A vowel held very long is taken for silence; so
+a word begins where the loud sound that leads into it does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from nodes.transcribe.spelling import Sung, pronounce
-from nodes.transcribe.stretches import Stretch, Tape
+from nodes.transcribe.stretches import FRAME, Stretch, Tape, levels
 from pipelines.schema.node import Context
 from pipelines.schema.values import Word
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 #: Frames a second; the model was trained at 100.
-FRAME_RATE, _SLOWER = 100, (80, 66, 57, 50)
+FRAME_RATE, _SLOWER = 100, (72, 66, 60, 57)
 #: Seconds of a window, and how much of it before its end is not believed yet.
 _WINDOW, _UNSURE = 12.0, 4.0
 #: How unlikely a path may become before it is given up: wide enough for a vowel of three seconds.
 _BEAM = 1e-80
+#: A frame is loud above this share of the window's loud parts.
+_LOUD = 0.12
 #: Nobody sings more words a second for long.
 _FASTEST = 5.0
 #: Attempts this near to the median, in seconds, agree with it.
@@ -76,7 +83,30 @@ def _attempts(decoder: Any, pcm: bytes, names: Sequence[str], *, whole: bool) ->
         decoder.config[beam] = width
     decoder.add_fsg("lyrics", decoder.create_fsg("lyrics", 0, end, moves))
     decoder.activate_search("lyrics")
-    return [decoded(decoder, pcm, rate) for rate in _SLOWER]
+    loud = _loud(pcm)
+    return [_led_into(decoded(decoder, pcm, rate), loud) for rate in _SLOWER]
+
+
+def _loud(pcm: bytes) -> NDArray[np.bool_]:
+    """Whether each frame of `FRAME` seconds is."""
+    import numpy as np
+
+    level = levels([np.frombuffer(pcm, np.int16).astype(np.float32)])
+    smooth = np.convolve(level, np.ones(5) / 5, "same")[: len(level)]
+    loud: NDArray[np.bool_] = smooth > _LOUD * np.quantile(smooth, 0.95) if len(smooth) else smooth > 0
+    return loud
+
+
+def _led_into(pieces: Sequence[Piece], loud: NDArray[np.bool_]) -> list[Piece]:
+    """Each word begun as early as the sound is loud without a break, but not before the last one's end."""
+    found: list[Piece] = []
+    for piece in pieces:
+        first = at = min(round(piece.start / FRAME), len(loud))
+        least = round(found[-1].end / FRAME) if found else 0
+        while at > least and loud[at - 1]:
+            at -= 1
+        found.append(replace(piece, start=at * FRAME) if at < first else piece)
+    return found
 
 
 def _agreed(attempts: list[list[Piece]], least: int) -> list[Piece]:
