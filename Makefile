@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.ready
 # One process a core: the libraries' own threads would fight over two cores.
 # uv is many times faster than pip on packages of this size; the machine's own certificates are trusted, as pip does.
 UV       := UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python
-TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
+TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help setup demo test check lint bench clean
 

@@ -23,7 +23,15 @@ import pipelines
 from pipelines.run import wire
 from pipelines.run.devices.kernel import Kernel
 from pipelines.run.processes import death_sentence
-from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, SurroundingsFailed, TaskFailed
+from pipelines.schema.errors import (
+    HeadroomError,
+    Interrupted,
+    InvalidError,
+    OutOfMemory,
+    SurroundingsFailed,
+    TaskFailed,
+    UsageError,
+)
 from pipelines.schema.node import Context, Inputs, Node, Outputs, Place, Port
 
 _TURN_SECONDS = 0.05
@@ -220,14 +228,19 @@ def _pass_on(kind: str, given: list[Any], context: Context) -> None:
         context.warn(*given)
 
 
+#: The errors a worker's can be here, by exit code.
+_KINDS: Mapping[int, type[HeadroomError]] = {
+    kind.exit_code: kind for kind in (TaskFailed, UsageError, InvalidError, OutOfMemory, SurroundingsFailed)
+}
+
+
 def _as_error(name: str, facts: Mapping[str, Any]) -> HeadroomError:
     text = f"{name}: {facts['text']}"
     if facts["interrupted"]:
         return Interrupted(text)
     if facts["out_of_memory"]:
         return OutOfMemory(text)
-    kinds = {kind.exit_code: kind for kind in HeadroomError.__subclasses__() if kind.__init__ is HeadroomError.__init__}
-    return kinds.get(facts["exit_code"], TaskFailed)(text)
+    return _KINDS.get(facts["exit_code"], TaskFailed)(text)
 
 
 def _environment(python: str | Path) -> dict[str, str]:
