@@ -37,7 +37,9 @@ ROLES: dict[str, Role] = {
             {
                 "text": Port("text"),
                 "voice": _VOICE,
-                "voice_words": Port("words", "what the reference says and when, for models that must know", optional=True),
+                "voice_words": Port(
+                    "words", "what the reference says and when, for models that must know", optional=True
+                ),
             },
             {"audio": Port("audio", "speech"), "words": Port("words", "the lines of the text and when each is said")},
         ),
