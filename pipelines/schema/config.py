@@ -15,6 +15,7 @@ TERMS = {
     "per_batch": "the knob `batch`",
     "per_batch_second": "batch x seconds",
     "per_segment_second": "the knob `segment` (seconds), at most the item's seconds",
+    "per_whole_segment_second": "the knob `segment` (seconds), for networks that pad a shorter item to it",
 }
 
 
@@ -146,5 +147,6 @@ def evaluate(terms: Mapping[str, float], item: Item, knobs: Mapping[str, Any]) -
         "per_batch": batch,
         "per_batch_second": batch * item.seconds,
         "per_segment_second": min(float(knobs.get("segment") or item.seconds), item.seconds or float("inf")),
+        "per_whole_segment_second": float(knobs.get("segment") or item.seconds),
     }
     return sum(value * quantity[name] for name, value in terms.items())
