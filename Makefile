@@ -6,6 +6,8 @@ STAMP  := $(VENV)/.ready
 # One process a core: the libraries' own threads would fight over two cores.
 # uv is many times faster than pip on packages of this size; the machine's own certificates are trusted, as pip does.
 UV       := UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python
+# The tests start hundreds of processes: what they import is compiled once, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help setup demo test test-all check lint bench clean

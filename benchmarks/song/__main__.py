@@ -77,7 +77,7 @@ def table(found: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.song", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three songs instead of twenty, nothing written")
-    parser.add_argument("--pitch", choices=sorted(PITCH), default="crepe_tiny")
+    parser.add_argument("--pitch", choices=sorted(PITCH), default="swift_f0")
     parser.add_argument("--first", type=int, default=100, help="the first seed (0 to 19 were tuned on)")
     parser.add_argument("--songs", type=int, default=20)
     given = parser.parse_args()
