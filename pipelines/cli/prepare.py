@@ -43,6 +43,7 @@ ITEM_SETTINGS = (
     "lyrics",
     "language",
     "voice",
+    "voice_text",
     "artist",
     "title",
     "year",

@@ -44,12 +44,16 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     """List, fetch or verify."""
     from pipelines.cli.verbs import composed_settings
 
-    names = [argument for argument in rest if "=" not in argument and "/" in argument and not argument.startswith("-")]
-    names = [name for name in names if name.partition("/")[0] in ROLES]  # `-cd my/folder` is none
-    settings = composed_settings([*(r for r in rest if r not in names), "pipeline=ultrasinger"])
+    given = [*args.variants, *rest]  # argparse takes settings for variants where nothing stands between them
+    variant_like = {
+        *args.variants,
+        *(word for word in rest if word.partition("/")[0] in ROLES),
+    }  # `-cd my/folder` is none
+    names = [word for word in given if word in variant_like and "=" not in word]
+    settings = composed_settings([*(word for word in given if word not in names), "pipeline=ultrasinger"])
     if settings is None:
         return 0
-    variants = _named(settings, [*args.variants, *names])
+    variants = _named(settings, names)
     how = Availability.of(settings.values, settings.composed)
     if args.action == "list":
         _list(console(), variants or _all(settings), how)

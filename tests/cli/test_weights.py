@@ -183,6 +183,15 @@ def test_nothing_is_fetched_before_its_licence_is_accepted(toy, hub):
     assert toy("weights", "fetch", "separate/strict", "accept_licence=[strict]").code == 0
 
 
+@pytest.mark.parametrize("words_given", [("speak/f5", "accept_licence=[f5]"), ("accept_licence=[f5]", "speak/f5")])
+def test_settings_may_stand_right_after_or_before_a_variant(headroom, words_given):
+    listed = headroom("weights", "list", *words_given, "offline=true")
+    assert listed.code == 0, listed.err
+    assert "speak/f5" in listed.out
+    assert "speak/xtts" not in listed.out
+    assert "licence not accepted" not in listed.out
+
+
 def test_a_missing_module_names_the_extra(toy):
     absent = {"requires": ["torchcrepe_absent_module"]}
     result = toy("plan", *TOY, "model/separate=gone", gone=absent)
