@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
-from pipelines.schema.values import Audio, File
+from pipelines.schema.values import Audio, File, Value
+
+if TYPE_CHECKING:
+    from pipelines.schema.values import Samples
 
 #: soundfile's names of what a WAV may hold, and the most frames a block has.
 FORMATS = {"pcm16": "PCM_16", "pcm24": "PCM_24", "float": "FLOAT"}
@@ -32,27 +36,54 @@ class Wav(Plain):
 
         Raises `TaskFailed` for sound that is empty or has samples that are not numbers.
         """
+        audio = inputs["audio"]
+        assert isinstance(audio, Audio)
+        blocks = _told(audio.blocks(_BLOCK), audio.frames, context)
+        return {"file": self._written(blocks, audio.rate, audio.channels, context)}
+
+    def stream(self, model: None, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Value]:
+        """The same, written as the sound arrives; gives the file at its end. Raises as `run` does, and where the rate changes."""
+        sounds = (chunk for chunk in chunks or [inputs["audio"]] if isinstance(chunk, Audio))
+        first = next(sounds, Audio.of([], 8000))
+        blocks = _of_one_kind(itertools.chain([first], sounds), first)
+        yield self._written(blocks, first.rate, first.channels, context)
+
+    def _written(self, blocks: Iterator[Samples], rate: int, channels: int, context: Context) -> File:
         import numpy as np
         import soundfile
 
-        audio = inputs["audio"]
-        assert isinstance(audio, Audio)
-        if not audio.frames:
-            raise TaskFailed("The sound to write is empty. Check the step before.")
-        path, loudest = context.folder / f"{self.name or _file_name(context.item)}.wav", 0.0
+        path, loudest, frames = context.folder / f"{self.name or _file_name(context.item)}.wav", 0.0, 0
         context.folder.mkdir(parents=True, exist_ok=True)
-        with soundfile.SoundFile(path, "w", audio.rate, audio.channels, FORMATS[self.format], format="RF64") as out:
-            for index, block in enumerate(audio.blocks(_BLOCK)):
+        with soundfile.SoundFile(path, "w", rate, channels, FORMATS[self.format], format="RF64") as out:
+            for block in blocks:
                 if not np.isfinite(block).all():
                     raise TaskFailed("The sound to write has samples that are not numbers (NaN or infinite).")
-                loudest = max(loudest, float(np.abs(block).max()))
+                loudest, frames = max(loudest, float(np.abs(block).max(initial=0.0))), frames + block.shape[1]
                 out.write(block.T)
-                context.progress(min((index + 1) * _BLOCK / audio.frames, 1.0))
+        if not frames:
+            raise TaskFailed("The sound to write is empty. Check the step before.")
         if loudest > 1 and self.format != "float":
             context.warn(
                 f"{path.name} was clipped: the loudest sample is {20 * np.log10(loudest):.1f} dB over full scale."
             )
-        return {"file": File(path)}
+        return File(path)
+
+
+def _told(blocks: Iterator[Samples], frames: int, context: Context) -> Iterator[Samples]:
+    """`blocks`, and how far along they are."""
+    for index, block in enumerate(blocks):
+        yield block
+        context.progress(min((index + 1) * _BLOCK / frames, 1.0))
+
+
+def _of_one_kind(sounds: Iterator[Audio], first: Audio) -> Iterator[Samples]:
+    for sound in sounds:
+        if (sound.rate, sound.channels) != (first.rate, first.channels):
+            raise TaskFailed(
+                f"The sound to write changes from {first.rate} Hz and {first.channels} channels to "
+                f"{sound.rate} Hz and {sound.channels}."
+            )
+        yield sound.read()
 
 
 def _file_name(item: str) -> str:

@@ -32,6 +32,9 @@ class FreeVc:
         "audio": Port("audio", "the same words, mono, at the model's rate (24,000 Hz)")
     }
 
+    #: Seconds around a piece of a stream, as much as it hears around its own chunks.
+    hears: ClassVar[float] = 0.5
+
     def __init__(self, segment: float = 15.0) -> None:
         if segment < 2:
             raise ValueError(f"segment {segment} must be at least 2 s.")

@@ -43,6 +43,9 @@ class Rvc:
     }
     outputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "the same words, mono, at the voice's rate")}
 
+    #: Seconds around a piece of a stream, as much as it hears around its own chunks.
+    hears: ClassVar[float] = 1.0
+
     def __init__(  # noqa: PLR0913, PLR0917 - a node's knobs are its keywords
         self,
         pitch: str = "rmvpe",

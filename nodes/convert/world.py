@@ -1,21 +1,21 @@
 """Voice conversion without weights: WORLD takes speech apart, moves pitch and formants toward a voice, and rebuilds it.
 
 It gives the target's height and size of voice, not its timbre. The sound is analysed in pieces cut where it is quiet, so
-memory does not grow with its length.
+memory does not grow with its length, and each is given as soon as it is made.
 """
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nodes.sound import checked_mono, quiet_cuts, voice_of
+from nodes.sound import Cut, checked_mono, quiet_cuts, quiet_pieces, voice_of
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
-from pipelines.schema.values import Audio
+from pipelines.schema.values import Audio, Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Seconds of the reference that are listened to, and of sound around a piece that is analysed with it.
+#: Seconds of the reference that are listened to, of sound around a piece that is analysed with it, and of the fade between two.
 _REFERENCE, _AROUND, _FADE = 30.0, 0.1, 0.01
+#: Seconds of the first piece (they grow), and of the sound to convert from which its own voice is known.
+_FIRST, _OWN = 1.0, 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,37 +62,56 @@ class World(Plain):
 
     def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
         """`audio` float32 [1, frames], as long as the input. Raises `TaskFailed` for unreadable sound or a voice without pitch."""
-        source, target = inputs["audio"], voice_of(inputs, context)
+        import numpy as np
+
+        source = inputs["audio"]
         assert isinstance(source, Audio)
-        samples = checked_mono(source, "The audio to convert")
-        if source.rate < 8000:
-            raise TaskFailed(f"The audio to convert has {source.rate} Hz; world needs at least 8000 Hz. Resample it.")
+        made = list(self._pieces(inputs, iter([source]), context))
+        return {"audio": Audio.of(np.concatenate([piece.read() for piece in made], axis=1), source.rate)}
+
+    def stream(self, model: None, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Value]:
+        """The same samples piece by piece. Raises as `run` does."""
+        return self._pieces(inputs, iter([inputs["audio"]]) if chunks is None else chunks, context)
+
+    def _pieces(self, inputs: Inputs, chunks: Iterator[Value], context: Context) -> Iterator[Audio]:
+        target = voice_of(inputs, context)
+        first = next(chunks, Audio.of([], 8000))
+        assert isinstance(first, Audio)
+        if first.rate < 8000:
+            raise TaskFailed(f"The audio to convert has {first.rate} Hz; world needs at least 8000 Hz. Resample it.")
+        blocks = (_mono(chunk, first.rate) for chunk in itertools.chain([first], chunks))
         if target is None and self.semitones == 0 and self.formant == 1:
             context.warn(
                 "convert had no target voice and changed nothing: give voice=RECORDING, or semitones and formant."
             )
-            return {"audio": Audio.of(samples, source.rate)}
-        return {"audio": Audio.of(self._converted(samples, source.rate, target, context), source.rate)}
+            yield from (Audio.of(block, first.rate) for block in blocks)
+            return
+        goal = None if target is None else _target(target, self.segment)
+        converted = self._converted(
+            quiet_pieces(blocks, first.rate, self.segment, _AROUND, _FIRST), first.rate, goal, context
+        )
+        yield from (Audio.of(samples, first.rate) for samples in converted)
 
-    def _converted(self, samples: Samples, rate: int, target: Audio | None, context: Context) -> Samples:
+    def _converted(self, cuts: Iterator[Cut], rate: int, goal: Voice | None, context: Context) -> Iterator[Samples]:
+        """Each piece with the fade into the next; what is faded waits for the next one."""
         import numpy as np
 
-        goal = None if target is None else _target(target, self.segment)
-        cuts, around, fade = quiet_cuts(samples, rate, self.segment), int(_AROUND * rate), int(_FADE * rate)
-        spans = [(max(a - around, 0), min(b + around, len(samples))) for a, b in itertools.pairwise(cuts)]
-        pitches = [_pitch(samples[a:b], rate) for a, b in spans]
-        own = _voice([(samples[a:b], p) for (a, b), p in zip(spans, pitches, strict=True)], rate) if goal else None
+        analysed = ((cut, _pitch(cut.samples, rate)) for cut in cuts)
+        own, analysed = (None, analysed) if goal is None else _own_voice(analysed, rate)
         if goal is not None and own is None:
             context.warn("The audio to convert has no voiced sound, so nothing was changed.")
-            return samples
-        made = np.zeros(len(samples), np.float32)
-        for index, ((a, b), pitch) in enumerate(zip(spans, pitches, strict=True)):
-            moved = self._moved(pitch, own, goal)
-            ratio = self.formant * (_formant_ratio(own, goal) if own and goal else 1.0)
-            piece = _rebuilt(samples[a:b], rate, pitch, moved, ratio)
-            _place(made, piece, a, cuts[index], cuts[index + 1], fade)
-            context.progress((index + 1) / len(spans))
-        return made
+            yield from (cut.samples[cut.lead :][: cut.stop - cut.start] for cut, _ in analysed)
+            return
+        ratio = self.formant * (_formant_ratio(own, goal) if own and goal else 1.0)
+        fade, held = int(_FADE * rate), np.zeros(0, np.float32)
+        for cut, pitch in analysed:
+            piece = _rebuilt(cut.samples, rate, pitch, self._moved(pitch, own, goal), ratio)
+            lead, end = min(len(held), cut.lead), cut.lead + cut.stop - cut.start
+            joined = np.concatenate([_faded(held, piece[cut.lead - lead : cut.lead]), piece[cut.lead : end]])
+            context.progress(0.0)
+            yield joined[: max(len(joined) - fade, 0)]
+            held = joined[max(len(joined) - fade, 0) :]
+        yield held
 
     def _moved(self, pitch: Array, own: Voice | None, goal: Voice | None) -> Array:
         import numpy as np
@@ -103,6 +124,26 @@ class World(Plain):
         else:
             moved[voiced] = pitch[voiced] * np.exp(shift)
         return moved
+
+
+def _mono(chunk: Value, rate: int) -> Samples:
+    """A chunk's samples [frames]. Raises `TaskFailed` as `checked_mono`, and where its rate is another."""
+    assert isinstance(chunk, Audio)
+    if chunk.rate != rate:
+        raise TaskFailed(f"The audio to convert changes its sample rate from {rate} to {chunk.rate} Hz.")
+    return checked_mono(chunk, "The audio to convert")
+
+
+def _own_voice(pieces: Iterator[tuple[Cut, Array]], rate: int) -> tuple[Voice | None, Iterator[tuple[Cut, Array]]]:
+    """The voice of a sound's first seconds, longer where nothing in them is voiced; and all the pieces, those heard for it included."""
+    heard: list[tuple[Cut, Array]] = []
+    voice = None
+    for cut, pitch in pieces:
+        heard.append((cut, pitch))
+        if cut.stop >= _OWN * rate and (voice := _voice([(cut.samples, pitch) for cut, pitch in heard], rate)):
+            break
+    voice = voice or _voice([(cut.samples, pitch) for cut, pitch in heard], rate)
+    return voice, itertools.chain(heard, pieces)
 
 
 def _target(audio: Audio, segment: float) -> Voice:
@@ -204,13 +245,11 @@ def _stretched(envelope: Array, ratio: float) -> Array:
     return stretched
 
 
-def _place(made: Samples, piece: Samples, start: int, first: int, last: int, fade: int) -> None:
-    """Put [first, last) of a piece that begins at `start` into `made`, faded over the end of what is there."""
+def _faded(old: Samples, new: Samples) -> Samples:
+    """`old` turning over its last frames into `new`, which is no longer than it."""
     import numpy as np
 
-    lead = min(fade, first - start)
-    made[first:last] = piece[first - start : last - start]
-    if lead:
-        rise = np.linspace(0, 1, lead, endpoint=False, dtype=np.float32)
-        made[first - lead : first] *= 1 - rise
-        made[first - lead : first] += rise * piece[first - start - lead : first - start]
+    if not len(new):
+        return old
+    rise = np.linspace(0, 1, len(new), endpoint=False, dtype=np.float32)
+    return np.concatenate([old[: -len(new)], old[-len(new) :] * (1 - rise) + rise * new])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nodes.speak.espeak_library import espeak
-from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, gathered, language_of, narrate, texts_of
+from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
 from pipelines.schema.node import Context, Inputs, Outputs, Plain
-from pipelines.schema.values import Audio, Value
+from pipelines.schema.values import Value
 
 #: What espeak-ng calls languages that others call otherwise.
 _NAMES = {"zh": "cmn", "zh-cn": "cmn", "no": "nb", "en": "en-us", "tl": "fil"}
@@ -36,9 +36,8 @@ class Espeak(Plain):
         return gathered(self._pieces(inputs, None, context), self.rate, language_of(inputs, context))
 
     def stream(self, model: None, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Value]:
-        """Audio sentence by sentence, as `Audio` mono at 22,050 Hz."""
-        for piece in self._pieces(inputs, chunks, context):
-            yield Audio.of(piece.samples, self.rate)
+        """Audio sentence by sentence, as `Audio` mono at 22,050 Hz; returns `words`."""
+        return flowing(self._pieces(inputs, chunks, context), self.rate, language_of(inputs, context))
 
     def _pieces(self, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Piece]:
         if "voice" in inputs:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nodes.sound import checked_mono, is_silent, voice_of
-from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, gathered, language_of, narrate, texts_of
+from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
 from nodes.speak.sentences import clean
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
-from pipelines.schema.values import Audio, Value, Words
+from pipelines.schema.values import Value, Words
 
 if TYPE_CHECKING:
     import torch
@@ -79,9 +79,8 @@ class F5:
     def stream(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Iterator[Value]:
-        """Audio sentence by sentence."""
-        for piece in self._pieces(model, inputs, chunks, context):
-            yield Audio.of(piece.samples, self.rate)
+        """Audio sentence by sentence; returns `words`."""
+        return flowing(self._pieces(model, inputs, chunks, context), self.rate, language_of(inputs, context))
 
     def _pieces(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,11 +66,20 @@ def gathered(pieces: Iterable[Piece], rate: int, language: str) -> Outputs:
     """The outputs of a speaking node: all `pieces` joined, and a word for each line with the seconds it is said in."""
     import numpy as np
 
+    sound = flowing(pieces, rate, language)
     samples: list[Samples] = []
+    while True:
+        try:
+            samples.append(next(sound).read())
+        except StopIteration as ended:
+            return {"audio": Audio.of(np.concatenate(samples, axis=1), rate), **ended.value}
+
+
+def flowing(pieces: Iterable[Piece], rate: int, language: str) -> Generator[Audio, None, Outputs]:
+    """The same piece by piece; what it returns at the end is the output `words`. Raises `TaskFailed` where no sound came."""
     lines: list[tuple[int, list[Sentence], int, int]] = []
     at = 0
     for piece in pieces:
-        samples.append(piece.samples)
         end = at + len(piece.samples)
         if lines and lines[-1][0] == piece.sentence.line:
             line, said, start, _ = lines[-1]
@@ -78,10 +87,11 @@ def gathered(pieces: Iterable[Piece], rate: int, language: str) -> Outputs:
         else:
             lines.append((piece.sentence.line, [piece.sentence], at, end))
         at = end
+        yield Audio.of(piece.samples, rate)
     if not at:
         raise TaskFailed("The model gave no sound for this text. Say more, or choose another voice or variant.")
     words = tuple(Word(" ".join(s.text for s in said), start / rate, end / rate) for _, said, start, end in lines)
-    return {"audio": Audio.of(np.concatenate(samples), rate), "words": Words(words, language)}
+    return {"words": Words(words, language)}
 
 
 def _text(value: Value) -> Text:

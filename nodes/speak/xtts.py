@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nodes.sound import checked_mono, voice_of
-from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, gathered, language_of, narrate, texts_of
+from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
 from nodes.speak.sentences import Sentence
 from pipelines.schema.errors import TaskFailed, did_you_mean
 from pipelines.schema.node import Context, Inputs, Outputs, Place
-from pipelines.schema.values import Audio, Value
+from pipelines.schema.values import Value
 
 if TYPE_CHECKING:
     from nodes.speak.xtts_model import Loaded, Sampling, Voice
@@ -74,9 +74,8 @@ class Xtts:
     def stream(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Iterator[Value]:
-        """Pieces of the same samples as they come, the first ones shorter so that sound begins soon."""
-        for piece in self._pieces(model, inputs, chunks, context):
-            yield Audio.of(piece.samples, self.rate)
+        """Pieces of the same samples as they come, the first ones shorter so that sound begins soon; returns `words`."""
+        return flowing(self._pieces(model, inputs, chunks, context), self.rate, language_of(inputs, context))
 
     def _pieces(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context

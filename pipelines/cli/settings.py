@@ -20,7 +20,7 @@ from pipelines.schema.values import PORTS
 
 _GROUPS = ("pipeline", "tier", "device", "model", "profile", "executor")
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
-_NODE_KEYS = ("role", "_target_", "in", "knobs", "after", "isolation", "device", "footprint")
+_NODE_KEYS = ("role", "_target_", "in", "knobs", "after", "isolation", "device", "footprint", "stream")
 _VARIANT_KEYS = ("_target_", "quality", "licence", "commercial_use", "about", "weights", "knobs", "footprint", "isolation",
                  "environment", "requires", "device", "needs_consent")  # fmt: skip
 _FOOTPRINT_KEYS = (*Footprint.__dataclass_fields__, "cpu")
@@ -121,6 +121,7 @@ def _node(name: str, data: Any, where: str) -> NodeSpec:
         isolation=data.get("isolation"),
         device=data.get("device"),
         footprint=read_footprint(data["footprint"], f"{place}.footprint") if data.get("footprint") else None,
+        stream=_flag(data.get("stream", False), f"{place}.stream"),
     )
 
 
@@ -235,6 +236,12 @@ def _device(data: Any) -> DeviceSpec:
     total = None if data.get("total") is None else _bytes(data["total"], "device.total")
     context = _bytes(data.get("context", 0), "device.context")
     return DeviceSpec(kind, int(data.get("index", 0)), total, data.get("name"), context, roles)
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{where} is {value!r}; it is true or false.")
+    return value
 
 
 def _only(data: Mapping[str, Any], known: Sequence[str], where: str) -> None:

@@ -73,6 +73,7 @@ class NodeSpec:
     """One entry of a pipeline's `nodes:`. Exactly one of `role` (the tier and the user choose a variant) and `target`.
 
     inputs: input port -> `node.port` or `item.port`. after: nodes that must end first without passing a value.
+    stream: takes its first input piece by piece while it is being made, where both nodes can.
     """
 
     name: str
@@ -84,6 +85,7 @@ class NodeSpec:
     isolation: str | None = None
     device: str | None = None
     footprint: Footprint | None = None
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)

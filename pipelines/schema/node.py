@@ -88,10 +88,30 @@ class BatchNode(Protocol):
 
 @runtime_checkable
 class StreamNode(Protocol):
-    """A node that may give an output piece by piece, and take its main input so."""
+    """A node that may give an output piece by piece, and take its main input so.
+
+    How the input is cut may change when the output comes, never what it is.
+    """
 
     def stream(self, model: Any, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Value]:
-        """Yield pieces of the first output, which joined equal what `run` gives. `chunks` are pieces of the first input."""
+        """Yield pieces of the first output, which joined equal what `run` gives. `chunks` are pieces of the first input.
+
+        A first output that is no sound is yielded once, at the end. A generator returns the other outputs, where there are any.
+        """
+
+
+@runtime_checkable
+class PieceNode(Protocol):
+    """A node that knows only whole sounds, but gives as many seconds as it takes: it may be given a long sound piece by piece.
+
+    Its pieces are joined by a short fade, so the result is near to that of one pass, not equal to it.
+    """
+
+    hears: ClassVar[float]
+    """Seconds of sound it should hear on either side of a piece, which are made and thrown away."""
+
+    def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
+        """As `Node`."""
 
 
 class Plain:

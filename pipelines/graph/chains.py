@@ -1,0 +1,73 @@
+"""Chains: nodes that hand their sound on piece by piece, as the pipeline's `stream: true` asks. Which they are; not what they take.
+
+A chain is done as one task: its models are resident together and its workspaces are held at once, so that is what is planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from pipelines.graph.build import ITEM, Graph
+from pipelines.schema.errors import InvalidError
+
+#: Names of a chain's nodes, the first one first.
+Chain = tuple[str, ...]
+
+
+def chains(graph: Graph, begins: Callable[[str], bool], follows: Callable[[str], bool]) -> tuple[Chain, ...]:
+    """The longest chains of two nodes or more, in the order of the graph.
+
+    begins: whether a node can give its sound piece by piece. follows: whether it can take it so, too.
+    Raises `InvalidError` for a `stream: true` on an edge along which no sound is handed on.
+    """
+    found: list[Chain] = []
+    for name in graph.order:
+        before = streams_from(graph, name)
+        if before is None or not follows(name):
+            continue
+        ends = next((chain for chain in found if chain[-1] == before), None)
+        if ends is not None and _is_free(graph, (*ends, name)):
+            found[found.index(ends)] = (*ends, name)
+        elif not any(before in chain for chain in found) and _begins(graph, before, name, begins):
+            found.append((before, name))
+    return tuple(found)
+
+
+def streams_from(graph: Graph, name: str) -> str | None:
+    """The node whose sound `name` is to take piece by piece; None where it is not asked to."""
+    spec, ports = graph.node(name), graph.ports
+    if not spec.stream:
+        return None
+    where = f"pipeline {graph.pipeline.name}: nodes.{name}.stream"
+    port = next(iter(ports[name].inputs), "")
+    producer, _, output = spec.inputs.get(port, "").partition(".")
+    if producer in ("", ITEM):
+        raise InvalidError(
+            f"{where}: nothing can stream in, for its first input {port!r} is not another node's output."
+        )
+    first = next(iter(ports[producer].outputs))
+    if output != first or ports[producer].outputs[first].type != "audio":
+        raise InvalidError(
+            f"{where}: {producer}.{output} cannot stream; only a node's first output can, and only sound. Set stream to false."
+        )
+    return producer
+
+
+def _begins(graph: Graph, before: str, name: str, begins: Callable[[str], bool]) -> bool:
+    return before in graph.order and begins(before) and _is_free(graph, (before, name))
+
+
+def _is_free(graph: Graph, chain: Chain) -> bool:
+    """Whether nothing outside a chain must be done between its nodes, and no other input of theirs comes from within it."""
+    import networkx as nx
+
+    inside = set(chain)
+    for before, name in pairwise(chain):
+        takes = [source.partition(".")[0] for source in graph.node(name).inputs.values()]
+        others = [other for other in graph.predecessors(name) if other != before]
+        if takes.count(before) > 1 or inside.intersection(others):
+            return False
+        if any(inside.intersection(nx.ancestors(graph.dag, other)) for other in others):
+            return False
+    return True
