@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.adaptive.latency import tier_settings
+from pipelines.run.listening import Live
 from pipelines.run.piecewise import Pieces
-from pipelines.run.streaming import Live, Stage, chain, join_audio
+from pipelines.run.streaming import Stage, chain, join_audio
 from pipelines.schema.node import Context
 from pipelines.schema.values import Audio, Text
 
@@ -19,7 +20,7 @@ TEXT = (
     "On the last page there was only a drawing of the moon. Nobody knows who tore out the page before it."
 )
 #: The pitch tracker and the fade of the WORLD node look 0.1 s around; its own pieces are cut with as much.
-_PIECES = Pieces(first=0.8, growth=1.5, most=2.0, reach=None, overlap=0.05)
+_PIECES = Pieces(first=0.8, growth=1.5, most=2.0)
 
 
 def _sound(stages: list[Stage]) -> Iterator[Audio]:

@@ -17,9 +17,9 @@ import numpy as np
 from pipelines.cli import catalog
 from pipelines.cli.compose import conf_dir
 from pipelines.cli.settings import read_tier
+from pipelines.run.listening import Live
 from pipelines.run.pacing import StreamSettings
-from pipelines.run.player import Player
-from pipelines.run.streaming import Live
+from pipelines.run.player import gaps_at_best
 from pipelines.schema.hardware import TIERS
 from pipelines.schema.values import Audio
 
@@ -53,6 +53,11 @@ class Utterance:
     def seconds(self) -> float:
         return len(self.works) * CHUNK
 
+    @property
+    def chunks(self) -> list[tuple[float, float]]:
+        """Seconds of work and of audio."""
+        return [(work, CHUNK) for work in self.works]
+
 
 def draw(rng: random.Random, rtf: float, persistent: bool) -> Utterance:
     """An utterance of 3 to 60 s; every chunk off by up to 40 %, each on its own or all alike."""
@@ -61,16 +66,6 @@ def draw(rng: random.Random, rtf: float, persistent: bool) -> Utterance:
     works = [rtf * CHUNK * (alike if persistent else rng.uniform(1 - JITTER, 1 + JITTER)) for _ in range(count)]
     works[0] += STARTUP * rng.uniform(1 - JITTER, 1 + JITTER)
     return Utterance(tuple(works))
-
-
-def gaps_at_best(utterance: Utterance, latest: float) -> int:
-    """Gaps of the largest permitted prebuffer."""
-    player, now = Player(latest=latest), 0.0
-    for work in utterance.works:
-        now += work
-        player.receive(CHUNK, now)
-    player.finish(now)
-    return len(player.gaps)
 
 
 def listen(utterance: Utterance, settings: StreamSettings) -> tuple[Live, int]:
@@ -85,7 +80,7 @@ def listen(utterance: Utterance, settings: StreamSettings) -> tuple[Live, int]:
     live = Live(voice(), settings, expected_seconds=utterance.seconds, clock=clock, sleep=clock.sleep)
     for _ in live:
         pass
-    return live, gaps_at_best(utterance, settings.first_audio)
+    return live, len(gaps_at_best(utterance.chunks, settings.first_audio))
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class World(Plain):
         """Each piece with the fade into the next; what is faded waits for the next one."""
         import numpy as np
 
-        analysed = ((cut, _pitch(cut.samples, rate)) for cut in cuts)
+        analysed: Iterator[tuple[Cut, Array]] = ((cut, _pitch(cut.samples, rate)) for cut in cuts)
         own, analysed = (None, analysed) if goal is None else _own_voice(analysed, rate)
         if goal is not None and own is None:
             context.warn("The audio to convert has no voiced sound, so nothing was changed.")

@@ -1,8 +1,8 @@
 """Makes any node that gives as much sound as it takes answer piece by piece, though it knows only whole sounds.
 
-Pieces ramp up from small, so that the first is heard soon. Where the node's reach is known (seconds of sound around a sample that it
-depends on), each piece is made with that much context on both sides, which is thrown away: the result equals one pass. Where it is not
-known, pieces overlap and are cross-faded; that is close to one pass where the node treats both alike, and no more is promised.
+Pieces ramp up from small, so that the first is heard soon. Each is made with some sound on both sides, which is thrown away. Where
+that is all an output sample depends on, the result equals one pass. Where it is not known, pieces also overlap and are cross-faded:
+close to one pass where the node treats both alike, and no more is promised.
 """
 
 from __future__ import annotations
@@ -22,29 +22,24 @@ if TYPE_CHECKING:
 class Pieces:
     """How to cut. first, most: seconds of the first and of the longest piece. growth: of each to the next.
 
-    reach: seconds on each side that an output sample depends on; None where that is not known. overlap: seconds, then.
+    reach: seconds heard on each side and thrown away. overlap: seconds made twice and faded; 0 where the reach is exact.
     """
 
     first: float = 0.5
     growth: float = 1.5
     most: float = 8.0
-    reach: float | None = None
-    overlap: float = 0.05
+    reach: float = 0.0
+    overlap: float = 0.04
 
     def __post_init__(self) -> None:
-        if (
-            not 0 < self.first <= self.most
-            or self.growth < 1
-            or not 0 <= self.overlap <= self.first
-            or (self.reach or 0) < 0
-        ):
+        if not 0 < self.first <= self.most or self.growth < 1 or not 0 <= self.overlap <= self.first or self.reach < 0:
             raise ValueError(
                 "Pieces need 0 <= overlap <= first <= most, first above 0, growth >= 1 and a reach of at least 0 s."
             )
 
 
 def piecewise(convert: Callable[[Audio], Audio], chunks: Iterator[Audio], how: Pieces) -> Iterator[Audio]:
-    """`convert` of the joined chunks, piece by piece, each as soon as enough of `chunks` has come.
+    """`convert` of the joined chunks, piece by piece, each as soon as enough of `chunks` has come. Its sample rate may be another.
 
     Raises `ValueError` where a piece does not come back as long as it went in, or chunks differ in sample rate.
     """
@@ -52,41 +47,52 @@ def piecewise(convert: Callable[[Audio], Audio], chunks: Iterator[Audio], how: P
     first = next(made, None)
     if first is None:
         return
-    rate = first[1]
-    samples = _chain(first[0], made)
-    faded = samples if how.reach is not None else crossfade(samples, round(how.overlap * rate))
-    for piece in faded:
+    rate = first.rate
+    for piece in crossfade(_samples(first, made), _whole_steps(how.overlap, rate)):
         if piece.shape[-1]:
             yield Audio.of(piece, rate)
 
 
-def _chain(first: Samples, rest: Iterator[tuple[Samples, int]]) -> Iterator[Samples]:
-    yield first
-    for piece, _ in rest:
-        yield piece
+def _samples(first: Audio, rest: Iterator[Audio]) -> Iterator[Samples]:
+    yield first.read()
+    for piece in rest:
+        yield piece.read()
 
 
-def _made(convert: Callable[[Audio], Audio], chunks: Iterator[Audio], how: Pieces) -> Iterator[tuple[Samples, int]]:
-    """Converted pieces with their rate: exact ones without overlap, or ones that begin with the last overlap of the one before."""
+def _made(convert: Callable[[Audio], Audio], chunks: Iterator[Audio], how: Pieces) -> Iterator[Audio]:
+    """Converted pieces, each beginning with the last overlap of the one before, made again."""
     source = _Source(chunks)
     size, done = how.first, 0
     while source.fill(done + 1) > done:
         rate = source.rate
-        lead, tail = (how.overlap, 0.0) if how.reach is None else (how.reach, how.reach)
-        want = max(1, round(size * rate))
-        have = source.fill(done + want + round(tail * rate))
+        overlap, reach = _whole_steps(how.overlap, rate), _whole_steps(how.reach, rate)
+        want = max(1, _whole_steps(size, rate))
+        have = source.fill(done + want + reach)
         stop = min(done + want, have)
-        begin = max(0, done - round(lead * rate))
-        piece = source.between(begin, min(have, stop + round(tail * rate)))
-        sound = convert(Audio.of(piece, rate)).read()
-        if sound.shape[-1] != piece.shape[-1]:
-            raise ValueError(
-                f"{piece.shape[-1]} frames came back as {sound.shape[-1]}: this node cannot work piece by piece."
-            )
-        yield (sound if how.reach is None else sound[:, done - begin : stop - begin]), rate
+        begin = max(0, done - overlap)
+        first = max(0, begin - reach)
+        heard = Audio.of(source.between(first, min(have, stop + reach)), rate)
+        yield _cut(convert(heard), heard, begin - first, stop - first)
         done = stop
-        source.forget(done - round(lead * rate))
+        source.forget(done - overlap - reach)
         size = min(size * how.growth, how.most)
+
+
+def _whole_steps(seconds: float, rate: int) -> int:
+    """About `seconds` as frames, in steps of 20 ms where the rate has such: a whole number of frames at the usual other rates too."""
+    return round(seconds * 50) * (rate // 50) if rate % 50 == 0 and seconds >= 0.02 else round(seconds * rate)
+
+
+def _cut(made: Audio, heard: Audio, start: int, stop: int) -> Audio:
+    """What was made of frames [start, stop) of `heard`. Raises `ValueError` where the length of `made` is another."""
+    if made.rate != heard.rate and (made.rate % 50 or heard.rate % 50):
+        raise ValueError(f"From {heard.rate} to {made.rate} Hz pieces do not come out at whole frames.")
+    if made.frames != round(heard.frames * made.rate / heard.rate):
+        raise ValueError(
+            f"{heard.seconds:.3f} s came back as {made.seconds:.3f} s: this node cannot work piece by piece."
+        )
+    first, last = (round(at * made.rate / heard.rate) for at in (start, stop))
+    return Audio.of(made.read(first, last), made.rate)
 
 
 class _Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -26,6 +27,7 @@ class Player:
     latest: float = math.inf
     resume: float = 0.0
     started_at: float | None = field(default=None, init=False)
+    prebuffered: float = field(default=0.0, init=False)
     received: float = field(default=0.0, init=False)
     heard: float = field(default=0.0, init=False)
     gaps: list[Gap] = field(default_factory=list, init=False)
@@ -47,7 +49,7 @@ class Player:
         """Begin to play. Needs something to play."""
         self.advance(at)
         if self.started_at is None and self.received > 0:
-            self.started_at = at
+            self._start(at)
 
     def receive(self, seconds: float, at: float) -> None:
         """A chunk of `seconds` has arrived."""
@@ -71,7 +73,8 @@ class Player:
         if passed < 0:
             raise ValueError(f"Time went back from {self._now} to {at}.")
         if self.started_at is None and self.received > 0 and at > self.latest:
-            self.started_at = self._now = max(self.latest, self._now)
+            self._now = max(self.latest, self._now)
+            self._start(self._now)
             passed = at - self._now
         if self.playing:
             played = min(passed, self.buffered)
@@ -81,7 +84,23 @@ class Player:
                 self._silent_since = self._now + played
         self._now = at
 
+    def _start(self, at: float) -> None:
+        self.started_at, self.prebuffered = at, self.received
+
     def _end_gap(self, at: float) -> None:
         assert self._silent_since is not None
         self.gaps.append(Gap(self._silent_since, at - self._silent_since, self.heard))
         self._silent_since = None
+
+
+def gaps_at_best(chunks: Iterable[tuple[float, float]], latest: float) -> list[Gap]:
+    """The gaps of a listener who begins at the last permitted moment. chunks: seconds of work for each, and of its audio.
+
+    No prebuffer that is permitted could have covered these; where there are none, any other gap was avoidable.
+    """
+    player, now = Player(latest=latest), 0.0
+    for work, seconds in chunks:
+        now += work
+        player.receive(seconds, now)
+    player.finish(now)
+    return player.gaps

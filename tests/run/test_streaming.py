@@ -7,10 +7,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from pipelines.run.listening import Live, render
 from pipelines.run.pacing import StreamSettings
 from pipelines.run.piecewise import Pieces
 from pipelines.run.pipe import Pipe
-from pipelines.run.streaming import Live, Stage, chain, join_audio, render
+from pipelines.run.streaming import Stage, chain, join_audio
 from pipelines.schema.errors import Interrupted
 from pipelines.schema.node import Context, Plain, Port
 from pipelines.schema.values import Audio, Text
@@ -87,7 +88,7 @@ def speak_then(louder, speak=None, pieces=None, **more):
 
 def test_a_chain_streams_through_a_node_that_works_in_pieces():
     louder = Louder()
-    chunks = list(speak_then(louder, pieces=Pieces(first=0.1, most=0.1, reach=0.0)))
+    chunks = list(speak_then(louder, pieces=Pieces(first=0.1, most=0.1, overlap=0.0)))
     assert louder.runs == 5
     np.testing.assert_array_equal(join_audio(chunks).read()[0], np.repeat([2.0, 4.0, 6.0, 8.0, 10.0], 100))
 
@@ -101,7 +102,7 @@ def test_a_node_that_knows_only_whole_sounds_is_given_one():
 
 def test_nothing_is_made_before_it_is_asked_for_and_stopping_closes_everything():
     speak, louder = Speak(), Louder()
-    chunks = speak_then(louder, speak, Pieces(first=0.1, most=0.1, reach=0.0))
+    chunks = speak_then(louder, speak, Pieces(first=0.1, most=0.1, overlap=0.0))
     assert louder.runs == 0
     next(chunks)
     assert louder.runs == 1
@@ -111,7 +112,7 @@ def test_nothing_is_made_before_it_is_asked_for_and_stopping_closes_everything()
 
 def test_a_cancelled_task_stops_at_the_next_piece():
     stop = []
-    chunks = speak_then(Louder(), pieces=Pieces(first=0.1, most=0.1, reach=0.0), cancelled=lambda: bool(stop))
+    chunks = speak_then(Louder(), pieces=Pieces(first=0.1, most=0.1, overlap=0.0), cancelled=lambda: bool(stop))
     next(chunks)
     stop.append(1)
     with pytest.raises(Interrupted):
@@ -183,7 +184,7 @@ def test_a_listener_who_stops_leaves_a_report_and_nothing_running():
 
 def test_a_report_reads_as_lines():
     text = "\n".join(render(listen([0.75] * 40, expected_seconds=20.0)[1]))
-    assert "first audio after 4.00 s, real-time factor 1.50" in text
+    assert "first audio after 4.00 s (2.50 s buffered), real-time factor 1.50" in text
     assert "20.0 s of sound in 40 chunks" in text
 
 
