@@ -59,6 +59,51 @@ def make_demucs(folder, form="th", sizes=None, segment=Fraction(2), rate=44100, 
     return folder
 
 
+def take_the_middle(net):
+    """Change a tiny network's weights so that its vocals are the mean of both channels and nothing else reaches them.
+
+    The outermost layers of the time branch carry four samples a frame, each as a pair of signs, for gelu(x) - gelu(-x) = x.
+    """
+    import torch
+
+    encoder, decoder = net.tencoder[0], net.tdecoder[-1]
+    width, vocals = encoder.conv.out_channels, 2 * STEMS.index("vocals")
+    with torch.no_grad():
+        for part in (encoder.conv, decoder.conv_tr, net.tdecoder[-2].conv_tr, net.decoder[-1].conv_tr):
+            part.weight.zero_()
+            part.bias.zero_()
+        for part in (encoder, decoder):
+            part.rewrite.weight.zero_()
+            part.rewrite.weight[:width, :, part.rewrite.kernel_size[0] // 2] = torch.eye(width)
+            part.rewrite.bias.copy_(torch.tensor([0.0, 20.0]).repeat_interleave(width))
+            for name, weight in part.named_parameters():
+                if name.endswith(".scale"):
+                    weight.zero_()  # of what it would add to itself
+        for channel in range(8):
+            tap, sign = encoder.pad + channel // 2, 1.0 - 2.0 * (channel % 2)
+            encoder.conv.weight[channel, :, tap] = sign / 2
+            decoder.conv_tr.weight[channel, vocals : vocals + 2, tap] = sign
+    return net
+
+
+def make_bag(folder, name, networks):
+    """Write one bag as its hub repository has it: `name.yaml` and `SIGNATURE.safetensors` with a seed each, None for one left out.
+
+    Its vocals are the middle of the mix, so that what follows in a pipeline has something to hear.
+    """
+    import yaml
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for signature, seed in networks.items():
+        if seed is not None:
+            _write_safetensors(take_the_middle(make_network(seed)), folder, signature)
+    each = [[float(i == j) for j in range(len(STEMS))] for i in range(len(networks))]
+    (folder / f"{name}.yaml").write_text(
+        yaml.safe_dump({"models": list(networks)} | ({"weights": each} if len(networks) > 1 else {}))
+    )
+    return folder
+
+
 def _write_th(net, folder, signature):
     from demucs.states import get_state, save_with_checksum
 
