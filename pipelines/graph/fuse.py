@@ -27,6 +27,16 @@ def members(task: str) -> tuple[str, ...]:
     return tuple(f"{item}{slash}{node}" for node in nodes.split(_AND))
 
 
+def together(tasks: Sequence[str]) -> str:
+    """The name of one item's `tasks` as one task.
+
+    >>> together(["song/speak", "song/convert"])
+    'song/speak+convert'
+    """
+    item, slash, _ = tasks[0].rpartition("/")
+    return f"{item}{slash}{_AND.join(task.rpartition('/')[2] for task in tasks)}"
+
+
 def fuse(problem: Problem, chains: Sequence[Chain], may: Callable[[Problem, Task], bool]) -> tuple[Problem, list[Task]]:
     """The problem with each item's chains as one task, where `may` says so; and the fused tasks it did not allow.
 
@@ -42,7 +52,7 @@ def fuse(problem: Problem, chains: Sequence[Chain], may: Callable[[Problem, Task
             parts = [known[name] for node in chain if (name := f"{item}/{node}") in known]
             if len(parts) < len(chain):
                 continue
-            task = _together(item, chain, parts)
+            task = _as_one(parts)
             if may(_alone(problem, task), task):
                 fused |= {part.id: task for part in parts}
             else:
@@ -54,10 +64,10 @@ def _items(names: Iterable[str]) -> list[str]:
     return [item for item, _ in groupby(name.rpartition("/")[0] for name in names)]
 
 
-def _together(item: str, chain: Chain, parts: Sequence[Task]) -> Task:
+def _as_one(parts: Sequence[Task]) -> Task:
     own = {part.id for part in parts}
     return Task(
-        id=f"{item}/{_AND.join(chain)}",
+        id=together([part.id for part in parts]),
         models=tuple(sorted({model for part in parts for model in part.models})),
         workspace_bytes=sum(part.workspace_bytes for part in parts),
         seconds=sum(part.seconds for part in parts),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from pipelines.graph.expand import name_of
+from pipelines.graph.fuse import members
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.devices.faults import is_out_of_memory
 from pipelines.run.devices.protocol import Device, Reading
@@ -151,9 +152,9 @@ class Engine:
     def _give_up_on(self, model: str, error: TaskFailed) -> None:
         """A model that cannot be loaded fails the tasks that want it, and only those."""
         self._drop(model)
-        for task in self.job.problem.tasks:
-            if model in task.models and task.id not in self.outcome.done | self.outcome.dead:
-                self._settle(task.id, error)
+        for name in self._left(task.id for task in self.job.problem.tasks if model in task.models):
+            if self._model_of(name) == model and name not in self.outcome.dead:
+                self._settle(name, error)
 
     def _note(self, index: int, step: Step, reading: Reading, seconds: float, alone: bool) -> None:
         """Write a finished step down, and whether it passed the limit."""
@@ -182,14 +183,13 @@ class Engine:
     def _trouble(self, kind: Trouble, step: Step, index: int, needed: int, limit: int | None = None) -> MemoryTrouble:
         loading = isinstance(step, Load)
         if isinstance(step, Run):
-            task = next((name for name in step.tasks if name not in self.outcome.done), step.tasks[0])
+            left = self._left(step.tasks) or members(step.tasks[0])
+            # Of a chain it is not known which node's bytes they were; one that has a variant can be answered for.
+            task = next((name for name in left if self._model_of(name)), left[0])
             subject = name_of(self.job.choice.get(split_task(task)[1]), split_task(task)[1])
         else:
             subject = step.model
-            task = next(
-                (t.id for t in self.job.problem.tasks if step.model in t.models and t.id not in self.outcome.done),
-                subject,
-            )
+            task = next(self._waiting_for(step.model), subject)
         return MemoryTrouble(
             kind, task, subject, loading=loading, predicted=self._predicted[index], needed=needed, limit=limit
         )
@@ -198,8 +198,7 @@ class Engine:
         """The next task of each model that is resident beside `task`'s own, the largest first."""
         own, found = self._model_of(task), []
         for model in sorted(self._resident, key=lambda m: -self.job.problem.models[m].weights_bytes):
-            left = (t.id for t in self.job.problem.tasks if model in t.models and t.id not in self.outcome.done)
-            if model != own and (waiting := next(left, None)):
+            if model != own and (waiting := next(self._waiting_for(model), None)):
                 found.append(waiting)
         return found
 
@@ -235,14 +234,14 @@ class Engine:
             return step.model in self._resident or not self._used_before_unload(index, step.model)
         if isinstance(step, Unload):
             return step.model not in self._resident
-        return all(task in self.outcome.dead or task in self.outcome.done for task in step.tasks)
+        return not self._left(step.tasks)
 
     def _used_before_unload(self, index: int, model: str) -> bool:
         for step in self.job.plan.steps[index + 1 :]:
             if isinstance(step, Unload) and step.model == model:
                 return False
             if isinstance(step, Run) and any(
-                t not in self.outcome.dead and self._model_of(t) == model for t in step.tasks
+                t not in self.outcome.dead and self._model_of(t) == model for name in step.tasks for t in members(name)
             ):
                 return True
         return False
@@ -298,13 +297,27 @@ class Engine:
     # -- tasks ------------------------------------------------------------------------------------------------
 
     def _run(self, step: Run) -> None:
-        tasks = [task for task in step.tasks if task not in self.outcome.dead and task not in self.outcome.done]
-        with ThreadPoolExecutor(max(1, len(tasks) - 1), thread_name_prefix="stream") as pool:
-            others = [pool.submit(self._tasks.attempt, task, self._model(task)) for task in tasks[1:]]
-            ended = {tasks[0]: self._tasks.attempt(tasks[0], self._model(tasks[0]))} if tasks else {}
-            ended |= {task: future.result() for task, future in zip(tasks[1:], others, strict=True)}
+        together = [left for task in step.tasks if (left := self._left([task]))]
+        with ThreadPoolExecutor(max(1, len(together) - 1), thread_name_prefix="stream") as pool:
+            others = [pool.submit(self._attempt, tasks) for tasks in together[1:]]
+            ended = self._attempt(together[0]) if together else {}
+            for future in others:
+                ended |= future.result()
         for task, error in sorted(ended.items(), key=lambda pair: pair[1] is not None):
             self._settle(task, error)
+
+    def _attempt(self, tasks: list[str]) -> dict[str, HeadroomError | None]:
+        return self._tasks.attempt_chain(tasks, [self._model(task) for task in tasks])
+
+    def _left(self, tasks: Iterable[str]) -> list[str]:
+        """Those of the tasks, each of a chain by itself, that are neither done nor given up."""
+        done, dead = self.outcome.done, self.outcome.dead
+        return [one for task in tasks for one in members(task) if one not in done and one not in dead]
+
+    def _waiting_for(self, model: str) -> Iterator[str]:
+        """The tasks that are not done and want `model`."""
+        found = (name for task in self.job.problem.tasks if model in task.models for name in members(task.id))
+        return (name for name in found if self._model_of(name) == model and name not in self.outcome.done)
 
     def _settle(self, task: str, error: HeadroomError | None) -> None:
         if error is None:

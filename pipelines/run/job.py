@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.graph.build import Graph
+from pipelines.run.chained import Streaming
 from pipelines.schema.config import Item, Variant
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
@@ -19,6 +20,7 @@ class Job:
     """What to carry out. nodes: a node object by graph node. places: where each model's weights lie, by model id.
 
     choice: the variant of each graph node that has one. digests: of each model's weights, by model id.
+    streaming: how tasks that the problem has as one (`graph.fuse`) hand their sound on.
     """
 
     graph: Graph
@@ -31,6 +33,7 @@ class Job:
     seed: int = 0
     keep_going: bool = False
     digests: Mapping[str, str] = field(default_factory=dict)
+    streaming: Streaming = field(default_factory=Streaming)
 
     def model_of(self, node: str) -> str | None:
         """The model id of a graph node, None where it has no variant."""

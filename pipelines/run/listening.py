@@ -67,6 +67,7 @@ class Live:
 
     clock, sleep: seconds; tests and benchmarks bring their own. pressure: memory in use as a part of the limit.
     promised: the real-time factor to believe before it is measured, such as an earlier report's; None is the tier's.
+    since: when the request came, by the clock; None is when the first chunk is asked for.
     paced: rest between chunks as the tier asks; without it only the listener is simulated.
     """
 
@@ -76,8 +77,9 @@ class Live:
     promised: float | None = None
     paced: bool = True
     clock: Callable[[], float] = time.perf_counter
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] = time.sleep
     pressure: Callable[[], float] = lambda: 0.0
+    since: float | None = None
     _player: Player = field(init=False)
     _pacer: Pacer = field(init=False)
     _arrivals: list[tuple[float, float]] = field(default_factory=list, init=False)
@@ -87,7 +89,8 @@ class Live:
         self._pacer = Pacer(self.settings, self.expected_seconds, self.promised)
 
     def __iter__(self) -> Iterator[Audio]:
-        player, begin = self._player, self.clock()
+        player = self._player
+        begin = self.clock() if self.since is None else self.since
         source = iter(self.chunks)
         try:
             while True:

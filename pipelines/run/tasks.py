@@ -1,20 +1,23 @@
-"""One task: its inputs gathered, its node run, its outputs saved. Knows nothing of plans and steps."""
+"""One task, or a chain of them: inputs gathered, nodes run, outputs saved. Knows nothing of plans and steps."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.graph.fuse import together
 from pipelines.run.artifacts import Artifacts, read_note
+from pipelines.run.chained import Chained, Landing, expected_seconds
 from pipelines.run.devices.protocol import Device
 from pipelines.run.inputs import open_audio
 from pipelines.run.job import Job, split_task
 from pipelines.run.outcome import as_headroom
+from pipelines.run.streaming import Stage, pieces_for
 from pipelines.schema.errors import HeadroomError, Interrupted, TaskFailed
-from pipelines.schema.node import Context
+from pipelines.schema.node import Context, Outputs
 from pipelines.schema.values import Text, Value
 
 
@@ -34,41 +37,126 @@ class Tasks:
         try:
             self._do(task, model)
         except (Interrupted, KeyboardInterrupt):
-            self.artifacts.clear(*split_task(task))
+            self._clear([task])
             raise
         except Exception as error:
-            self.artifacts.clear(*split_task(task))
+            self._clear([task])
             return as_headroom(error, f"{task} failed")
         return None
 
+    def attempt_chain(self, tasks: Sequence[str], models: Sequence[Any]) -> dict[str, HeadroomError | None]:
+        """Do tasks of one item that hand their sound on. What each ended with; what waits for one that failed is left out.
+
+        Where a later one cannot do it piece by piece, all are done one after another: streaming is no reason to fail.
+        """
+        if len(tasks) == 1:
+            return {tasks[0]: self.attempt(tasks[0], models[0])}
+        error, origin = self._attempt_together(tasks, models)
+        if error is None:
+            return dict.fromkeys(tasks)
+        if origin == 0 or not isinstance(error, TaskFailed):
+            return {tasks[0]: error}
+        self.emit("warning", task=together(tasks), text=f"streaming ended ({error}); its nodes are run one by one.")
+        ended: dict[str, HeadroomError | None] = {}
+        for task, model in zip(tasks, models, strict=True):
+            ended[task] = self.attempt(task, model)
+            if ended[task] is not None:
+                break
+        return ended
+
+    def _attempt_together(self, tasks: Sequence[str], models: Sequence[Any]) -> tuple[HeadroomError | None, int]:
+        """The error and the index of the task it came from."""
+        self._clear(tasks)
+        chained = None
+        try:
+            chained = self._chained(tasks, models)
+            chained.carry_out()
+            self._save(tasks, chained)
+        except (Interrupted, KeyboardInterrupt):
+            self._clear(tasks)
+            raise
+        except Exception as error:
+            self._clear(tasks)
+            origin = chained.failed_first if chained else len(tasks) - 1
+            return as_headroom(error, f"{tasks[origin]} failed"), origin
+        return None, 0
+
+    def _chained(self, tasks: Sequence[str], models: Sequence[Any]) -> Chained:
+        asked, limit = self.clock(), self.job.plan.limit_bytes
+        stages, landings = [], []
+        for index, (task, model) in enumerate(zip(tasks, models, strict=True)):
+            item, name = split_task(task)
+            node, ports = self.job.nodes[name], self.job.graph.ports[name]
+            main, (first, given) = next(iter(ports.inputs)), next(iter(ports.outputs.items()))
+            inputs = self._inputs(item, name, streamed=main if index else None)
+            stages.append(Stage(node, model, inputs, self._context(task), main, pieces_for(node)))
+            landings.append(Landing(self.artifacts.folder(item, name), first, given.type == "audio", self.clock))
+        return Chained(
+            stages, landings, self.job.streaming, expected_seconds(self.job.items[split_task(tasks[0])[0]]),
+            clock=self.clock, sleep=self.cancel.wait, since=asked,
+            pressure=lambda: self.device.used_bytes() / limit if limit else 0.0,
+        )  # fmt: skip
+
+    def _save(self, tasks: Sequence[str], chained: Chained) -> None:
+        """Every node's outputs with its note; then the report."""
+        for task, stage, landing, seconds in zip(
+            tasks, chained.stages, chained.landings, chained.seconds(), strict=True
+        ):
+            # Joined by fades, it is not what the node would have made at once; whoever reads the note may want to know.
+            extra = {"in_pieces": True} if stage.pieces is not None else {}
+            self._saved(task, landing.outputs, seconds, extra)
+        self.emit("stream", task=together(tasks), **chained.report().to_dict())
+
     def _do(self, task: str, model: Any) -> None:
-        item_name, node_name = split_task(task)
-        item, node = self.job.items[item_name], self.job.nodes[node_name]
-        self.artifacts.clear(item_name, node_name)
-        folder = self.artifacts.folder(item_name, node_name)
-        folder.mkdir(parents=True, exist_ok=True)
+        item, node = split_task(task)
+        self._clear([task])
         begun = self.clock()
-        context = Context(
-            item=item_name,
+        outputs = self.job.nodes[node].run(model, self._inputs(item, node), self._context(task))
+        self._saved(task, outputs, self.clock() - begun, {})
+
+    def _saved(self, task: str, outputs: Outputs, seconds: float, extra: Mapping[str, Any]) -> None:
+        item, node = split_task(task)
+        begun = self.clock()
+        digests = self.artifacts.save(item, node, outputs, {**self.job.about(node, item), **extra})
+        seconds += self.clock() - begun
+        length = self.job.items[item].seconds
+        speed = length / seconds if length and seconds else None
+        self.emit("task_finished", task=task, seconds=seconds, speed=speed, outputs=digests)
+
+    def _clear(self, tasks: Iterable[str]) -> None:
+        for task in tasks:
+            self.artifacts.clear(*split_task(task))
+
+    def _context(self, task: str) -> Context:
+        """What the task is given; its folder stands, and a sentence it warns with is told once."""
+        item, node = split_task(task)
+        folder, told = self.artifacts.folder(item, node), set[str]()
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def warn(sentence: str) -> None:
+            if sentence not in told:
+                told.add(sentence)
+                self.emit("warning", task=task, text=sentence)
+
+        return Context(
+            item=item,
             folder=folder,
-            settings=item.settings,
-            device=self.job.device_of(node_name) or self.device.torch_device,
+            settings=self.job.items[item].settings,
+            device=self.job.device_of(node) or self.device.torch_device,
             seed=self.job.task_seed(task),
             report=lambda fraction, note: self.emit("progress", task=task, fraction=fraction, note=note),
             cancelled=self.cancel.is_set,
-            warn=lambda sentence: self.emit("warning", task=task, text=sentence),
+            warn=warn,
         )
-        outputs = node.run(model, self._inputs(item_name, node_name), context)
-        digests = self.artifacts.save(item_name, node_name, outputs, self.job.about(node_name, item_name))
-        seconds = self.clock() - begun
-        speed = item.seconds / seconds if item.seconds and seconds else None
-        self.emit("task_finished", task=task, seconds=seconds, speed=speed, outputs=digests)
 
-    def _inputs(self, item: str, node: str) -> dict[str, Value]:
+    def _inputs(self, item: str, node: str, streamed: str | None = None) -> dict[str, Value]:
+        """The node's inputs by port, without the `streamed` one."""
         values = {}
         ports = self.job.graph.ports[node].inputs
         for port, source in self.job.graph.node(node).inputs.items():
             producer, _, name = source.partition(".")
+            if port == streamed:
+                continue
             if producer != "item":
                 values[port] = self.artifacts.value(item, producer, name)
             elif not ports[port].optional or self.job.items[item].settings.get(name):
