@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,13 +22,15 @@ from pipelines.cli.prepare import Prepared
 from pipelines.cli.replan import Replanner
 from pipelines.cli.show import console, show_plan
 from pipelines.graph.draw import mermaid
+from pipelines.graph.fuse import members
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
 from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.run.enforce import capped
 from pipelines.run.engine import Engine
 from pipelines.run.instruments import draw, libraries_of, remember, warm_up
-from pipelines.run.job import Job, remaining, split_task
+from pipelines.run.job import Job, split_task
+from pipelines.run.listening import summary
 from pipelines.run.monitor import Monitor
 from pipelines.run.outcome import Outcome
 from pipelines.run.record import Record, cannot_write, surroundings
@@ -83,12 +85,12 @@ def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force
     whole = prepared.job(_nothing(prepared.problem), keep_going=keep_going)
     _need_earlier_results(prepared, artifacts)
     done = set() if force else finished(whole, artifacts)
-    problem = remaining(prepared.problem, done)
+    problem = prepared.left(done)
     plan = certified(problem, make_plan(problem))
     job = replace(whole, problem=problem, plan=plan)
     _write_plan(record, job)
     if done:
-        out.print(f"{len(done)} of {len(prepared.problem.tasks)} tasks are finished already and are kept.")
+        out.print(f"{len(done)} of {len(_tasks(prepared.problem))} tasks are finished already and are kept.")
     show_plan(out, prepared, plan)
     out.print()
     outcome = _carried_out(prepared, job, record, artifacts, out)
@@ -119,7 +121,7 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
         finally:
             draw(record.folder, events, plan.limit_bytes, prepared.settings.pipeline.name,
                  picture=bool(prepared.settings.values.get("memory_plot")))  # fmt: skip
-            record.update(rungs=rungs(recovery.tried))
+            record.update(rungs=rungs(recovery.tried), stream=streams_of(events))
     for returned in engine.returns:
         prepared.leaks.note(returned)
     remember(prepared.store, engine.job, engine.observed, job.digests, prepared.device_key)
@@ -128,12 +130,16 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
 
 def finished(job: Job, artifacts: Artifacts) -> set[str]:
     """Tasks whose results lie in the run folder already, made by the same variant and settings."""
-    tasks = (task.id for task in job.problem.tasks)
     return {
         task
-        for task in tasks
+        for task in _tasks(job.problem)
         if artifacts.is_done(*split_task(task), job.about(split_task(task)[1], split_task(task)[0]))
     }
+
+
+def _tasks(problem: Problem) -> list[str]:
+    """Every task, those of a chain one by one."""
+    return [name for task in problem.tasks for name in members(task.id)]
 
 
 def _need_earlier_results(prepared: Prepared, artifacts: Artifacts) -> None:
@@ -194,6 +200,12 @@ def _finish(
     return code
 
 
+def streams_of(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
+    """How each chain sounded, by its task, as `run.json` has it."""
+    heard = (dict(event.data) for event in events if event.kind == "stream")
+    return {facts.pop("task"): facts for facts in heard}
+
+
 def _summary(
     out: Console, record: Record, plan: Plan, outcome: Outcome, outputs: Mapping[str, list[str]], ends: AbstractSet[str]
 ) -> None:
@@ -205,6 +217,8 @@ def _summary(
     )
     for path in _finals(outputs, ends):
         out.print(Text(f"  {record.folder / 'artifacts' / path}", style="bold"), soft_wrap=True)
+    for line in summary(record.facts.get("stream") or {}):
+        out.print(Text(f"  {line}", style="dim"), soft_wrap=True)
     for task, error in outcome.failed.items():
         waiting = sum(1 for because in outcome.skipped.values() if because == task)
         tail = f" ({waiting} that need it were skipped)" if waiting else ""

@@ -12,8 +12,10 @@ from typing import cast
 from pipelines.cli import catalog
 from pipelines.cli.available import Availability
 from pipelines.cli.settings import Settings, load_variant
+from pipelines.cli.streams import chains_of, streamed, streaming_of
 from pipelines.cli.tier import simulated_card
 from pipelines.graph.build import Graph, Ports, build
+from pipelines.graph.chains import Chain
 from pipelines.graph.expand import Sizing, expand, is_isolated, nodes_between
 from pipelines.plan import fit
 from pipelines.plan.fit import FitNode, Option
@@ -25,7 +27,7 @@ from pipelines.run.environments import built_python
 from pipelines.run.fit import DECLARED_MARGIN
 from pipelines.run.footprints import FootprintStore, Key, device_key, library_versions, store_path
 from pipelines.run.inputs import find_items
-from pipelines.run.job import Job
+from pipelines.run.job import Job, remaining
 from pipelines.run.ladder import MODES, Mode
 from pipelines.run.resolve import make_node, node_class, ports_of, trusted_packages
 from pipelines.run.weights import Located, Need, digest_of
@@ -85,6 +87,9 @@ class Prepared:
     selection: Selection
     #: Chosen variants whose weights or environment must be fetched before the run; only what the user pinned is ever here.
     absent: tuple[Variant, ...] = ()
+    #: Nodes that hand their sound on, and the problem without any of them joined to one task.
+    chains: tuple[Chain, ...] = ()
+    apart: Problem | None = None
 
     @property
     def device_key(self) -> str:
@@ -108,7 +113,12 @@ class Prepared:
             seed=self.problem.seed,
             keep_going=keep_going,
             digests=self.digests(self.choice.values(), self.places),
+            streaming=streaming_of(self.settings),
         )
+
+    def left(self, done: set[str]) -> Problem:
+        """The problem without the tasks in `done`; chains of which none is done are one task each, as in `problem`."""
+        return streamed(remaining(self.apart or self.problem, done), self.chains, self.settings.tier)
 
     def digests(self, variants: Iterable[Variant], places: Mapping[str, Place]) -> dict[str, str]:
         """What each variant's weights are, by its name; `""` where its library brings them or it has none."""
@@ -188,8 +198,11 @@ def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
     notes = list(asked.notes)
     choice, problem = _choose(settings, asked.graph, asked.items, asked.options, asked.sizing, notes)
     nodes = make_nodes(asked.graph, choice, asked.device, selection)
+    chains = chains_of(settings, asked.graph, nodes, notes)
+    apart, problem = problem, streamed(problem, chains, settings.tier, notes)
     return Prepared(
         settings=settings, device=asked.device, graph=asked.graph, items=asked.items, choice=choice, problem=problem,
+        chains=chains, apart=apart,
         sizing=asked.sizing, notes=tuple(notes), places=asked.places, nodes=nodes, store=asked.store, leaks=leak_book(), mode=asked.mode,
         options=asked.options, selection=selection,
         absent=tuple({v.name: v for v in choice.values() if v.name in asked.absent}.values()),

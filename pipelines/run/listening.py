@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,17 +165,35 @@ class Live:
         )
 
 
-def render(report: StreamReport) -> tuple[str, ...]:
-    """A report as lines of text for a person."""
-    first = "none" if report.first_audio is None else f"{report.first_audio:.2f} s"
-    gaps = "none"
-    if report.gaps:
-        unavoidable = " (none avoidable)" if not report.avoidable_gaps else f" ({report.avoidable_gaps} avoidable)"
-        gaps = f"{len(report.gaps)} of {report.gap_seconds:.2f} s{unavoidable}"
-    low, high = report.utilisation_range
-    used = f"utilisation {report.utilisation:.2f} (tier: {low:.2f} to {high:.2f}{'' if report.paced else ', not held'})"
-    return (
-        f"first audio after {first} ({report.prebuffer:.2f} s buffered), real-time factor {report.real_time_factor:.2f}, gaps: {gaps}",
-        f"{report.audio_seconds:.1f} s of sound in {report.chunks} chunks; {used}",
-        *report.notes,
+def render(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """A report, as `StreamReport.to_dict` gives it, as lines of text for a person."""
+    first, gaps = report["first_audio_seconds"], "no gaps"
+    began = (
+        "no sound"
+        if first is None
+        else f"first audio after {first:.2f} s ({report['prebuffer_seconds']:.2f} s buffered)"
     )
+    if report["gaps"]:
+        gaps = f"{report['gaps']} gaps of {report['gap_seconds']:.2f} s, {report['avoidable_gaps'] or 'none'} avoidable"
+    low, high = report["utilisation_range"]
+    held = "" if report["paced"] else "; not held, stream.pace=true would rest"
+    used = f"utilisation {report['utilisation']:.2f} (tier: {low:.2f} to {high:.2f}{held})"
+    return (
+        f"{began}, {gaps}, real-time factor {report['real_time_factor']:.2f}",
+        f"{report['audio_seconds']:.1f} s of sound in {report['chunks']} chunks, {used}",
+        *report["notes"],
+    )
+
+
+def summary(reports: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The reports of a run by task as few lines: one stream in full, of several the worst of each figure."""
+    if len(reports) == 1:
+        return render(next(iter(reports.values())))
+    if not reports:
+        return ()
+    every = list(reports.values())
+    firsts = [report["first_audio_seconds"] for report in every if report["first_audio_seconds"] is not None]
+    gaps, avoidable = (sum(report[key] for report in every) for key in ("gaps", "avoidable_gaps"))
+    slowest = max(report["real_time_factor"] for report in every)
+    line = f"{len(every)} streams: first audio after {max(firsts, default=0):.2f} s at most, {gaps} gaps ({avoidable} avoidable), "
+    return (line + f"real-time factor {slowest:.2f} at most; each is in run.json.",)

@@ -9,7 +9,7 @@ only out of audio that is buffered beyond that.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from pipelines.schema.config import Tier
 
@@ -37,8 +37,9 @@ class StreamSettings:
 
     @staticmethod
     def of(tier: Tier) -> StreamSettings:
-        """From a tier. A prebuffer or utilisation outside its range, as an environment may set it, widens the range."""
-        said = tier.settings
+        """From a tier; what it leaves out is as here. A prebuffer or utilisation outside its range, as an environment may set it,
+        widens the range."""
+        said = {**asdict(StreamSettings()), **tier.settings}
         return StreamSettings(
             prebuffer=float(said["prebuffer"]),
             prebuffer_range=_around(said["prebuffer_range"], float(said["prebuffer"])),

@@ -1,0 +1,86 @@
+"""Which nodes of a run hand their sound on piece by piece, and its problem with each such chain as one task. Says why one is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pipelines.cli.settings import Settings
+from pipelines.graph.build import Graph
+from pipelines.graph.chains import Chain, chains, streams_from
+from pipelines.graph.fuse import fuse
+from pipelines.plan import presolve
+from pipelines.plan.instance import Instance
+from pipelines.run.chained import Streaming
+from pipelines.run.pacing import StreamSettings
+from pipelines.run.streaming import begins, follows
+from pipelines.schema.config import Tier
+from pipelines.schema.errors import UsageError
+from pipelines.schema.node import Node
+from pipelines.schema.problem import Problem, Task
+from pipelines.schema.units import format_bytes
+
+
+def streaming_of(settings: Settings) -> Streaming:
+    """How this run streams: the tier's figures, and whether it rests (`stream.pace`)."""
+    return Streaming(StreamSettings.of(settings.tier), _asked(settings, "pace"))
+
+
+def chains_of(settings: Settings, graph: Graph, nodes: Mapping[str, Node], notes: list[str]) -> tuple[Chain, ...]:
+    """The chains of the pipeline as its chosen nodes allow them; none with `stream.use=false`."""
+    found = chains(graph, lambda name: begins(nodes[name]), lambda name: follows(nodes[name]))
+    if not _asked(settings, "use"):
+        return ()
+    joined = {name for chain in found for name in chain[1:]}
+    for name in graph.order:
+        before = streams_from(graph, name)
+        if before in graph.order and name not in joined:
+            notes.append(f"{name} waits for all of {before}'s sound: as they are chosen here, they do not stream.")
+    return found
+
+
+def streamed(problem: Problem, streams: Sequence[Chain], tier: Tier, notes: list[str] | None = None) -> Problem:
+    """The problem with each item's chains as one task, where that fits the limit; the others are planned node by node.
+
+    So streaming never makes a run need more than it has: every fused task fits by itself, and no other changes.
+    """
+    fused, refused = fuse(problem, streams, _fits(tier))
+    if refused and notes is not None:
+        notes.append(_why(problem, refused, tier))
+    return fused
+
+
+def _fits(tier: Tier) -> Callable[[Problem, Task], bool]:
+    one_at_a_time = tier.settings.get("residency") == "sequential"
+
+    def fits(alone: Problem, task: Task) -> bool:
+        if one_at_a_time and len(task.models) > 1:
+            return False
+        return presolve.refusal(Instance.of(alone)) is None
+
+    return fits
+
+
+def _why(problem: Problem, refused: Sequence[Task], tier: Tier) -> str:
+    task = max(refused, key=lambda task: _bytes(problem, task))
+    more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+    if tier.settings.get("residency") == "sequential" and len(task.models) > 1:
+        return f"{task.id}{more} does not stream: residency=sequential keeps one model at a time."
+    return (
+        f"{task.id}{more} does not stream: its nodes together need {format_bytes(_bytes(problem, task))} of "
+        f"{format_bytes(problem.limit_bytes or 0)}. They are run one after another."
+    )
+
+
+def _bytes(problem: Problem, task: Task) -> int:
+    return problem.context_bytes + task.workspace_bytes + sum(problem.models[m].weights_bytes for m in task.models)
+
+
+def _asked(settings: Settings, key: str) -> bool:
+    """A key of `stream:`, as in `conf/base.yaml` where a config of one's own leaves it out."""
+    data = settings.values.get("stream") or {}
+    if not isinstance(data, Mapping):
+        raise UsageError(f"stream is {data!r}; it has the keys use and pace, as in stream.use=false.")
+    value = data.get(key, key == "use")
+    if not isinstance(value, bool):
+        raise UsageError(f"stream.{key} is {value!r}; it is true or false.")
+    return value
