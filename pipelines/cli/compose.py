@@ -14,7 +14,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import pipelines
-from pipelines.cli.catalog import refuse_bombs
+from pipelines.cli import catalog
+from pipelines.cli.catalog import load_yaml, refuse_bombs
+from pipelines.cli.sentences import ROOT_CONFIG, no_experiment, sentences
 from pipelines.cli.values import KINDS, read_values
 from pipelines.schema.errors import UsageError, did_you_mean
 
@@ -52,12 +54,17 @@ def parse_hydra_flags(arguments: Sequence[str]) -> argparse.Namespace:
         flags, unknown = parser.parse_known_intermixed_args([quote(argument) for argument in arguments])
     except (SystemExit, argparse.ArgumentError) as error:
         raise UsageError(f"These arguments cannot be read: {error}. See `headroom --help`.") from None
-    flags.overrides = [*from_environment(flags.overrides), *flags.overrides]
+    flags.overrides = [*from_environment(flags.overrides), *map(_as_listed, flags.overrides)]
     strange = [argument for argument in unknown if argument.startswith("-")]
     if strange:
         known = [option for action in parser._actions for option in action.option_strings]
         raise UsageError(f"Unknown flag {strange[0]!r}. {did_you_mean(strange[0], known)}")
     return flags
+
+
+def _as_listed(override: str) -> str:
+    """`+experiment=x`, as Hydra's own pages have it; our defaults list the group already, and then Hydra wants no plus."""
+    return override.lstrip("+") if override.lstrip("+").startswith("experiment=") else override
 
 
 def from_environment(given: Sequence[str]) -> tuple[str, ...]:
@@ -106,9 +113,12 @@ class Composer:
             if not folder.is_dir():
                 raise UsageError(f"The config folder {folder} (-cd) does not exist.")
             refuse_bombs(folder)
-            search.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+            if self._name == CONFIG_NAME:
+                refuse_partial_root(folder / f"{CONFIG_NAME}.yaml")
+            search.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="main"))
         guarded: Any = type("GuardedHydra", (Hydra,), {"compose_config": _guarded(Hydra.compose_config)})
         self._hydra: Any = guarded.create_main_hydra2("headroom", search)
+        refuse_unknown_experiments(self._flags.overrides, self.search())
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -128,7 +138,7 @@ class Composer:
 
         cfg = self._compose()
         HydraConfig.instance().set_config(cfg)
-        with _sentences(self._flags.overrides):
+        with self._sentences():
             return replace(_composed(cfg, self.search()), named=self.named())
 
     def _compose(self) -> DictConfig:
@@ -140,12 +150,12 @@ class Composer:
         if not named or named[-1] == "auto":
             cfg = self._composed([override for override in overrides if not override.startswith("tier")])
             if cfg.hydra.runtime.choices.get("tier") == "auto":
-                with _sentences(overrides):
+                with self._sentences():
                     device: Any = OmegaConf.to_container(cfg.device, resolve=True)
                 tier = f"tier={detected_tier(device, self.search())}"
                 self._flags.overrides = [tier, *(o for o in overrides if not o.startswith("tier="))]
         cfg = self._composed(self._flags.overrides)
-        with _sentences(overrides):
+        with self._sentences():
             plain: Any = OmegaConf.to_container(
                 OmegaConf.masked_copy(cfg, [key for key in KINDS if key in cfg]), resolve=True
             )
@@ -156,7 +166,7 @@ class Composer:
         from hydra.types import RunMode
 
         mode = RunMode.MULTIRUN if multirun else RunMode.RUN
-        with _sentences(overrides):
+        with self._sentences():
             cfg: DictConfig = self._hydra.compose_config(
                 self._name, list(overrides), mode, with_log_configuration=False
             )
@@ -195,7 +205,7 @@ class Composer:
     def multirun(self, task: Callable[[Composed], Any]) -> None:
         """Hand the sweep to Hydra's sweeper and launcher; `task` is called for each job until one raises."""
         ended: list[Any] = []
-        with _sentences(self._flags.overrides):
+        with self._sentences():
             self._claim(self._composed(self._flags.overrides, multirun=True), "hydra.sweep.dir")
             self._hydra.multirun(
                 self._name, self._task(task, ended), list(self._flags.overrides), with_log_configuration=False
@@ -207,7 +217,7 @@ class Composer:
     def show(self) -> None:
         """`--cfg`, `--info`, `--hydra-help` and `--shell-completion`, as Hydra prints them."""
         flags, overrides = self._flags, list(self._flags.overrides)
-        with _sentences(overrides):
+        with self._sentences():
             if flags.cfg:
                 self._hydra.show_cfg(self._name, overrides, flags.cfg, flags.package, resolve=flags.resolve)
             elif flags.info is not None:
@@ -227,9 +237,12 @@ class Composer:
 
     def named(self) -> tuple[Path, ...]:
         """The folders of the search path that nobody's config put there."""
-        folder = self._flags.config_dir
+        folder = None if getattr(self._flags, "from_record", False) else self._flags.config_dir
         shipped = Path(self._flags.config_path or conf_dir()).resolve()
         return (shipped,) if folder is None else (Path(folder).resolve(), shipped)
+
+    def _sentences(self) -> sentences:
+        return sentences(self.search())
 
     def _task(self, task: Callable[[Composed], Any], ended: list[Any]) -> Callable[[DictConfig], None]:
         """`task` as Hydra calls it. How it ended is kept from Hydra, which would print a report of its own."""
@@ -248,6 +261,35 @@ class Composer:
                 ended.append(error)
 
         return call
+
+
+def refuse_partial_root(file: Path) -> None:
+    """A user's own root config takes the place of ours, so it must begin with ours or name the groups itself."""
+    if not file.is_file():
+        return
+    try:
+        data = load_yaml(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read: {' '.join(str(error).split())}.") from None
+    listed = data.get("defaults") if isinstance(data, dict) else None
+    named = {
+        str(name).split()[-1] for entry in listed or [] for name in (entry if isinstance(entry, dict) else [entry])
+    }
+    if ROOT_CONFIG not in named and not {"pipeline", "tier", "device"} <= named:
+        raise UsageError(
+            f"{file} takes the place of Headroom's own {file.name} and leaves out its defaults. "
+            f"Begin it with `defaults: [{ROOT_CONFIG}, _self_]`: then what it says is added to ours."
+        )
+
+
+def refuse_unknown_experiments(overrides: Sequence[str], search: Sequence[Path]) -> None:
+    """Hydra takes `experiment=x` for a plain value where no folder has the group; then it would do nothing, silently."""
+    known = set(catalog.options(search, "experiment")) | {"null", ""}
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        unknown = [name for name in value.strip("[]").split(",") if name.strip() not in known]
+        if key == "experiment" and unknown:
+            raise UsageError(no_experiment(unknown[0].strip(), search))
 
 
 def _composed(cfg: DictConfig, search: tuple[Path, ...]) -> Composed:
@@ -302,88 +344,3 @@ def _leaves(data: Any, place: str) -> Iterator[tuple[str, str, Any]]:
             yield from _leaves(value, f"{place}.{index}")
     else:
         yield place, place.rsplit(".", 1)[-1], data
-
-
-class _sentences:  # noqa: N801 - reads as a phrase: `with _sentences(overrides):`
-    """Turns Hydra's and OmegaConf's exceptions into `UsageError`s that name the thing and the nearest valid names."""
-
-    def __init__(self, overrides: Sequence[str]) -> None:
-        self._overrides = overrides
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-        from yaml import YAMLError
-
-        if isinstance(
-            error, (HydraException, OmegaConfBaseException, YAMLError, ValueError)
-        ):  # bytes that are no text, too
-            raise UsageError(_sentence(error)) from None
-
-
-def _sentence(error: Exception) -> str:
-    from hydra.errors import MissingConfigException
-
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"There is no {group or 'config'} {name!r}. {did_you_mean(name, error.options)}"
-    text = " ".join(str(error).split())
-    missing = re.search(r"You must specify '(\w+)', e\.g, \w+=<OPTION>\s*(?:Available options: (.*))?", text)
-    if missing:
-        known = f" Known: {', '.join(sorted((missing[2] or '').split()))}." if missing[2] else ""
-        return f"Say which {missing[1]}, for example {missing[1]}=NAME.{known}"
-    if sentence := _shape(text):
-        return sentence
-    unknown = re.search(r"Could not override '([^']+)'\. To append|Key '([^']+)' is not in struct", text)
-    if unknown:
-        key = unknown[1] or unknown[2]
-        return f"There is no setting {key!r}. {_near_keys(key)} (A new key is added with a leading +.)"
-    absent = re.search(r"Could not override '([^']+)'\. No match in the defaults list", text)
-    if absent:
-        return f"There is no config group {absent[1]!r}. {did_you_mean(absent[1], _groups())}"
-    return text if text.endswith((".", "!", "?")) else text + "."
-
-
-def _shape(text: str) -> str | None:
-    """The sentence for what Hydra could not read or find at all."""
-    shapeless = re.search(r"(?:Error parsing override '(.*?)'|LexerNoViableAltException: (.*?)) (.*?) See https", text)
-    if shapeless:
-        given = shapeless[1] or shapeless[2]
-        hint = "Overrides are KEY=VALUE; quote a value with spaces or special characters twice, KEY=\"'a value'\"."
-        return f"{given!r} cannot be read as an override ({shapeless[3].strip(' .')}). {hint}"
-    loaded = re.search(r"Could not load '([^']+)'", text)
-    if loaded:
-        group, _, name = loaded[1].rpartition("/")
-        return f"There is no {group or 'config'} {name!r}. {did_you_mean(name, _options_of(group))}"
-    if "HydraConfig was not set" in text:
-        return "Say which pipeline, for example pipeline=NAME. Known: " + ", ".join(_options_of("pipeline")) + "."
-    return None
-
-
-def _options_of(group: str) -> list[str]:
-    folder = conf_dir() / group
-    return sorted(path.stem for path in folder.glob("*.yaml")) if group and folder.is_dir() else []
-
-
-def _groups() -> list[str]:
-    root = conf_dir()
-    return [
-        str(folder.relative_to(root)) for folder in root.rglob("*") if folder.is_dir() and any(folder.glob("*.yaml"))
-    ]
-
-
-def _near_keys(key: str) -> str:
-    """Nearest valid keys to a misspelt one, from the shipped root config and the group names."""
-    root = OmegaConf.load(conf_dir() / f"{CONFIG_NAME}.yaml")
-    names = [str(name) for name in root if name not in ("defaults", "hydra")] + _groups()
-    head, _, last = key.rpartition(".")
-    if "/" in key:
-        return did_you_mean(key, _groups())
-    if head:
-        folder = conf_dir() / head.replace(".", "/")
-        files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
-        names = sorted({str(name) for file in files for name in OmegaConf.load(file)}) or names
-    return did_you_mean(last or key, names)

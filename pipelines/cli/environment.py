@@ -231,7 +231,7 @@ def effective(
 ) -> tuple[Setting, ...]:
     """Every setting with its value, its source and what it overrode, sorted by key. Pure.
 
-    tier, profile: name and raw data of the YAML files. given: the overrides on the command line. defaults: those of `config.yaml`.
+    tier, profile: name and raw data of the YAML files. given: the overrides on the command line. defaults: those of `base.yaml`.
     """
     layers: list[tuple[str, Mapping[str, Any]]] = [("command line", dict(_parse(given)))]
     layers += [(name, keys) for name, keys in read_variables(environ).items()]

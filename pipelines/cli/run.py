@@ -9,11 +9,13 @@ headroom run -m pipeline=ultrasinger input=song.ogg tier=low_end,modest
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,9 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Run, or sweep with -m, or show what Hydra is asked to show."""
-    if args.resume is not None:
-        rest = [*_resumed(args.resume), *rest]
-    flags = parse_hydra_flags(rest)
+    if args.force and args.resume is None:
+        raise UsageError("--force does finished tasks of an earlier run again: add --resume RUN_DIR.")
+    flags = parse_hydra_flags([*_overrides_of(args.resume), *rest] if args.resume else rest)
+    if args.resume is not None and flags.config_dir is None:
+        flags.config_dir = _config_folder(args.resume)
+        flags.from_record = flags.config_dir is not None
     with Composer(flags) as composer:
         if composer.is_show:
             composer.show()
@@ -58,6 +63,12 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
             return sweep(composer, flags, _own_flags(args))
         try:
             result = composer.run(lambda composed: carry_out(composed, args))
+        except UsageError as error:
+            lacking = _trust_of(args.resume) - set(args.trust) if args.resume else set()
+            if not lacking:
+                raise
+            raise UsageError(f"{error} That run was given {' '.join(_flags('--trust', sorted(lacking)))}, which is never taken from a "
+                             "record: add it again if you trust it.") from None  # fmt: skip
         except OSError as error:
             folder = composer.folder
             if folder is not None:
@@ -77,20 +88,55 @@ def _own_flags(args: argparse.Namespace) -> list[str]:
         ("--until", args.last),
         ("--trust", args.trust),
     ):
-        flags += [part for value in values for part in (flag, value)]
+        flags += _flags(flag, values)
     return flags
 
 
-def _resumed(folder: Path) -> list[str]:
+def _flags(flag: str, values: Sequence[str]) -> list[str]:
+    return [part for value in values for part in (flag, value)]
+
+
+def _overrides_of(folder: Path) -> list[str]:
     """The overrides of an earlier run, and its folder as this one's."""
+    listed = _recorded(folder, "overrides.yaml")
+    escaped = str(folder.resolve()).replace("'", "\\'")
+    return [*(str(override) for override in listed or []), f"hydra.run.dir='{escaped}'"]
+
+
+def _trust_of(folder: Path) -> set[str]:
+    """The packages that an earlier run's command line trusted."""
+    try:
+        command = json.loads((folder / "run.json").read_text(encoding="utf-8"))["command"]
+        pairs = list(itertools.pairwise(command))
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {str(value) for flag, value in pairs if flag == "--trust"}
+
+
+def _config_folder(folder: Path) -> str | None:
+    """The config folder (-cd) of an earlier run. It is read as any config is, but only `-cd` lets it say what to install."""
+    try:
+        sources = _recorded(folder, "hydra.yaml")["hydra"]["runtime"]["config_sources"]
+        found = [str(source["path"]) for source in sources if source["provider"] == "command-line"]
+    except (KeyError, TypeError):
+        raise UsageError(
+            f"{folder}/.hydra/hydra.yaml does not say which config was used. Name it with -cd FOLDER."
+        ) from None
+    if found and not Path(found[0]).is_dir():
+        raise UsageError(
+            f"The config folder {found[0]} that this run used is gone. Name where it is now with -cd FOLDER."
+        )
+    return found[0] if found else None
+
+
+def _recorded(folder: Path, name: str) -> Any:
+    """What Hydra wrote of an earlier run's config."""
     from pipelines.cli.catalog import load_yaml
 
     try:
-        overrides = load_yaml((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        return load_yaml((folder / ".hydra" / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise UsageError(f"{folder} is not a run folder: it has no .hydra/overrides.yaml.") from None
-    escaped = str(folder.resolve()).replace("'", "\\'")
-    return [*(str(override) for override in overrides or []), f"hydra.run.dir='{escaped}'"]
+        raise UsageError(f"{folder} is not a run folder: it has no .hydra/{name} that can be read.") from None
 
 
 def carry_out(composed: Composed, args: argparse.Namespace) -> int:
@@ -107,9 +153,14 @@ def carry_out(composed: Composed, args: argparse.Namespace) -> int:
         raise cannot_write(composed.folder, error) from error
     except (Interrupted, KeyboardInterrupt) as error:
         kind = type(error) if isinstance(error, Interrupted) else Interrupted
-        raise kind(
-            f"Stopped. What is finished is kept: headroom run --resume {shlex.quote(str(composed.folder))}"
-        ) from error
+        again = [
+            "headroom",
+            "run",
+            "--resume",
+            str(composed.folder),
+            *(p for name in args.trust for p in ("--trust", name)),
+        ]
+        raise kind(f"Stopped. What is finished is kept: {shlex.join(again)}") from error
     finally:
         _close_with(record, sys.exc_info()[1])
     return code

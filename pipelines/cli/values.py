@@ -1,4 +1,4 @@
-"""The plain settings of `conf/config.yaml` (seed, language, offline, ...): each checked once, so that nothing below meets a surprise."""
+"""The plain settings of `conf/base.yaml` (seed, language, offline, ...): each checked once, so that nothing below meets a surprise."""
 
 from __future__ import annotations
 
