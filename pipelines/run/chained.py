@@ -7,17 +7,17 @@ behind the last node that gives sound.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pipelines.run.listening import Live, StreamReport
 from pipelines.run.pacing import StreamSettings
 from pipelines.run.pipe import close
 from pipelines.run.streaming import Chunks, Stage, chain
-from pipelines.schema.config import Item
+from pipelines.schema.config import Footprint, Item, evaluate
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.values import Audio, Value
 
@@ -105,7 +105,8 @@ class Chained:
     """A chain of one item. Carry it out once; then ask how it went.
 
     stages, landings: of each node. since: when it was asked for, by the clock; None is when it begins.
-    pressure: memory in use as a part of the limit. sleep: rests, and may return early.
+    promised: the real-time factor to believe at first. pressure: memory in use as a part of the limit. sleep: rests, and may
+    return early.
     """
 
     stages: Sequence[Stage]
@@ -116,6 +117,7 @@ class Chained:
     sleep: Callable[[float], object] = time.sleep
     pressure: Callable[[], float] = lambda: 0.0
     since: float | None = None
+    promised: float | None = None
     _live: Live | None = field(default=None, init=False)
 
     def carry_out(self) -> None:
@@ -133,7 +135,7 @@ class Chained:
             return landed
         sound = cast("Iterator[Audio]", landed)
         self._live = Live(
-            sound, self.streaming.settings, self.expected_seconds, paced=self.streaming.paced,
+            sound, self.streaming.settings, self.expected_seconds, self.promised, paced=self.streaming.paced,
             clock=self.clock, sleep=self.sleep, pressure=self.pressure, since=self.since,
         )  # fmt: skip
         return iter(self._live)
@@ -163,3 +165,9 @@ class Chained:
 def expected_seconds(item: Item) -> float | None:
     """About how long the speech of an item's text will be; None where it has none."""
     return item.characters / _CHARACTERS_A_SECOND if item.characters else None
+
+
+def real_time_factor(footprints: Iterable[tuple[Footprint, Mapping[str, Any]]]) -> float | None:
+    """Seconds of work for a second of speech, as declared or measured, from footprints and their knobs; None where nothing says."""
+    second = Item("", seconds=1.0, characters=round(_CHARACTERS_A_SECOND))
+    return sum(evaluate({**each.seconds, "base": 0.0}, second, knobs) for each, knobs in footprints) or None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.graph.expand import footprint_of
 from pipelines.graph.fuse import together
 from pipelines.run.artifacts import Artifacts, read_note
-from pipelines.run.chained import Chained, Landing, expected_seconds
+from pipelines.run.chained import Chained, Landing, expected_seconds, real_time_factor
 from pipelines.run.devices.protocol import Device
 from pipelines.run.inputs import open_audio
 from pipelines.run.job import Job, split_task
@@ -93,9 +94,17 @@ class Tasks:
             landings.append(Landing(self.artifacts.folder(item, name), first, given.type == "audio", self.clock))
         return Chained(
             stages, landings, self.job.streaming, expected_seconds(self.job.items[split_task(tasks[0])[0]]),
-            clock=self.clock, sleep=self.cancel.wait, since=asked,
+            clock=self.clock, sleep=self.cancel.wait, since=asked, promised=self._promised(tasks),
             pressure=lambda: self.device.used_bytes() / limit if limit else 0.0,
         )  # fmt: skip
+
+    def _promised(self, tasks: Sequence[str]) -> float | None:
+        job, kind = self.job, "cpu" if self.device.kind == "cpu" else "cuda"
+        nodes = [split_task(task)[1] for task in tasks]
+        knobs = (job.choice[node].knobs if node in job.choice else job.graph.node(node).knobs for node in nodes)
+        return real_time_factor(
+            zip((footprint_of(job.graph, node, job.choice, kind) for node in nodes), knobs, strict=True)
+        )
 
     def _save(self, tasks: Sequence[str], chained: Chained) -> None:
         """Every node's outputs with its note; then the report."""
