@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nodes.dub.stretch import stretched
+from nodes.sound import checked
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
-from pipelines.schema.values import Audio, Words
+from pipelines.schema.values import Audio, Word, Words
 
 if TYPE_CHECKING:
     from pipelines.schema.values import Samples
@@ -49,7 +50,7 @@ class Fit(Plain):
         self.fastest = fastest
 
     def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
-        """`audio` in a file of the task's folder. Raises `TaskFailed` where spoken lines and original lines differ in number."""
+        """`audio` in a file of the task's folder. Raises `TaskFailed` for no speech, NaN, or another number of lines."""
         import numpy as np
         import soundfile
 
@@ -62,6 +63,8 @@ class Fit(Plain):
                 f"{len(spoken.words)} lines were spoken for {len(lines.words)} that are to be fitted. Join `spoken` to the "
                 "speak node's `words` and `lines` to the node that gave it the text."
             )
+        if not speech.frames:
+            raise TaskFailed("The speech to fit is empty. Check the step before.")
         original = inputs.get("audio")
         total = round(original.seconds * speech.rate) if isinstance(original, Audio) else 0
         path, at = context.folder / "fitted.wav", 0
@@ -80,7 +83,7 @@ class Fit(Plain):
         """(first frame, samples) of each line, in order and not overlapping."""
         free, late = 0, []
         for index, (slot, word) in enumerate(zip(_slots(lines, speech.rate, total), spoken.words, strict=True)):
-            samples = _trimmed(speech.read(round(word.start * speech.rate), round(word.end * speech.rate)).mean(axis=0))
+            samples = _said(speech, word)
             start = max(slot.start, free)
             room = max(slot.start + slot.frames - start, 1)
             frames = min(len(samples), max(room, round(len(samples) / self.fastest)))
@@ -101,6 +104,16 @@ def _slots(lines: Words, rate: int, total: int) -> Iterator[Slot]:
     gap = round(_GAP * rate)
     ends = [*(start - gap for start in starts[1:]), total or 1 << 62]
     return (Slot(start, max(end - start, 1)) for start, end in zip(starts, ends, strict=True))
+
+
+def _said(speech: Audio, word: Word) -> Samples:
+    """A line of the speech, mono, without the silence at its edges; no samples for one of no length."""
+    import numpy as np
+
+    start, stop = round(word.start * speech.rate), min(round(word.end * speech.rate), speech.frames)
+    if start >= stop:
+        return np.zeros(0, np.float32)
+    return _trimmed(checked(speech, "The speech", start, stop).mean(axis=0))
 
 
 def _trimmed(samples: Samples) -> Samples:

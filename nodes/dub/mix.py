@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from nodes.sound import checked, mono_blocks
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Audio
@@ -36,7 +37,7 @@ class Mix(Plain):
         self.speech, self.music, self.duck = (10 ** (x / 20) for x in (speech, music, -duck))
 
     def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
-        """`audio` in a file of the task's folder, as long as the longer of both. Raises `TaskFailed` for an empty input."""
+        """`audio` in a file of the task's folder, as long as the longer of both. Raises `TaskFailed` for an empty input or NaN."""
         import soundfile
 
         speech, music = inputs["speech"], inputs["instrumental"]
@@ -60,12 +61,15 @@ class Mix(Plain):
 
         rate, gain = music.rate, 1.0
         total = max(music.frames, round(speech.seconds * rate))
-        voice = _Resampled(speech, rate)
+        voice = _Tape(mono_blocks(speech, "The speech", rate, 1.0))
         for start in range(0, total, rate):
             frames = min(rate, total - start)
             said = voice.take(frames) * self.speech
+            stop = min(start + frames, music.frames)
             played = (
-                music.read(start, start + frames) if start < music.frames else np.zeros((music.channels, 0), np.float32)
+                checked(music, "The instrumental", start, stop)
+                if start < stop
+                else np.zeros((music.channels, 0), np.float32)
             )
             played = np.pad(played, ((0, 0), (0, frames - played.shape[1]))) * self.music
             curve, gain = self._gains(said, rate, gain)
@@ -86,28 +90,20 @@ class Mix(Plain):
         return curve.astype(np.float32), gain
 
 
-class _Resampled:
-    """Mono speech at another rate, taken piece by piece; silence after its end."""
+class _Tape:
+    """A stream of blocks taken in pieces of any size; silence after its end."""
 
-    def __init__(self, audio: Audio, rate: int) -> None:
+    def __init__(self, blocks: Iterator[Samples]) -> None:
         import numpy as np
-        import soxr
 
-        self._source = (block.mean(axis=0) for block in audio.blocks(audio.rate))
-        self._stream = soxr.ResampleStream(audio.rate, rate, 1, dtype="float32") if audio.rate != rate else None
+        self._blocks: Iterator[Samples] = blocks
         self._waiting = np.zeros(0, np.float32)
-        self._ended = False
 
     def take(self, frames: int) -> Samples:
         import numpy as np
 
-        while len(self._waiting) < frames and not self._ended:
-            block = next(self._source, None)
-            self._ended = block is None
-            more = np.zeros(0, np.float32) if block is None else block
-            if self._stream is not None:
-                more = self._stream.resample_chunk(more.astype(np.float32), last=self._ended)
-            self._waiting = np.concatenate([self._waiting, more])
+        while len(self._waiting) < frames and (block := next(self._blocks, None)) is not None:
+            self._waiting = np.concatenate([self._waiting, block])
         taken, self._waiting = self._waiting[:frames], self._waiting[frames:]
         padded: Samples = np.pad(taken, (0, frames - len(taken)))
         return padded

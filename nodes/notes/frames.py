@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nodes.sound import mono_blocks
 from pipelines.schema.values import Audio, Contour, Words
 
 Array = NDArray[np.float64]
@@ -110,12 +111,7 @@ def _rise(decibels: Array) -> Array:
 
 def _mono_16k(audio: Audio) -> Array:
     """The whole sound at 16 kHz, resampled as it is read."""
-    import soxr
-
-    stream = soxr.ResampleStream(audio.rate, _RATE, 1, dtype="float32")
-    pieces = [stream.resample_chunk(block.mean(axis=0)) for block in audio.blocks(1 << 18)]
-    pieces.append(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
-    sound: Array = np.nan_to_num(np.concatenate(pieces)).astype(np.float64)
+    sound: Array = np.concatenate(list(mono_blocks(audio, "The sound to find notes in", _RATE))).astype(np.float64)
     return sound
 
 

@@ -43,7 +43,7 @@ class Notes(Plain):
         self.shortest = shortest
 
     def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
-        """Notes; none at all where nothing is sung."""
+        """Notes; none at all where nothing is sung. Raises `TaskFailed` for sound that is empty or has NaN in it."""
         words, contour = cast("values.Words", inputs["words"]), cast("values.Contour", inputs["contour"])
         mix = cast("values.Audio", inputs["audio"])
         frames = frames_of(contour, cast("values.Audio", inputs.get("vocals", mix)), words)

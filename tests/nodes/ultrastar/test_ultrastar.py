@@ -51,7 +51,7 @@ def test_the_song_reads_back_with_its_times_pitches_words_and_phrases(tmp_path: 
     assert [n.text for n in song.notes] == ["Oh", " mo", "ther", "~", "sing"]
     assert [n.pitch for n in song.notes] == [0, 5, 4, 2, -2]
     assert [index for _, index in song.breaks] == [4]
-    assert song.headers["MP3"] == song.headers["AUDIO"] == "Anon - Mother.ogg"
+    assert song.headers["MP3"] == song.headers["AUDIO"] == "Anon - Mother.flac"
     assert (song.headers["YEAR"], song.headers["GENRE"], song.headers["LANGUAGE"]) == ("1911", "Folk", "English")
     assert song.headers["GAP"] == "1234"
 
