@@ -28,7 +28,8 @@ def streaming_of(settings: Settings) -> Streaming:
 def chains_of(settings: Settings, graph: Graph, nodes: Mapping[str, Node], notes: list[str]) -> tuple[Chain, ...]:
     """The chains of the pipeline as its chosen nodes allow them; none with `stream.use=false`."""
     found = chains(graph, lambda name: begins(nodes[name]), lambda name: follows(nodes[name]))
-    if not _asked(settings, "use"):
+    use, _ = _asked(settings, "use"), _asked(settings, "pace")
+    if not use:
         return ()
     joined = {name for chain in found for name in chain[1:]}
     for name in graph.order:
