@@ -113,7 +113,7 @@ def make_song(
     if name not in MELODIES:
         raise UsageError(f"There is no melody {name!r}. {did_you_mean(name, MELODIES)}")
     tune = MELODIES[name]
-    bpm = round(tempo or tune.bpm * drawn[1], 2)
+    bpm = round(tune.bpm * drawn[1] if tempo is None else tempo, 2)
     if not 40 <= bpm <= 240:
         raise UsageError(f"A tempo of {bpm:g} beats a minute cannot be sung; give one from 40 to 240.")
     score, phrases, beats = _phrases_within(tune, seconds, bpm)

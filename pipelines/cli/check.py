@@ -1,6 +1,6 @@
 """Recompute a plan from its problem and say whether it holds: exit 0, or 3 naming the first wrong step, or 4 over the limit.
 
-headroom check outputs/.../plan.json              the problem.json beside it is taken
+headroom check outputs/.../plan.json     with the problem.json beside it
 headroom check plan.json problem.json
 """
 
@@ -17,9 +17,7 @@ from pipelines.schema.problem import Problem
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `headroom check`."""
-    parser.add_argument(
-        "plan", type=Path, metavar="PLAN.json", help="a plan, as a run folder or `headroom plan --format json` has it"
-    )
+    parser.add_argument("plan", type=Path, metavar="PLAN.json", help="as a run folder or plan --format json has it")
     parser.add_argument(
         "problem", type=Path, nargs="?", metavar="PROBLEM.json", help="default: problem.json beside the plan"
     )

@@ -1,8 +1,8 @@
 """Show this machine's hardware, the tier it is, and with --explain where each effective setting comes from.
 
-headroom detect                               cards, driver, torch, memory, tier and the reason
-headroom detect --force                       look anew instead of remembering
-headroom detect --explain tier.streams=2      every setting, its source and what it overrode
+headroom detect                            cards, driver, torch, memory, tier
+headroom detect --force                    look anew instead of remembering
+headroom detect --explain tier.streams=2   every setting and its source
 headroom detect device=simulated device.name="RTX 3060"
 """
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of `headroom detect`."""
     parser.add_argument("--force", action="store_true", help="ask the driver anew")
     parser.add_argument("--explain", action="store_true", help="every effective setting with its source")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text (default) or one JSON object")
 
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipelines.cli.main import no_rest
 from pipelines.cli.plan import add_selection, certified
+from pipelines.schema.errors import UsageError
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 
@@ -26,6 +27,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Plan, explain, print."""
     from pipelines.plan.planner import plan
 
+    if args.plan is not None and args.problem is None:
+        raise UsageError("--plan is a plan of a bare problem: add --problem FILE, the problem.json beside it.")
     if args.problem is not None:
         no_rest(rest, "explain --problem")
         problem = Problem.read(args.problem)

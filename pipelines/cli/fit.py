@@ -16,7 +16,7 @@ from pipelines.schema.errors import DoesNotFit
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of `headroom fit`."""
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text (default) or one JSON object")
     add_selection(parser)
 
 

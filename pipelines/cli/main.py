@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import pipelines
+from pipelines.cli.help import description, epilog, overview, usage
 from pipelines.schema.errors import DoesNotFit, ExitCode, HeadroomError, UsageError, did_you_mean
 
 #: Verb -> what it does; the module of the same name holds it. Order is that of the help page.
@@ -27,17 +28,19 @@ VERBS: dict[str, str] = {
     "sample": "make a song with known notes, words and times to try things on",
 }
 
-_EPILOG = """\
-Everything after the verb's own flags is Hydra's: group choices (pipeline=ultrasinger tier=modest), values
-(input=song.ogg seed=1), and flags (-m sweeps, --cfg job shows the config, -cd FOLDER adds your own).
-
-  headroom sample                                     make a song to try things on
-  headroom plan pipeline=ultrasinger input=song.ogg   see the peak before anything is loaded
-  headroom run  pipeline=ultrasinger input=song.ogg   make the song file
-  headroom run -m pipeline=ultrasinger input=song.ogg tier=low_end,modest
-
-Exit codes: 0 ok, 1 a task failed, 2 usage or configuration, 3 graph, problem or plan invalid, 4 does not fit,
-5 out of memory, 6 the surroundings failed, 7 a comparison differs, 130/143 interrupted."""
+#: Hydra's flags that take a value, which must not be taken for an argument of a verb.
+_HYDRA_VALUED = (
+    "-cd",
+    "--config-dir",
+    "-cn",
+    "--config-name",
+    "-cp",
+    "--config-path",
+    "-c",
+    "--cfg",
+    "-p",
+    "--package",
+)
 
 
 class Verb(Protocol):
@@ -73,21 +76,50 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
+    if argv[:1] == ["help"] and argv[1:]:
+        argv = [argv[1], "--help"]
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(_help())
+        print(overview(VERBS))
         return ExitCode.OK if argv else ExitCode.USAGE
     if argv[0] in ("-V", "--version"):
         print(f"headroom {pipelines.__version__}")
         return ExitCode.OK
     name, *rest = argv
     if name not in VERBS:
-        raise UsageError(f"There is no verb {name!r}. {did_you_mean(name, VERBS)}")
+        raise UsageError(_no_verb(name))
     verb: Any = importlib.import_module(f"pipelines.cli.{name}")
-    parser = _Parser(prog=f"headroom {name}", description=verb.__doc__, allow_abbrev=False,
-                     formatter_class=argparse.RawDescriptionHelpFormatter, add_help=True)  # fmt: skip
+    ours, hydra = _apart(rest)
+    args, unknown = _parser(name, verb).parse_known_intermixed_args(ours)
+    return int(verb.main(args, [*hydra, *unknown]))
+
+
+def _no_verb(name: str) -> str:
+    if name.startswith("-"):
+        return f"There is no flag {name!r} before a verb. {did_you_mean(name, ('--help', '--version'))}"
+    if "=" in name:
+        return f"{name!r} stands where a verb belongs: headroom run {name} ... See `headroom --help`."
+    return f"There is no verb {name!r}. {did_you_mean(name, VERBS)}"
+
+
+def _parser(name: str, verb: Any) -> argparse.ArgumentParser:
+    parser = _Parser(prog=f"headroom {name}", description=description(verb.__doc__), epilog=epilog(name),
+                     allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     verb.add_arguments(parser)
-    args, unknown = parser.parse_known_args(rest)
-    return int(verb.main(args, unknown))
+    parser.usage = usage(parser, name)
+    return parser
+
+
+def _apart(rest: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(what the verb's own parser reads, Hydra's flags with their values)."""
+    ours: list[str] = []
+    hydra: list[str] = []
+    words = iter(rest)
+    for word in words:
+        if word in _HYDRA_VALUED:
+            hydra += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            ours.append(word)
+    return ours, hydra
 
 
 class _Parser(argparse.ArgumentParser):
@@ -101,14 +133,6 @@ def no_rest(rest: Sequence[str], verb: str) -> None:
     """Refuse arguments a verb without a config does not take."""
     if rest:
         raise UsageError(f"headroom {verb} does not take {rest[0]!r}. See `headroom {verb} --help`.")
-
-
-def _help() -> str:
-    width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {name:<{width}}  {about}" for name, about in VERBS.items())
-    head = "usage: headroom <verb> [flags] [hydra overrides]\n\n"
-    intro = "Runs pipelines of audio models with the peak of device memory planned, proved and held.\n\n"
-    return f"{head}{intro}{verbs}\n\n{_EPILOG}\n\n`headroom <verb> --help` says more of each."
 
 
 def _refused(error: DoesNotFit, as_json: bool) -> int:

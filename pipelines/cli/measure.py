@@ -1,8 +1,8 @@
 """Measure what a variant takes on this machine, in a fresh process, and remember it for every later plan.
 
-headroom measure pitch/crepe_full                    at several lengths of input
-headroom measure separate/htdemucs --sizes 5,10,20 weights_dir=weights
-headroom measure --all                               every variant that can be used here
+headroom measure pitch/crepe_full     at several lengths of input
+headroom measure --all                every variant that can be used here
+headroom measure --sizes 5,10,20 pitch/crepe_tiny
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.schema.roles import ROLES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `headroom measure`."""
-    parser.add_argument("variants", nargs="*", metavar="ROLE/NAME", help="which to measure")
+    parser.add_argument("variants", nargs="*", default=[], metavar="ROLE/NAME", help="which to measure")
     parser.add_argument("--all", action="store_true", help="every variant whose weights and packages are here")
     parser.add_argument("--sizes", default="", metavar="SECONDS,...", help="lengths of sound to try; default 2,5,10,20")
     parser.add_argument(
@@ -31,17 +31,17 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     from pipelines.cli.available import Availability
     from pipelines.cli.prepare import weights_digest
     from pipelines.cli.show import console, table
-    from pipelines.cli.verbs import composed_settings
+    from pipelines.cli.verbs import composed_settings, names_and_settings
     from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
     from pipelines.run.measure import DEFAULT_SIZES, measure
     from pipelines.run.resolve import trusted_packages
     from pipelines.schema.units import MIB
 
-    names = [argument for argument in rest if "=" not in argument and "/" in argument and not argument.startswith("-")]
-    settings = composed_settings([*(r for r in rest if r not in names), "pipeline=ultrasinger"])
+    names, given = names_and_settings(args.variants)
+    settings = composed_settings([*given, *rest, "pipeline=ultrasinger"])
     if settings is None:
         return 0
-    wanted = _wanted(settings, [*args.variants, *names], args.all)
+    wanted = _wanted(settings, names, args.all)
     sizes = _sizes(args.sizes) or DEFAULT_SIZES
     store = FootprintStore(store_path())
     how = Availability.of(settings.values, settings.composed, trusted_packages(args.trust))

@@ -35,9 +35,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--until", dest="last", action="append", default=[], metavar="NODE", help="this node and what it needs"
     )
-    group.add_argument(
-        "--trust", action="append", default=[], metavar="PACKAGE", help="allow _target_s of this package"
-    )
+    parser.add_argument("--trust", action="append", default=[], metavar="PACKAGE",
+                        help="let the config name classes of this package, too (repeatable)")  # fmt: skip
 
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:

@@ -171,8 +171,8 @@ class Asked:
 def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
     """Look at everything there is to choose from. Raises `UsageError`, `InvalidError` or `TaskFailed` (unreadable input)."""
     notes: list[str] = []
-    device = _device(settings, notes)
-    limit = _limit(settings, device)
+    device = device_of(settings, notes)
+    limit = limit_of(settings, device)
     graph = make_graph(settings, selection)
     items = _items(settings)
     mode = _mode(settings)
@@ -269,7 +269,8 @@ def _with_own_footprint(node: NodeSpec, trusted: Sequence[str]) -> NodeSpec:
     return replace(node, footprint=getattr(node_class(node.target, trusted), "footprint", None))
 
 
-def _device(settings: Settings, notes: list[str]) -> Device:
+def device_of(settings: Settings, notes: list[str]) -> Device:
+    """The device that `device=` names. What a person should know of the choice is added to `notes`."""
     spec = settings.device
     if spec.kind == "simulated":
         card = simulated_card({"total": spec.total, "name": spec.name}, settings.composed.search)
@@ -281,7 +282,8 @@ def _device(settings: Settings, notes: list[str]) -> Device:
     return device
 
 
-def _limit(settings: Settings, device: Device) -> int | None:
+def limit_of(settings: Settings, device: Device) -> int | None:
+    """The bytes in force: the smaller of the tier's and the device's. `UsageError` for an explicit one above the device's."""
     wanted = settings.tier.limit_bytes
     if wanted is None:
         return device.total_bytes

@@ -2,8 +2,8 @@
 
 headroom run pipeline=ultrasinger input=song.ogg
 headroom run pipeline=ultrasinger input='songs/*.flac' tier=low_end -k
-headroom run --resume outputs/ultrasinger/modest/2026-11-21_10-00-00_1a2b3c4d
 headroom run -m pipeline=ultrasinger input=song.ogg tier=low_end,modest
+headroom run --resume outputs/ultrasinger/modest/2026-11-21_10-00-00_1a2b3c4d
 """
 
 from __future__ import annotations

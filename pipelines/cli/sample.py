@@ -1,8 +1,9 @@
 """Make a song with known notes, words and times: sung by a synthesised voice, nothing is downloaded.
 
-headroom sample                                          outputs/sample/{song.wav,truth.json,lyrics.txt}
-headroom sample --melody "Amazing Grace" --seed 3 --out songs/grace
-headroom sample --count 5 --out songs                    five different ones: songs/0, songs/1, ...
+headroom sample                          into outputs/sample
+headroom sample --melody list            the melodies
+headroom sample --melody grace --seed 3 --out songs/grace
+headroom sample --count 5 --out songs    songs/0, songs/1, ...
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from pipelines.schema.errors import SurroundingsFailed, UsageError, did_you_mean
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of `headroom sample`."""
-    parser.add_argument("--out", type=Path, default=Path("outputs/sample"), metavar="FOLDER")
-    parser.add_argument("--melody", metavar="TITLE", help="`list` shows them; default: the seed chooses")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same song")
+    parser.add_argument("--out", type=Path, default=Path("outputs/sample"), metavar="FOLDER",
+                        help="where song.wav, truth.json and lyrics.txt go; default outputs/sample")  # fmt: skip
+    parser.add_argument("--melody", metavar="NAME", help="`list` shows them; default: the seed chooses")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed makes the same song; default 0")
     parser.add_argument("--tempo", type=float, metavar="BPM", help="quarter notes a minute; default: the seed chooses")
-    parser.add_argument("--voice", help="one of espeak-ng's variants: m1..m7, f1..f4; default: the seed chooses")
-    parser.add_argument("--seconds", type=float, default=20.0, help="about how long; whole phrases are sung")
-    parser.add_argument("--count", type=int, default=1, help="how many songs, with seeds from --seed on")
-    parser.add_argument("--form", choices=("wav", "flac", "ogg"), default="wav")
+    parser.add_argument("--voice", metavar="NAME", help="f1 to f4, m1, m2, m3 or m7; default: the seed chooses")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, metavar="S", help="about how long; whole phrases are sung; default 20"
+    )
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="how many songs, with seeds from --seed on")
+    parser.add_argument("--form", choices=("wav", "flac", "ogg"), default="wav", help="the kind of file; default wav")
 
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:

@@ -18,6 +18,8 @@ from pipelines.schema.units import MIB, format_bytes, format_seconds
 
 #: Longer plans are cut in the middle on screen; plan.json always has all of it.
 MAX_STEPS = 40
+#: Characters a line, where no terminal says how many.
+UNFOLDED = 500
 _STYLE = {"load": "cyan", "prefetch": "cyan", "run": "bold", "unload": "magenta"}
 
 
@@ -31,15 +33,19 @@ class _Console(Console):
 
 
 def console(**options: Any) -> Console:
-    """A console for people: colours only on terminals, and never with NO_COLOR."""
-    return _Console(highlight=False, **options)
+    """A console for people: colours only on terminals, and never with NO_COLOR. Nothing is folded in a file or a pipe."""
+    made = _Console(highlight=False, **options)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = UNFOLDED
+    return made
 
 
 def table(*columns: str, right: Iterable[int] = ()) -> Table:
-    """A plain table: no boxes, headings dim, numbers to the right."""
+    """A plain table: no boxes, headings dim, numbers to the right, the first column (a name) never folded."""
     made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for index, name in enumerate(columns):
-        made.add_column(name, justify="right" if index in set(right) else "left", overflow="fold")
+        side = "right" if index in set(right) else "left"
+        made.add_column(name, justify=side, overflow="fold", no_wrap=index == 0)  # type: ignore[arg-type]
     return made
 
 

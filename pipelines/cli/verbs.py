@@ -9,6 +9,12 @@ from pipelines.cli.settings import Settings, read_settings
 from pipelines.schema.errors import UsageError
 
 
+def names_and_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What a verb's positional arguments took: names of things, and the overrides that stood among them."""
+    names = [word for word in words if "=" not in word]
+    return names, [word for word in words if "=" in word]
+
+
 def composed_settings(rest: Sequence[str]) -> Settings | None:
     """Settings of the overrides in `rest`; None where Hydra was only asked to show something, which is then done."""
     flags = parse_hydra_flags(rest)

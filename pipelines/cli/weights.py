@@ -1,9 +1,9 @@
 """Model weights: which are here, getting those that are not, and checking that they are what they should be.
 
-headroom weights list                               every variant: where its weights are, size, licence, state
-headroom weights fetch transcribe/small_int8        into the weights folder; goes on where an earlier try stopped
+headroom weights list                          every variant: where, size, licence
+headroom weights fetch transcribe/small_int8   goes on where an earlier try stopped
 headroom weights fetch speak/xtts accept_licence=[xtts]
-headroom weights verify                             SHA-256 of every file here against what it should be
+headroom weights verify                        SHA-256 of every file here
 headroom weights verify separate/htdemucs weights_dir=weights
 
 A node whose packages conflict with ours (speak/f5) gets an environment of its own; `fetch` builds it, `list` shows it.
@@ -37,20 +37,17 @@ ACTIONS = ("list", "fetch", "verify")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `headroom weights`."""
     parser.add_argument("action", choices=ACTIONS, help="what to do")
-    parser.add_argument("variants", nargs="*", metavar="ROLE/NAME", help="which; list and verify take all by default")
+    parser.add_argument(
+        "variants", nargs="*", default=[], metavar="ROLE/NAME", help="which; list and verify take all by default"
+    )
 
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """List, fetch or verify."""
-    from pipelines.cli.verbs import composed_settings
+    from pipelines.cli.verbs import composed_settings, names_and_settings
 
-    given = [*args.variants, *rest]  # argparse takes settings for variants where nothing stands between them
-    variant_like = {
-        *args.variants,
-        *(word for word in rest if word.partition("/")[0] in ROLES),
-    }  # `-cd my/folder` is none
-    names = [word for word in given if word in variant_like and "=" not in word]
-    settings = composed_settings([*(word for word in given if word not in names), "pipeline=ultrasinger"])
+    names, given = names_and_settings(args.variants)
+    settings = composed_settings([*given, *rest, "pipeline=ultrasinger"])
     if settings is None:
         return 0
     variants = _named(settings, names)
