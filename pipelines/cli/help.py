@@ -16,7 +16,7 @@ _READING = ("list", "detect", "measure", "weights")
 _SETTINGS = """\
 settings (Hydra overrides, in any order; `--cfg job` shows all of them):
   pipeline=NAME         what to do; `headroom list pipelines` has the names
-  input=FILE            a sound file, a glob, a folder, or a .csv or .jsonl table
+  input=FILE            a sound file, glob, folder, or a .csv or .jsonl table
   text="..."            for pipelines that begin with words instead of sound
   tier=NAME             what of the device may be used; tier.limit=3GiB says it
   device=auto           cpu, cuda, or simulated with device.name="RTX 3060"
@@ -31,10 +31,10 @@ settings (Hydra overrides, in any order):
   -cd FOLDER            your own config folder; its files come before ours"""
 
 _EXAMPLES = (
-    ("headroom sample", "make a song to try things on"),
-    ("headroom plan pipeline=ultrasinger input=song.ogg", "see the peak"),
+    ("headroom sample", "make a song to try"),
+    ("headroom plan pipeline=ultrasinger input=song.ogg", "see the peak first"),
     ("headroom run pipeline=ultrasinger input=song.ogg", "make the song file"),
-    ("headroom run -m pipeline=ultrasinger input=song.ogg tier=low_end,modest", "each tier in turn"),
+    ("headroom run -m pipeline=ultrasinger input=song.ogg tier=low_end,modest", ""),
 )
 
 _CODES = """\
@@ -94,7 +94,7 @@ def _part(text: str) -> str:
 
 def examples(pairs: Sequence[tuple[str, str]]) -> str:
     """Commands with what they do beside them, or below them where a line would be too long."""
-    width = max(len(command) for command, _ in pairs)
+    width = max((len(command) for command, about in pairs if about), default=0)
     if all(width + len(about) + 4 <= WIDTH for _, about in pairs):
         return "\n".join(f"  {command:<{width}}  {about}".rstrip() for command, about in pairs)
     return "\n".join(f"  {command}" + (f"\n      {about}" if about else "") for command, about in pairs)

@@ -1,7 +1,7 @@
 """Model weights: which are here, getting those that are not, and checking that they are what they should be.
 
-headroom weights list                          every variant: where, size, licence
-headroom weights fetch transcribe/small_int8   goes on where an earlier try stopped
+headroom weights list                          where, size, licence, state
+headroom weights fetch transcribe/small_int8   goes on where it stopped
 headroom weights fetch speak/xtts accept_licence=[xtts]
 headroom weights verify                        SHA-256 of every file here
 headroom weights verify separate/htdemucs weights_dir=weights
