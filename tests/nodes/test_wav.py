@@ -45,3 +45,24 @@ def test_bad_sound_is_refused(samples, named, tmp_path):
 def test_bad_knobs_are_refused(knobs):
     with pytest.raises(ValueError, match="must be"):
         Wav(**knobs)
+
+
+def test_a_stream_writes_the_same_file_while_it_arrives(tmp_path):
+    samples = np.random.default_rng(2).uniform(-0.9, 0.9, (2, 30_000)).astype(np.float32)
+    whole = write(tmp_path / "run", samples).read_bytes()
+    sizes = []
+
+    def arriving():
+        for at in range(0, 30_000, 10_000):
+            sizes.extend(path.stat().st_size for path in (tmp_path / "task").glob("*.wav"))
+            yield Audio.of(samples[:, at : at + 10_000], 8000)
+
+    (made,) = Wav().stream(None, {}, arriving(), Context("song", tmp_path / "task"))
+    assert made.path.read_bytes() == whole
+    assert sizes[-1] > 10_000  # what has been heard so far is in the file already
+
+
+@pytest.mark.parametrize("chunks", [[], [Audio.of(np.zeros(10), 8000), Audio.of(np.zeros(10), 16000)]])
+def test_a_stream_of_nothing_or_of_two_rates_is_refused(chunks, tmp_path):
+    with pytest.raises(TaskFailed, match=r"is empty|16000 Hz"):
+        list(Wav().stream(None, {}, iter(chunks), Context("song", tmp_path)))

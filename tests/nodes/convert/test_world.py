@@ -1,5 +1,7 @@
 """world moves a voice to where it was told: known shifts come back, silence stays silence, length is kept."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,36 @@ def test_cuts_are_where_it_is_quiet_and_never_further_apart_than_asked():
     assert cuts[-1] == 10_000
     assert max(np.diff(cuts)) <= 2000
     assert [abs(cut - middle) < 50 for cut, middle in zip(cuts[1:4], (1800, 3700, 5500), strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("voiced", [False, True])
+def test_a_stream_joined_equals_a_run_however_the_sound_arrives(voiced, speech, tmp_path):
+    sound = Audio.of(np.tile(speech.data, (1, 3)), speech.rate)
+    node, target = World(semitones=3), convert(speech, tmp_path, World(semitones=5)) if voiced else None
+    whole = convert(sound, tmp_path, node, target).data
+    inputs = {"voice": target} if voiced else {}
+    for sizes in ([sound.frames], [7_000] * 50, [1, 50_000, 20, 90_000, 10_000_000]):
+        cuts = np.minimum(np.cumsum([0, *sizes]), sound.frames)
+        chunks = (Audio.of(sound.data[:, a:b], sound.rate) for a, b in itertools.pairwise(cuts) if b > a)
+        pieces = [piece.data for piece in node.stream(None, inputs, chunks, Context("a", tmp_path))]
+        assert np.array_equal(np.concatenate(pieces, axis=1), whole)
+        assert len(pieces) > 3
+
+
+def test_the_first_piece_needs_only_the_first_second(speech, tmp_path):
+    asked = []
+
+    def arriving():
+        for at in range(0, speech.frames, 2205):
+            asked.append(at / speech.rate)
+            yield Audio.of(speech.data[:, at : at + 2205], speech.rate)
+
+    first = next(World(semitones=2).stream(None, {}, arriving(), Context("a", tmp_path)))
+    assert first.seconds <= 1.0
+    assert asked[-1] <= 1.2
+
+
+def test_a_rate_that_changes_on_the_way_is_refused(tmp_path):
+    chunks = iter([Audio.of(np.ones(8000), 16000), Audio.of(np.ones(8000), 8000)])
+    with pytest.raises(TaskFailed, match="16000 to 8000 Hz"):
+        list(World(semitones=2).stream(None, {}, chunks, Context("a", tmp_path)))

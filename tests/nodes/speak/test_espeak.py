@@ -37,6 +37,17 @@ def test_streamed_sentences_joined_equal_the_whole(tmp_path):
     assert np.array_equal(np.concatenate([piece.data for piece in arriving], axis=1), whole)
 
 
+def test_a_stream_returns_the_lines_a_run_gives(tmp_path):
+    text = "The first. Still the first.\nThe second line."
+    sound, returned = Espeak().stream(None, {"text": Text(text)}, None, Context("a", tmp_path)), None
+    while returned is None:
+        try:
+            next(sound)
+        except StopIteration as ended:
+            returned = ended.value
+    assert returned == {"words": speak(text, tmp_path)["words"]}
+
+
 def test_lines_are_given_with_the_seconds_they_are_said_in(tmp_path):
     said = speak("The first. Still the first.\nThe second line.", tmp_path)
     first, second = said["words"].words
