@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +76,14 @@ class Availability:
     def chosen(self, variant: Variant) -> tuple[Located, str]:
         """For one the plan may choose: (what was found, why it is passed over or `""`). Nothing is fetched for it."""
         found = self.find(variant)
-        reasons = [reason for reason in (self.consent_lacking(variant), found.brief) if reason]
-        if not reasons and not self.may_install(variant):
-            reasons = [_UNTRUSTED]
-        if not reasons:
-            return found, ""
-        fetch = f" (`{fetch_command(variant)}`)" if found.missing and found.fetchable else ""
-        return found, f"{variant.name} passed over: {'; '.join(reasons)}{fetch}."
+        lacking = self.consent_lacking(variant)
+        if lacking:
+            return found, lacking
+        if found.missing.startswith("no weights in "):
+            return found, _NO_WEIGHTS
+        if found.missing:
+            return found, f"{found.brief} (`{fetch_command(variant)}`)" if found.fetchable else found.brief
+        return found, "" if self.may_install(variant) else _UNTRUSTED
 
     def may_install(self, variant: Variant) -> bool:
         """Whether its `environment:` is word for word that of its file in the shipped tree or in the `-cd` folder."""
@@ -101,6 +102,21 @@ class Availability:
             raise UsageError(f"{variant.name}: {_UNTRUSTED}.")
 
 
+def passed_over(passed: Iterable[tuple[Variant, str]]) -> list[str]:
+    """A line for each role whose variants have no weights here, what to type for them, and a line for any other reason."""
+    pairs = list(passed)
+    lines = [f"{variant.name} passed over: {why}." for variant, why in pairs if why != _NO_WEIGHTS]
+    absent = [variant for variant, why in pairs if why == _NO_WEIGHTS]
+    for role in dict.fromkeys(variant.role for variant in absent):
+        names = ", ".join(variant.name.partition("/")[2] for variant in absent if variant.role == role)
+        lines.append(f"{role}: passed over {names} (no weights here).")
+    if absent:
+        fetch = fetch_command(absent[0]) if len(absent) == 1 else "headroom weights fetch ROLE/NAME"
+        lines.append(f"`{fetch}` gets weights; `headroom weights list` says where they are looked for.")
+    return lines
+
+
+_NO_WEIGHTS = "no weights here"
 _UNTRUSTED = "its environment: would install packages, which only the shipped config or a file in the folder given with -cd may ask for"
 
 

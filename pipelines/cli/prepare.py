@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import cast
 
 from pipelines.cli import catalog
-from pipelines.cli.available import Availability
+from pipelines.cli.available import Availability, passed_over
 from pipelines.cli.settings import Settings, load_variant
 from pipelines.cli.streams import chains_of, streamed, streaming_of
 from pipelines.cli.tier import simulated_card
 from pipelines.graph.build import Graph, Ports, build
 from pipelines.graph.chains import Chain
-from pipelines.graph.expand import Sizing, expand, is_isolated, nodes_between
+from pipelines.graph.expand import Sizing, expand, holds_weights, is_isolated, nodes_between
 from pipelines.plan import fit
 from pipelines.plan.fit import FitNode, Option
 from pipelines.plan.planner import plan as make_plan
@@ -34,12 +34,14 @@ from pipelines.run.weights import Located, Need, digest_of
 from pipelines.run.worker import Isolated
 from pipelines.schema.config import Footprint, Item, NodeSpec, Variant, on_cpu
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
-from pipelines.schema.node import Node, Place
+from pipelines.schema.node import Node, Place, Plain
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 from pipelines.schema.roles import ROLES
 from pipelines.schema.units import format_bytes
 
+#: Seconds a load takes of which nothing is known but that there is one.
+_MOMENT = 0.01
 #: Settings every item starts from; a table's row may say otherwise.
 ITEM_SETTINGS = (
     "lyrics",
@@ -186,7 +188,8 @@ def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
     }
     kind = "cpu" if device.kind == "cpu" else "cuda"
     base = settings.device.context if device.kind == "cpu" else 0
-    options, margins = _measured(declared, places, store, device_key(device.kind, device.name), kind, mode)
+    key = device_key(device.kind, device.name)
+    options, margins = _measured(declared, places, store, (key, kind), mode, how.trusted)
     sizing = Sizing(kind, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
     absent = frozenset(name for name, found in located.items() if found.missing)
     return Asked(device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes), absent)
@@ -217,9 +220,15 @@ def _mode(settings: Settings) -> Mode:
 
 
 def _measured(
-    declared: Options, places: Mapping[str, Place], store: FootprintStore, device: str, kind: str, mode: Mode
+    declared: Options,
+    places: Mapping[str, Place],
+    store: FootprintStore,
+    device: tuple[str, str],
+    mode: Mode,
+    trusted: Sequence[str],
 ) -> tuple[Options, dict[str, float]]:
     """The variants with the footprints that were measured here, where they were, and the margin each has earned."""
+    key, kind = device
     margins: dict[str, float] = {}
     options: Options = {}
     for node, variants in declared.items():
@@ -228,11 +237,21 @@ def _measured(
             footprint = variant.footprints.get(kind) or variant.footprints.get("cuda") or Footprint()
             # Weights are read for their digest only where something was measured that could count for them.
             digest = weights_digest(variant, places[variant.name].weights) if store.knows(variant.name) else ""
-            found = store.estimate(Key.of(variant, digest, device), footprint)
+            found = store.estimate(Key.of(variant, digest, key), footprint)
             margins[variant.name] = found.margin * mode.margin_factor
-            made.append(replace(variant, footprints={**variant.footprints, kind: found.footprint}))
+            made.append(
+                replace(variant, footprints={**variant.footprints, kind: _loaded(variant, found.footprint, trusted)})
+            )
         options[node] = tuple(made)
     return options, margins
+
+
+def _loaded(variant: Variant, footprint: Footprint, trusted: Sequence[str]) -> Footprint:
+    """The same, with a moment for its load where there is one: what weighs nothing here must be loaded all the same."""
+    nothing = issubclass(node_class(variant.target, trusted), Plain) and not is_isolated(variant)
+    if nothing or holds_weights(footprint):
+        return footprint
+    return replace(footprint, load_seconds=_MOMENT)
 
 
 def make_graph(settings: Settings, selection: Selection = Selection()) -> Graph:
@@ -323,21 +342,32 @@ def _options(
     """For each node with a role, the variants it may use, best first: all usable here, or pinned and fetched by the run."""
     options: Options = {}
     located: dict[str, Located] = {}
+    passed: dict[str, tuple[Variant, str]] = {}
     leaking = leak_book().leaking()
     for name in graph.order:
         spec = graph.node(name)
         if spec.role is None:
             continue
-        usable = []
+        usable, unusable = [], dict[str, tuple[Variant, str]]()
         for candidate in _candidates(settings, spec.role):
             variant = _for_node(candidate, spec, settings, leaking)
-            is_pinned = spec.role in settings.pinned
-            located[variant.name], note = how.pinned(variant) if is_pinned else how.chosen(variant)
-            notes += [note] if note and note not in notes else []
-            usable += [variant] if is_pinned or not note else []
+            if spec.role in settings.pinned:
+                located[variant.name], note = how.pinned(variant)
+                notes += [note] if note and note not in notes else []
+                usable.append(variant)
+                continue
+            located[variant.name], why = how.chosen(variant)
+            if why:
+                unusable[candidate.name] = (candidate, why)
+            else:
+                usable.append(variant)
+        passed |= unusable
         if not usable:
-            raise UsageError(f"Node {name}: no variant of {spec.role} can be used here. {' '.join(notes[-3:])}")
+            raise UsageError(
+                f"Node {name}: no variant of {spec.role} can be used here. {' '.join(passed_over(unusable.values()))}"
+            )
         options[name] = tuple(usable)
+    notes += passed_over(passed.values())
     return options, located
 
 

@@ -95,7 +95,7 @@ def test_what_nobody_asked_for_is_never_fetched(toy, hub):
     assert result.code == 0, result.err
     assert record()["variants"]["separate"]["name"] == "separate/small"
     told = " ".join(record()["notes"])
-    assert "separate/hubbed passed over: no weights in" in told
+    assert "separate: passed over hubbed (no weights here)." in told
     assert "`headroom weights fetch separate/hubbed`" in told
     assert hub.asked == []
     assert not (home() / "gain").exists()
