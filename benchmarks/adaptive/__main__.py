@@ -23,7 +23,7 @@ def main() -> None:
         "latency": lambda: latency.table(40 if quick else 1000, (2,) if quick else (2, 4)),
         "yielding": lambda: yielding.result(1.5 if quick else 10.0),
         "low_vram": lambda: low_vram.result(0.05 if quick else 1.0),
-        "first_sound": lambda: first_sound.result(sentences=1 if quick else 4),
+        "first_sound": lambda: first_sound.result(sentences=1 if quick else 4, runs=1 if quick else 5),
     }
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() and not quick else {}
     for name, measure in parts.items():

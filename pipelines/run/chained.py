@@ -48,6 +48,7 @@ class Landing:
     clock: Callable[[], float] = time.perf_counter
     seconds: float = 0.0
     failed: bool = False
+    ended: bool = False
     frames: int = 0
     outputs: dict[str, Value] = field(default_factory=dict)
 
@@ -77,6 +78,7 @@ class Landing:
             return next(chunks)
         except StopIteration as ended:
             self.outputs |= ended.value or {}
+            self.ended = True
             return None
         except BaseException:
             self.failed = True
@@ -128,6 +130,9 @@ class Chained:
                 pass
         finally:
             close(last)
+        for landing in self.landings:
+            if not landing.ended or not landing.outputs:  # the rest of it was never made
+                raise TaskFailed(f"{landing.folder.name} gave nothing, or what follows it stopped before its end.")
 
     def _passing(self, index: int, chunks: Chunks) -> Iterator[Value]:
         landed = self.landings[index].passing(chunks)
