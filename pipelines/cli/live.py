@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from pipelines.schema.record import Event
 from pipelines.schema.units import MIB
+
+#: Columns for the name of a step, where there is room.
+_NAME = 40
 
 
 class Live:
@@ -22,12 +26,13 @@ class Live:
         self._task: Any = None
 
     def __enter__(self) -> Live:
-        if self._out.is_terminal:
+        if self._out.is_terminal and not self._out.is_dumb_terminal:
             self._progress = Progress(
-                TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
-                console=self._out, transient=True,
+                TextColumn("{task.description}"), BarColumn(16), TextColumn("{task.fields[bytes]}", style="green"),
+                TextColumn("{task.fields[note]}", style="dim"), TimeElapsedColumn(),
+                console=self._out, transient=True, refresh_per_second=4,
             )  # fmt: skip
-            self._task = self._progress.add_task("", total=1.0, note="")
+            self._task = self._progress.add_task("", total=1.0, note="", bytes="")
             self._progress.start()
         return self
 
@@ -43,26 +48,40 @@ class Live:
 
     def _on_step_started(self, data: Mapping[str, Any]) -> None:
         if self._progress is not None:
-            self._progress.update(self._task, description=f"{data['op']} {_what(data)}", completed=0, note="")
+            about = escape(f"{data['op']} {_end_of(_what(data), max(16, self._out.width - 60))}")
+            self._progress.reset(self._task)
+            # Drawn now: while a library holds the interpreter, no other thread draws.
+            self._progress.update(self._task, description=about, note="", refresh=True)
 
     def _on_progress(self, data: Mapping[str, Any]) -> None:
         if self._progress is not None:
-            self._progress.update(self._task, completed=data["fraction"], note=data["note"])
+            self._progress.update(self._task, completed=data["fraction"], note=escape(str(data["note"])))
+
+    def _on_sample(self, data: Mapping[str, Any]) -> None:
+        if self._progress is not None:
+            self._progress.update(self._task, bytes=self._bytes(data["used_bytes"]))
+
+    def _bytes(self, count: int) -> str:
+        return f"{count / MIB:,.0f}" + (f" of {self._limit / MIB:,.0f}" if self._limit else "") + " MiB"
 
     def _on_step_finished(self, data: Mapping[str, Any]) -> None:
         peak = data["measured_peak_bytes"]
-        limit = f" of {self._limit / MIB:,.0f}" if self._limit else ""
         over = self._limit is not None and peak > self._limit
+        count = f"[{data['index'] + 1:>{len(str(self._total))}}/{self._total}] "
+        size = f"{self._bytes(peak):>{len(self._bytes(self._limit or 0)) + 1}}"
+        planned, seconds = f"  planned {data['predicted_peak_bytes'] / MIB:>6,.0f}", f"  {data['seconds']:>6.1f} s"
+        room = self._out.width - len(f"{count}unload {size}{seconds}") - 1
+        if room < _NAME // 2 + len(planned):
+            planned = ""
+        room = min(_NAME, room - len(planned))
+        name = _end_of(_what(data), room) if self._out.is_terminal else _what(data)
         self._out.print(
             Text.assemble(
-                (f"[{data['index'] + 1:>{len(str(self._total))}}/{self._total}] ", "dim"),
-                f"{data['op']:<7}{_what(data):<40} ",
-                (f"{peak / MIB:>7,.0f}{limit} MiB", "bold red" if over else "green"),
-                (f"  planned {data['predicted_peak_bytes'] / MIB:>7,.0f}", "dim"),
-                (f"  {data['seconds']:>6.1f} s", "dim"),
+                (count, "dim"), f"{data['op']:<6} {name:<{max(room, 0)}} ", (size, "bold red" if over else "green"),
+                (planned, "dim"), (seconds, "dim"),
             ),
             soft_wrap=True,
-        )
+        )  # fmt: skip
 
     def _on_warning(self, data: Mapping[str, Any]) -> None:
         self._say("note", data, "yellow")
@@ -92,3 +111,8 @@ class Live:
 
 def _what(data: Mapping[str, Any]) -> str:
     return data.get("model") or ", ".join(data.get("tasks", ()))
+
+
+def _end_of(name: str, room: int) -> str:
+    """As much of the end of a name as there is room for: it is the end that says which node."""
+    return name if len(name) <= room else "…" + name[len(name) - max(room, 2) + 1 :]
