@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.cli.live import Live
+from pipelines.cli.live import Live, of_task
 from pipelines.cli.plan import certified
 from pipelines.cli.prepare import Prepared
 from pipelines.cli.replan import Replanner
@@ -219,11 +219,11 @@ def _summary(
         out.print(Text(f"  {record.folder / 'artifacts' / path}", style="bold"), soft_wrap=True)
     for line in summary(record.facts.get("stream") or {}):
         out.print(Text(f"  {line}", style="dim"), soft_wrap=True)
-    for task, error in outcome.failed.items():
-        waiting = sum(1 for because in outcome.skipped.values() if because == task)
-        tail = f" ({waiting} that need it were skipped)" if waiting else ""
-        out.print(Text.assemble(("failed ", "bold red"), f"{task}: {error}{tail}"), soft_wrap=True)
     out.print(Text(f"Record: {record.folder}", style="dim"), soft_wrap=True)
+    for task, error in reversed(outcome.failed.items()):  # the first nearest the prompt
+        waiting = sum(1 for because in outcome.skipped.values() if because == task)
+        tail = f" ({waiting} that need it skipped)" if waiting else ""
+        out.print(Text.assemble(("failed: ", "bold red"), f"{of_task(task, str(error))}{tail}"), soft_wrap=True)
 
 
 def _finals(outputs: Mapping[str, list[str]], ends: AbstractSet[str], most: int = 12) -> list[str]:

@@ -90,7 +90,7 @@ class Live:
         self._say("alert", data, "yellow")
 
     def _on_task_failed(self, data: Mapping[str, Any]) -> None:
-        self._say("failed", {"task": data["task"], "text": data["error"]}, "bold red")
+        self._say("failed", {"text": of_task(data["task"], data["error"])}, "bold red")
 
     def _on_task_skipped(self, data: Mapping[str, Any]) -> None:
         self._say("skipped", {"task": data["task"], "text": f"{data['because']} failed"}, "dim")
@@ -107,6 +107,11 @@ class Live:
     def _say(self, label: str, data: Mapping[str, Any], style: str) -> None:
         where = f"{data['task']}: " if data.get("task") else ""
         self._out.print(Text.assemble((f"{label}: ", style), f"{where}{data['text']}"), soft_wrap=True)
+
+
+def of_task(task: str, error: str) -> str:
+    """An error with its task's name before it, unless it says that itself."""
+    return error if error.startswith(task) else f"{task}: {error}"
 
 
 def _what(data: Mapping[str, Any]) -> str:
