@@ -154,7 +154,8 @@ def _target(audio: Audio, segment: float) -> Voice:
     voice = _voice([(piece, _pitch(piece, audio.rate)) for piece in pieces], audio.rate) if audio.rate >= 8000 else None
     if voice is None:
         raise TaskFailed(
-            f"{what} has no voiced sound in its first {_REFERENCE:.0f} s (or under 8000 Hz). Give speech or song."
+            f"{what} has no voiced sound in the {min(audio.seconds, _REFERENCE):.1f} s that are listened to (or is under 8000 Hz). "
+            "Give some seconds of speech or song."
         )
     return voice
 

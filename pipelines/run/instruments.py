@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def warm_up(libraries: Iterable[str]) -> list[str]:
     found = []
     for name in libraries:
         try:
-            importlib.import_module(name)
+            with warnings.catch_warnings():  # what a library says about its own imports is for its developers
+                warnings.simplefilter("ignore")
+                importlib.import_module(name)
         except ImportError:
             continue
         found.append(name)
