@@ -85,7 +85,7 @@ class Crepe:
         context.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.SpooledTemporaryFile(_SPOOL, dir=str(context.folder)) as said:
             for frames in _frames(mono_blocks(audio, "The sound to track", _RATE), hop, self.batch):
-                salience = _salience(model, frames, context.device)
+                salience = _salience(model, frames, self.batch, context.device)
                 said.write(salience.tobytes())
                 decoder.feed(_likelihood(salience, first, last))
                 context.progress(min(decoder.steps / total, 1.0), "pitch")
@@ -123,15 +123,19 @@ def _frames(blocks: Iterator[Samples], hop: int, batch: int) -> Iterator[Samples
             return
 
 
-def _salience(net: Any, frames: Samples, device: str) -> Samples:
-    """What the network says of each frame, float32 [frames, bins] in 0..1."""
+def _salience(net: Any, frames: Samples, batch: int, device: str) -> Samples:
+    """What the network says of each frame, float32 [frames, bins] in 0..1.
+
+    The network always sees a whole batch: convolution libraries keep code and memory for every new shape (0.5 MiB here).
+    """
     import torch
 
     with torch.inference_mode():
-        x = torch.from_numpy(frames.copy()).to(device)
+        x = torch.zeros(batch, _WINDOW, device=device)
+        x[: len(frames)] = torch.from_numpy(frames.copy())
         x -= x.mean(dim=1, keepdim=True)
         x /= x.std(dim=1, keepdim=True).clamp_min(1e-10)
-        salience: Samples = net(x).cpu().numpy()
+        salience: Samples = net(x)[: len(frames)].cpu().numpy()
     return salience
 
 

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import pipelines
 from pipelines.run import wire
+from pipelines.run.devices import malloc
 from pipelines.run.devices.kernel import Kernel
 from pipelines.run.processes import death_sentence
 from pipelines.schema.errors import (
@@ -247,6 +248,7 @@ def _environment(python: str | Path) -> dict[str, str]:
     """What the worker inherits. Another interpreter gets our two packages and nothing else of this environment."""
     own = os.environ.copy()
     own["MALLOC_ARENA_MAX"] = "2"  # arenas reserve address space, which the rlimit counts
+    own = {**malloc.variables(), **own}
     own["PYTHONUNBUFFERED"] = "1"
     if str(python) == sys.executable:
         own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pipelines.run.devices import malloc
 from pipelines.run.devices.cpu import CpuDevice
 from pipelines.run.devices.cuda import CudaDevice
 from pipelines.run.devices.driver import Driver, Nvml
@@ -21,7 +22,8 @@ def open_device(
     """The device `spec` names: `auto`, `cpu`, `cuda`, `cuda:N` or `simulated`. `auto` is the first card, else the CPU.
 
     total: bytes; required for `simulated`, elsewhere a smaller size to keep to. name: for people.
-    context: bytes a simulated card's libraries hold. driver: instead of NVML.
+    context: bytes a simulated card's libraries hold. driver: instead of NVML. For the CPU this process's allocator is made
+    steady (`malloc`).
     Raises `UsageError` for a spec that cannot be, `SurroundingsFailed` where the machine has no such device.
     """
     kind, _, index = spec.partition(":")
@@ -37,6 +39,7 @@ def open_device(
             return card
         if kind == "cuda":
             raise SurroundingsFailed(f"device={spec}: no such CUDA card here. Use device=cpu or device=simulated.")
+    malloc.steady()
     cpu = CpuDevice(total_bytes=total or 0, name=name or "CPU")
     return _not_more_than(cpu, total)
 

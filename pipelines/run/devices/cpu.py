@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import threading
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.run.devices import malloc
 from pipelines.run.devices.kernel import Kernel
 from pipelines.run.devices.protocol import Process, Reading
 from pipelines.run.devices.sampler import Sampler
@@ -101,9 +101,7 @@ class CpuDevice:
     def reclaim(self) -> None:
         """Collect garbage and have the allocator return its free pages."""
         gc.collect()
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+        malloc.trim()
 
     def cap(self, limit_bytes: int | None) -> None:
         """Remember the limit. A process cannot hold its own resident set down; workers get an rlimit from it."""
