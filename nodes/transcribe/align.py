@@ -1,140 +1,131 @@
-"""Given words laid over sound, by a decoder that was trained on speech.
+"""Given words laid over sound: the likeliest way through their phones, as a singer says them and not as a speaker does.
 
-A window moves along the sound. In each as many of the next words are laid as fit, and those well before its end are kept; the
-window is short because the decoder's scores are 32-bit integers that a long one overflows. Sung vowels last several times
-longer than spoken ones, so it is done at several frame rates (a slower one makes a held vowel look spoken), and each word
-takes the median of its times: one attempt that lost its way moves nothing. A vowel held very long is taken for silence; so
-a word begins where the loud sound that leads into it does.
+A speaker's silence is unlike any phone, and phones last some hundredths of a second; decoders that were trained on speech hold a
+long vowel for silence. Here silence is what is not loud, vowels are held at no cost, and consonants at a high one.
+Sound of any length is aligned in a window that moves along; the words well before its end are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from nodes.transcribe.acoustics import PHONES, RATE, STATES, scores
 from nodes.transcribe.spelling import Sung, pronounce
-from nodes.transcribe.stretches import FRAME, Stretch, Tape, levels
+from nodes.transcribe.stretches import FRAME, Stretch, Tape
+from nodes.transcribe.viterbi import Chain, path
 from pipelines.schema.node import Context
 from pipelines.schema.values import Word
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-#: Frames a second; the model was trained at 100.
-FRAME_RATE, _SLOWER = 100, (72, 66, 60, 57)
+    from pipelines.schema.values import Samples
+
 #: Seconds of a window, and how much of it before its end is not believed yet.
-_WINDOW, _UNSURE = 12.0, 4.0
-#: How unlikely a path may become before it is given up: wide enough for a vowel of three seconds.
-_BEAM = 1e-80
-#: A frame is loud above this share of the window's loud parts.
-_LOUD = 0.12
+_WINDOW, _UNSURE = 30.0, 8.0
 #: Nobody sings more words a second for long.
 _FASTEST = 5.0
-#: Attempts this near to the median, in seconds, agree with it.
-_AGREE = 0.15
+#: A frame is loud above this share of the loud parts.
+_LOUD = 0.12
+#: Nats, tuned together on generated songs (seeds 20 to 59): silence, for a frame that is loud, and each time it begins;
+#: each frame more of a consonant by its kind. Vowels are free.
+_LOUD_SILENCE, _PAUSE = 8.0, 10.0
+_HELD = {
+    **dict.fromkeys(("P", "T", "K", "B", "D", "G", "CH", "JH"), 2.0),
+    **dict.fromkeys(("DH", "F", "HH", "S", "SH", "TH", "V", "Z", "ZH"), 0.8),
+    **dict.fromkeys(("M", "N", "NG", "L", "R", "W", "Y"), 0.3),
+}
+#: The column after those of the phones: silence by loudness.
+_SILENCE = len(PHONES) * STATES
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One word as the decoder found it; seconds of what it was given. sure: 0..1."""
+class _Found:
+    """A word of the lyrics, by its place among them; frames [first, end). sure: 0..1, how well its sound is explained."""
 
-    word: str
-    start: float
-    end: float
+    index: int
+    first: int
+    end: int
     sure: float
 
 
 def align(
-    decoder: Any, tape: Tape, sounding: Sequence[Stretch], lyrics: Sequence[Sung], context: Context
+    decoder: Any,
+    tape: Tape,
+    level: Samples,
+    sounding: Sequence[Stretch],
+    lyrics: Sequence[Sung],
+    context: Context,
 ) -> Iterator[Word]:
-    """Each of `lyrics` with its times and the share of attempts that agree on them; none where nothing sounds.
+    """Each of `lyrics` with its times; none where nothing sounds.
 
-    Words that the sound ends before are left out, with a warning.
+    level: of every `FRAME` of the whole sound. Words that the sound ends before are left out, with a warning.
     """
-    names = [pronounce(decoder, word) for word in lyrics]
+    phones = [str(decoder.lookup_word(pronounce(decoder, word))).split() for word in lyrics]
+    loud = _loud(level)
     end, at, done = (sounding[-1].end, sounding[0].start, 0) if sounding else (0.0, 0.0, 0)
-    while done < len(names) and at < end:
+    while done < len(phones) and at < end:
         last = end - at <= _WINDOW
         stop = end if last else at + _WINDOW
-        offered = names[done:] if last else names[done : done + int(_WINDOW * _FASTEST)]
-        attempts = _attempts(decoder, tape.pcm(at, stop), offered, whole=last)
-        found = _agreed(attempts, 1 if last else len(attempts) // 2)
-        kept = found if last else [piece for piece in found if piece.end <= stop - at - _UNSURE]
-        for piece, word in zip(kept, lyrics[done:], strict=False):
-            yield Word(word.text, at + piece.start, at + piece.end, piece.sure)
+        offered = phones[done:] if last else phones[done : done + int(_WINDOW * _FASTEST)]
+        found = _laid(offered, _explained(tape, loud, at, stop), whole=last)
+        kept = found if last else [word for word in found if word.end <= (stop - at - _UNSURE) * RATE]
+        for word in kept:
+            yield Word(lyrics[done + word.index].text, at + word.first / RATE, at + word.end / RATE, word.sure)
         done += len(kept)
-        context.progress(min(done / len(names), 1.0), "aligning")
-        at = end if last else at + (kept[-1].end if kept else _WINDOW - _UNSURE)
-    if done < len(names):
+        context.progress(min(done / len(phones), 1.0), "aligning")
+        at = end if last else at + (kept[-1].end / RATE if kept else _WINDOW - _UNSURE)
+    if done < len(phones):
         context.warn(
-            f"{len(names) - done} words of the lyrics, from {lyrics[done].text!r} on, were not found in {context.item}."
+            f"{len(phones) - done} words of the lyrics, from {lyrics[done].text!r} on, were not found in {context.item}."
         )
 
 
-def _attempts(decoder: Any, pcm: bytes, names: Sequence[str], *, whole: bool) -> list[list[Piece]]:
-    """The first of `names` that fit into the sound (all of them where `whole`), at each frame rate."""
-    end = len(names)
-    moves: list[tuple[Any, ...]] = [(i, i + 1, 1.0, name) for i, name in enumerate(names)]
-    if not whole:
-        moves += [(i, end, 1.0) for i in range(end)]
-    for beam, width in (("beam", _BEAM), ("pbeam", _BEAM), ("wbeam", _BEAM**0.75)):
-        decoder.config[beam] = width
-    decoder.add_fsg("lyrics", decoder.create_fsg("lyrics", 0, end, moves))
-    decoder.activate_search("lyrics")
-    loud = _loud(pcm)
-    return [_led_into(decoded(decoder, pcm, rate), loud) for rate in _SLOWER]
-
-
-def _loud(pcm: bytes) -> NDArray[np.bool_]:
-    """Whether each frame of `FRAME` seconds is."""
-    import numpy as np
-
-    level = levels([np.frombuffer(pcm, np.int16).astype(np.float32)])
+def _loud(level: Samples) -> NDArray[np.bool_]:
+    """Whether each frame of the sound is."""
     smooth = np.convolve(level, np.ones(5) / 5, "same")[: len(level)]
-    loud: NDArray[np.bool_] = smooth > _LOUD * np.quantile(smooth, 0.95) if len(smooth) else smooth > 0
+    loud: NDArray[np.bool_] = smooth > (_LOUD * np.quantile(smooth, 0.95) if len(smooth) else 0)
     return loud
 
 
-def _led_into(pieces: Sequence[Piece], loud: NDArray[np.bool_]) -> list[Piece]:
-    """Each word begun as early as the sound is loud without a break, but not before the last one's end."""
-    found: list[Piece] = []
-    for piece in pieces:
-        first = at = min(round(piece.start / FRAME), len(loud))
-        least = round(found[-1].end / FRAME) if found else 0
-        while at > least and loud[at - 1]:
-            at -= 1
-        found.append(replace(piece, start=at * FRAME) if at < first else piece)
+def _explained(tape: Tape, loud: NDArray[np.bool_], start: float, end: float) -> Samples:
+    """[frames, states of the phones and silence]: how well each explains each frame; nats <= 0."""
+    by_phone = scores(tape, start, end)
+    at = np.minimum(round(start / FRAME) + np.arange(len(by_phone)), len(loud) - 1)
+    silence = np.where(loud[at], np.float32(-_LOUD_SILENCE), np.float32(0))
+    return np.concatenate([by_phone, silence[:, None]], axis=1)
+
+
+def _laid(words: Sequence[Sequence[str]], explained: Samples, *, whole: bool) -> list[_Found]:
+    """The first of `words` (phones each) that lie in the sound, all of them where `whole` and there is room."""
+    if not len(explained):
+        return []
+    chain, owner = _chain(words)
+    states = path(chain, explained, whole=whole)
+    word_of = owner[states]
+    sure = np.exp(explained[np.arange(len(states)), chain.column[states]])
+    found = []
+    for index in range(int(word_of.max(initial=-1)) + 1):
+        frames = np.flatnonzero(word_of == index)
+        found.append(_Found(index, int(frames[0]), int(frames[-1]) + 1, float(sure[frames].mean())))
     return found
 
 
-def _agreed(attempts: list[list[Piece]], least: int) -> list[Piece]:
-    """Word by word the median of the attempts that got so far, while at least `least` did; ascending."""
-    import numpy as np
-
-    agreed: list[Piece] = []
-    for index in range(max(map(len, attempts))):
-        found = [attempt[index] for attempt in attempts if index < len(attempt)]
-        if len(found) < least:
-            break
-        before = agreed[-1].end if agreed else 0.0
-        start = max(float(np.median([piece.start for piece in found])), before)
-        end = max(float(np.median([piece.end for piece in found])), start)
-        near = sum(abs(piece.start - start) <= _AGREE for piece in found)
-        agreed.append(Piece(found[0].word, start, end, near / len(attempts)))
-    return agreed
-
-
-def decoded(decoder: Any, pcm: bytes, rate: int = FRAME_RATE) -> list[Piece]:
-    """The words that the decoder's active search finds, fillers left out."""
-    decoder.config["frate"] = rate
-    decoder.reinit_feat(decoder.config)  # even for the same rate: it forgets the noise it believes to have heard before
-    decoder.start_utt()
-    decoder.process_raw(pcm, no_search=False, full_utt=True)
-    decoder.end_utt()
-    return [
-        Piece(s.word.partition("(")[0], s.start_frame / rate, (s.end_frame + 1) / rate, min(s.prob, 1.0))
-        for s in decoder.seg() or ()
-        if s.word[0] not in "<[+("
-    ]
+def _chain(words: Sequence[Sequence[str]]) -> tuple[Chain, NDArray[np.int64]]:
+    """Silence, then each word's phones and silence again; and the word of each state, -1 for silence."""
+    column, stay, owner = [_SILENCE], [0.0], [-1]
+    for index, phones in enumerate(words):
+        for phone in phones:
+            column += [PHONES.index(phone) * STATES + state for state in range(STATES)]
+            stay += [-_HELD.get(phone, 0.0)] * STATES
+            owner += [index] * STATES
+        column.append(_SILENCE)
+        stay.append(0.0)
+        owner.append(-1)
+    silent = np.array(column) == _SILENCE
+    enter = np.where(silent, np.float32(-_PAUSE), np.float32(0))
+    return Chain(np.array(column), np.array(stay, np.float32), enter, silent), np.array(owner)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.sound import mono_blocks
-from nodes.transcribe.align import align, decoded
+from nodes.transcribe.align import align
 from nodes.transcribe.spelling import lyrics_words
 from nodes.transcribe.stretches import RATE, Tape, levels, stretches
 from pipelines.schema.errors import TaskFailed
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds heard at once; longer ones overflow the decoder's scores, which are 32-bit integers.
 _LONGEST = 12.0
+#: Frames a second of the model.
+_FRAME_RATE = 100
 
 
 class PocketSphinx:
@@ -54,7 +56,9 @@ class PocketSphinx:
         sounding = stretches(level, _LONGEST)
         tape = Tape(mono_blocks(audio, "The sound to transcribe", RATE), float(level.max(initial=0.0)))
         lyrics = lyrics_words(str(context.settings.get("lyrics") or ""))
-        found = align(model, tape, sounding, lyrics, context) if lyrics else _heard(model, tape, sounding, context)
+        found = (
+            align(model, tape, level, sounding, lyrics, context) if lyrics else _heard(model, tape, sounding, context)
+        )
         return {"words": Words(tuple(found), "en")}
 
 
@@ -62,6 +66,17 @@ def _heard(decoder: Any, tape: Tape, sounding: Sequence[Stretch], context: Conte
     """What is understood of each stretch."""
     decoder.activate_search()
     for index, stretch in enumerate(sounding):
-        for piece in decoded(decoder, tape.pcm(stretch.start, stretch.end)):
-            yield Word(piece.word, stretch.start + piece.start, stretch.start + piece.end, piece.sure)
+        yield from _decoded(decoder, tape.pcm(stretch.start, stretch.end), stretch.start)
         context.progress((index + 1) / len(sounding), "listening")
+
+
+def _decoded(decoder: Any, pcm: bytes, start: float) -> Iterator[Word]:
+    """The words the decoder's active search finds in sound that begins at second `start`, fillers left out."""
+    decoder.reinit_feat(decoder.config)  # it forgets the noise it believes to have heard before
+    decoder.start_utt()
+    decoder.process_raw(pcm, no_search=False, full_utt=True)
+    decoder.end_utt()
+    for found in decoder.seg() or ():
+        if found.word[0] not in "<[+(":
+            first, end = found.start_frame / _FRAME_RATE, (found.end_frame + 1) / _FRAME_RATE
+            yield Word(found.word.partition("(")[0], start + first, start + end, min(found.prob, 1.0))
