@@ -301,7 +301,12 @@ def _register_resolvers() -> None:
     def digest8(overrides: Any) -> str:
         return hashlib.sha256("\n".join(str(override) for override in overrides).encode()).hexdigest()[:8]
 
+    def or_several(choice: Any) -> str:
+        """The name of what was chosen; a sweep over it has not chosen one."""
+        return "several" if choice in (None, "None", "???") else str(choice)
+
     OmegaConf.register_new_resolver("digest8", digest8, replace=True)
+    OmegaConf.register_new_resolver("or_several", or_several, replace=True)
 
 
 def _guarded(original: Callable[..., DictConfig]) -> Callable[..., DictConfig]:

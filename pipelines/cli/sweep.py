@@ -6,10 +6,12 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from typing import Any
 from rich.text import Text
 
 from pipelines.cli.compose import Composed, Composer
+from pipelines.cli.live import of_task
 from pipelines.cli.show import console, table
-from pipelines.schema.errors import ExitCode, Interrupted
+from pipelines.schema.errors import ExitCode, Interrupted, UsageError
 from pipelines.schema.units import MIB
 
 
@@ -33,20 +36,73 @@ class JobResult:
     error: str
 
 
+@dataclass(slots=True)
+class Stopper:
+    """Ctrl-C and SIGTERM while a sweep goes on: handed to the job, which ends properly and is recorded; no job follows."""
+
+    number: int = 0
+    process: subprocess.Popen[str] | None = None
+
+    def __call__(self, number: int, frame: object) -> None:
+        """The signal handler."""
+        self.number = number
+        if self.process is not None:
+            self.process.send_signal(number)
+
+
 def sweep(composer: Composer, flags: argparse.Namespace, own_flags: Sequence[str]) -> int:
     """Run every job Hydra's sweeper makes. Returns the highest exit code of all."""
     results: list[JobResult] = []
-    try:
-        composer.multirun(lambda composed: results.append(_job(composed, flags, own_flags)))
-    except Interrupted as error:
-        _report(results)
-        console(stderr=True).print(Text(f"error: {error}"))
-        return error.exit_code
+    stopped = ""
+    with _stoppable() as stop:
+
+        def job(composed: Composed) -> None:
+            _refuse_more(stop)
+            results.append(_job(composed, flags, own_flags, stop))
+            _refuse_more(stop, results[-1].exit_code)
+
+        try:
+            composer.multirun(job)
+        except Interrupted as error:
+            stopped = str(error)
+        except UsageError:
+            if not results:
+                remove_unused(composer.folder)
+            raise
     _report(results)
-    return max((result.exit_code for result in results), default=ExitCode.OK)
+    if stopped:
+        console(stderr=True).print(Text.assemble(("error: ", "bold red"), stopped), soft_wrap=True)
+    return max(
+        [result.exit_code for result in results] + ([128 + stop.number] if stop.number else []), default=ExitCode.OK
+    )
 
 
-def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str]) -> JobResult:
+def _refuse_more(stop: Stopper, code: int = ExitCode.OK) -> None:
+    if stop.number or code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        raise Interrupted("The sweep was stopped. What its jobs finished is kept, and recorded in the table above.")
+
+
+@contextmanager
+def _stoppable() -> Iterator[Stopper]:
+    stop = Stopper()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def remove_unused(folder: Path | None) -> None:
+    """A sweep none of whose jobs began leaves nothing."""
+    with suppress(OSError):
+        if folder is not None and {entry.name for entry in folder.iterdir()} <= {"multirun.yaml"}:
+            shutil.rmtree(folder)
+            for parent in list(folder.parents)[:2]:
+                parent.rmdir()
+
+
+def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str], stop: Stopper) -> JobResult:
     assert composed.folder is not None
     console().print(Text.assemble("\n", (f"job {composed.folder.name}", "bold"), f"  {' '.join(composed.overrides)}"))
     hydra = [part for flag in ("config_dir", "config_name", "config_path") if (value := getattr(flags, flag))
@@ -55,27 +111,24 @@ def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str]
     command = [sys.executable, "-m", "pipelines.cli.main", "run", *own_flags, *hydra, *composed.overrides,
                f"hydra.run.dir='{folder}'"]  # fmt: skip
     environment = {**os.environ, "HEADROOM_FROZEN": "1"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    # A process group of its own: a terminal's Ctrl-C reaches it once, through us.
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace",
+                          process_group=0) as process:  # fmt: skip
+        stop.process = process
         errors = _listen(process)
-    result = JobResult(composed.overrides, composed.folder, _code(process.returncode), _record(composed.folder), errors)
-    if result.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        raise Interrupted("The sweep was stopped; the jobs before this one are recorded.")
-    return result
+    stop.process = None
+    return JobResult(composed.overrides, composed.folder, _code(process.returncode), _record(composed.folder), errors)
 
 
 def _listen(process: subprocess.Popen[str]) -> str:
-    """The job's stderr, passed on as it comes. Ctrl-C reaches the job by itself, which ends it properly."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        assert process.stderr is not None
-        lines = []
-        for line in process.stderr:
-            sys.stderr.write(line)
-            lines.append(line)
-        process.wait()
-        return "".join(lines)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    """The job's stderr, passed on as it comes."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        sys.stderr.write(line)
+        lines.append(line)
+    process.wait()
+    return "".join(lines)
 
 
 def _code(code: int) -> int:
@@ -121,10 +174,22 @@ def _report(results: Sequence[JobResult]) -> None:
     out.print(made)
     _write_csv(results, keys)
     for result in results:
-        first = next((line for line in result.error.splitlines() if line.startswith("error:")), "")
-        if result.exit_code and first:
-            out.print(f"job {result.folder.name}: {first}", soft_wrap=True)
-    out.print(f"Sweep: {results[0].folder.parent}", soft_wrap=True)
+        if result.exit_code:
+            out.print(Text.assemble((f"job {result.folder.name}: ", "bold red"), _why(result)), soft_wrap=True)
+    out.print(Text(f"Sweep: {results[0].folder.parent}", style="dim"), soft_wrap=True)
+
+
+def _why(result: JobResult) -> str:
+    """What a job's own record says went wrong, else the last thing it said."""
+    if result.record.get("error"):
+        return str(result.record["error"])
+    failed = result.record.get("failed") or {}
+    if failed:
+        task, error = next(iter(failed.items()))
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        return of_task(task, str(error)) + more
+    said = [line.removeprefix("error: ") for line in result.error.splitlines() if line.startswith("error: ")]
+    return said[-1] if said else f"it ended with exit code {result.exit_code} and said nothing."
 
 
 def _write_csv(results: Sequence[JobResult], keys: Sequence[str]) -> None:
