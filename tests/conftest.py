@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,17 @@ def _own_home(tmp_path_factory, monkeypatch):
         monkeypatch.setenv(name, str(home / name.lower()))
     for name in ("LOW_VRAM", "MAX_CUDA_VRAM", "HEADROOM_FROZEN"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def made_weights(tmp_path_factory):
+    """A weights folder with tiny weights for every variant, as `python -m tests.checkpoints` makes it. 10 s."""
+    import subprocess
+
+    folder = tmp_path_factory.mktemp("made") / "weights"
+    command = [sys.executable, "-m", "tests.checkpoints", str(folder)]
+    subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True, timeout=300)
+    return folder
 
 
 @dataclass
@@ -52,3 +64,10 @@ def headroom(capfd, tmp_path, monkeypatch):
         return Result(code, out, err)
 
     return call
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """What starts `headroom` in a process of its own, with this checkout's packages."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    return [sys.executable, "-W", "ignore", "-m", "pipelines.cli.main"]
