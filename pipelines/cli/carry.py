@@ -121,11 +121,20 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
         finally:
             draw(record.folder, events, plan.limit_bytes, prepared.settings.pipeline.name,
                  picture=bool(prepared.settings.values.get("memory_plot")))  # fmt: skip
-            record.update(rungs=rungs(recovery.tried), stream=streams_of(events))
+            record.update(**_failures(events), rungs=rungs(recovery.tried), stream=streams_of(events))
     for returned in engine.returns:
         prepared.leaks.note(returned)
     remember(prepared.store, engine.job, engine.observed, job.digests, prepared.device_key)
     return outcome
+
+
+def _failures(events: Iterable[Event]) -> dict[str, Any]:
+    """Which tasks failed and which were skipped because of them: said also of a run that an error ends."""
+    known = list(events)
+    return {
+        "failed": {event.data["task"]: event.data["error"] for event in known if event.kind == "task_failed"},
+        "skipped": {event.data["task"]: event.data["because"] for event in known if event.kind == "task_skipped"},
+    }
 
 
 def finished(job: Job, artifacts: Artifacts) -> set[str]:

@@ -167,7 +167,8 @@ def _by_av(path: Path) -> tuple[float, int]:
             duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1_000_000
             return float(duration), stream.channels
     except (OSError, ValueError, IndexError) as error:
-        raise TaskFailed(f"{path} cannot be read as sound ({error}). Is it complete, and is it audio?") from None
+        why = getattr(error, "strerror", None) or error
+        raise TaskFailed(f"{path} cannot be read as sound ({why}). Is it complete, and is it audio?") from None
 
 
 def open_audio(path: Path, folder: Path) -> Audio:
