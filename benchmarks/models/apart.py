@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,26 +38,13 @@ def measured(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     return result, {"seconds": round(seconds, 2), "peak_mib": round(_status("VmHWM") - before, 1)}
 
 
-def keep(name: str, found: Mapping[str, Any]) -> None:
-    """Write results/`name`.json and print it with its bars."""
-    path = ROOT / "benchmarks" / "results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
-    for bar, met in found["bars"].items():
-        print("ok  " if met else "FAIL", bar)
-
-
 def machine() -> dict[str, Any]:
     """What a figure was measured on."""
     import torch
 
-    return {
-        "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
+    from benchmarks.memory.__main__ import machine as bare
+
+    return {**bare(), "torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def _status(key: str) -> float:

@@ -15,8 +15,13 @@ from typing import Any
 _WIDTH, _BASE, _STAMP = 128, 50256, 0.02
 
 
-def make_whisper(folder: Path, words: str = "hello world this is a tiny song", seconds: float = 9.0) -> Path:
-    """Write the model into `folder` and return it. It says `words` within `seconds` of whatever it hears. 0.5 s, 16 MB."""
+def make_whisper(
+    folder: Path, words: str = "hello world this is a tiny song", seconds: float = 9.0, **sizes: int
+) -> Path:
+    """Write the model into `folder` and return it. It says `words` within `seconds` of whatever it hears. 0.5 s, 16 MB.
+
+    sizes: fields of Hugging Face's WhisperConfig, for a larger one.
+    """
     import torch
     from ctranslate2.converters import TransformersConverter
 
@@ -26,13 +31,13 @@ def make_whisper(folder: Path, words: str = "hello world this is a tiny song", s
     tokenizer, ids = _tokenizer(script)
     tokenizer.save_pretrained(source)
     torch.manual_seed(0)
-    network = _network(len(tokenizer), ids)
+    network = _network(len(tokenizer), ids, **sizes)
     stamp = lambda second: ids(f"<|{round(second / _STAMP) * _STAMP:.2f}|>")  # noqa: E731
     end = ids("<|endoftext|>")
     _recite(network, ids("<|en|>"), [stamp(0.0), *(ids(f"Ġ{word}") for word in script), stamp(seconds), end], end)
     network.save_pretrained(source)
-    preprocessor = {"feature_size": 128, "sampling_rate": 16000, "hop_length": 160, "chunk_length": 30, "n_fft": 400,
-                    "feature_extractor_type": "WhisperFeatureExtractor"}  # fmt: skip
+    preprocessor = {"feature_size": network.config.num_mel_bins, "sampling_rate": 16000, "hop_length": 160,
+                    "chunk_length": 30, "n_fft": 400, "feature_extractor_type": "WhisperFeatureExtractor"}  # fmt: skip
     (source / "preprocessor_config.json").write_text(json.dumps(preprocessor), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     converter = TransformersConverter(str(source), copy_files=["tokenizer.json", "preprocessor_config.json"])
@@ -65,17 +70,17 @@ def _tokenizer(words: list[str]) -> tuple[Any, Any]:
     return fast, made.token_to_id
 
 
-def _network(size: int, ids: Any) -> Any:
+def _network(size: int, ids: Any, **sizes: int) -> Any:
     from faster_whisper.tokenizer import _LANGUAGE_CODES
     from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
     end, start = ids("<|endoftext|>"), ids("<|startoftranscript|>")
     marks = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
+    tiny = {"num_mel_bins": 128, "d_model": _WIDTH, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}  # fmt: skip
     config = WhisperConfig(
-        vocab_size=size, num_mel_bins=128, d_model=_WIDTH, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_source_positions=1500,
-        max_target_positions=448, **marks,
-    )  # fmt: skip
+        vocab_size=size, max_source_positions=1500, max_target_positions=448, **(tiny | sizes), **marks
+    )
     network = WhisperForConditionalGeneration(config)
     generation = GenerationConfig(suppress_tokens=[], begin_suppress_tokens=[end], **marks)
     generation.alignment_heads = [[0, 0], [0, 1]]
@@ -92,7 +97,7 @@ def _recite(network: Any, language: int, script: list[int], end: int) -> None:
     with torch.no_grad():
         embedding = torch.nn.functional.normalize(torch.randn(decoder.embed_tokens.weight.shape), dim=1)
         decoder.embed_tokens.weight.copy_(embedding)
-        positions = torch.zeros(448, _WIDTH)
+        positions = torch.zeros(448, network.config.d_model)
         positions[0] = 60 * embedding[language]  # after <|startoftranscript|> the library asks for the language
         for index in range(2, 448):  # <|language|> and <|transcribe|> are given
             token = script[index - 2] if index - 2 < len(script) else end
