@@ -7,14 +7,12 @@ and only those of the phones without context are kept: a singer's vowels have li
 from __future__ import annotations
 
 import math
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from nodes.transcribe.stretches import Tape
     from pipelines.schema.values import Samples
 
 #: Frames a second, and states of each phone.
@@ -25,50 +23,51 @@ PHONES = (
     "G", "HH", "IH", "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "SIL", "T",
     "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
 )  # fmt: skip
-#: Seconds scored at once, which are 20 MB of log.
-_BLOCK = 20.0
 #: A score is a negative logarithm to the base 1.0001, its last ten bits cut off. Source: SENSCR_SHIFT of the library.
 _NATS = 1024 * math.log(1.0001)
 _MAGIC = b"endhdr\n"
 
 
-def scores(tape: Tape, start: float, end: float) -> Samples:
-    """[frames, phones * 3] of the seconds [start, end): nats by which each state explains a frame worse than the best does; <= 0."""
-    parts = [np.zeros((0, len(PHONES) * STATES), np.float32)]
-    with tempfile.TemporaryDirectory(prefix="headroom-") as folder:
-        decoder = _listener(Path(folder))
-        while start < end:
-            stop = end if end - start < 1.5 * _BLOCK else start + _BLOCK
-            parts.append(_block(decoder, tape.pcm(start, stop), Path(folder), round((stop - start) * RATE)))
-            start = stop
-    return np.concatenate(parts)
+class Listener:
+    """A decoder that tells its scores. It seeks any phones at all, with beams so narrow that this costs next to nothing."""
+
+    def __init__(self, log: Path) -> None:
+        """log: a folder of its own, for 1 MB a second of what it is given at once."""
+        import pocketsphinx
+
+        self._log = log
+        narrow = dict.fromkeys(("beam", "pbeam", "wbeam"), 1e-2)
+        self._decoder: Any = pocketsphinx.Decoder(
+            loglevel="FATAL",
+            cmn="batch",
+            topn=8,
+            compallsen=True,
+            senlogdir=str(log),
+            lm=None,
+            dict=None,
+            **narrow,
+        )
+        self._decoder.add_allphone_file("phones")
+        self._decoder.activate_search("phones")
+
+    def scores(self, pcm: bytes) -> Samples:
+        """[frames, phones * 3] of 16-bit sound at 16 kHz: nats by which each state explains a frame worse than the best does; <= 0."""
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm, full_utt=True)
+        self._decoder.end_utt()
+        logs = list(self._log.iterdir())
+        found = [_read(path) for path in logs]
+        for path in logs:
+            path.unlink()
+        return np.concatenate([np.zeros((0, len(PHONES) * STATES), np.float32), *found])
 
 
-def _listener(log: Path) -> Any:
-    """A decoder that logs its scores. It seeks any phones at all, with beams so narrow that this costs next to nothing."""
-    import pocketsphinx
-
-    narrow = dict.fromkeys(("beam", "pbeam", "wbeam"), 1e-2)
-    decoder = pocketsphinx.Decoder(
-        loglevel="FATAL", cmn="batch", topn=8, compallsen=True, senlogdir=str(log), lm=None, dict=None, **narrow
-    )
-    decoder.add_allphone_file("phones")
-    decoder.activate_search("phones")
-    return decoder
-
-
-def _block(decoder: Any, pcm: bytes, log: Path, frames: int) -> Samples:
-    """The scores of one block: as many as `frames`, the last repeated where the library gives fewer."""
-    decoder.start_utt()
-    decoder.process_raw(pcm, full_utt=True)
-    decoder.end_utt()
-    (path,) = log.iterdir()
-    header, _, body = path.read_bytes().partition(_MAGIC)
-    path.unlink()
+def _read(log: Path) -> Samples:
+    header, _, body = log.read_bytes().partition(_MAGIC)
     states = int(header.partition(b"n_sen ")[2].split()[0])
     table = np.frombuffer(body[4:], np.int16).reshape(
         -1, states + 1
     )  # after the byte order; each row begins with its length
     kept = table[:, 1 : 1 + len(PHONES) * STATES].astype(np.float32)
     found: Samples = -_NATS * (kept - kept.min(axis=1, keepdims=True))
-    return np.pad(found, ((0, frames - len(found)), (0, 0)), "edge") if len(found) else found
+    return found

@@ -2,18 +2,20 @@
 
 A speaker's silence is unlike any phone, and phones last some hundredths of a second; decoders that were trained on speech hold a
 long vowel for silence. Here silence is what is not loud, vowels are held at no cost, and consonants at a high one.
-Sound of any length is aligned in a window that moves along; the words well before its end are kept.
+The way is sought through all of the sound at once: it may go wrong in a verse, but it comes right again.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nodes.transcribe.acoustics import PHONES, RATE, STATES, scores
+from nodes.transcribe.acoustics import PHONES, RATE, STATES, Listener
 from nodes.transcribe.spelling import Sung, pronounce
 from nodes.transcribe.stretches import FRAME, Stretch, Tape
 from nodes.transcribe.viterbi import Chain, path
@@ -25,10 +27,8 @@ if TYPE_CHECKING:
 
     from pipelines.schema.values import Samples
 
-#: Seconds of a window, and how much of it before its end is not believed yet.
-_WINDOW, _UNSURE = 30.0, 8.0
-#: Nobody sings more words a second for long.
-_FASTEST = 5.0
+#: Seconds scored at once, which the library logs in 20 MB.
+_BLOCK = 20.0
 #: A frame is loud above this share of the loud parts.
 _LOUD = 0.12
 #: Nats, tuned together on generated songs (seeds 20 to 59): silence, for a frame that is loud, and each time it begins;
@@ -63,25 +63,18 @@ def align(
 ) -> Iterator[Word]:
     """Each of `lyrics` with its times; none where nothing sounds.
 
-    level: of every `FRAME` of the whole sound. Words that the sound ends before are left out, with a warning.
+    level: of every `FRAME` of the whole sound. Words for which there is no room are left out, with a warning.
     """
     phones = [str(decoder.lookup_word(pronounce(decoder, word))).split() for word in lyrics]
-    loud = _loud(level)
-    end, at, done = (sounding[-1].end, sounding[0].start, 0) if sounding else (0.0, 0.0, 0)
-    while done < len(phones) and at < end:
-        last = end - at <= _WINDOW
-        stop = end if last else at + _WINDOW
-        offered = phones[done:] if last else phones[done : done + int(_WINDOW * _FASTEST)]
-        found = _laid(offered, _explained(tape, loud, at, stop), whole=last)
-        kept = found if last else [word for word in found if word.end <= (stop - at - _UNSURE) * RATE]
-        for word in kept:
-            yield Word(lyrics[done + word.index].text, at + word.first / RATE, at + word.end / RATE, word.sure)
-        done += len(kept)
-        context.progress(min(done / len(phones), 1.0), "aligning")
-        at = end if last else at + (kept[-1].end / RATE if kept else _WINDOW - _UNSURE)
-    if done < len(phones):
+    times, explained = _explained(tape, _loud(level), sounding, context)
+    found = _laid(phones, explained) if len(times) else []
+    for word in found:
+        begin, end = times[word.first], times[word.end - 1] + 1 / RATE
+        yield Word(lyrics[word.index].text, float(begin), float(end), word.sure)
+    if len(found) < len(phones):
         context.warn(
-            f"{len(phones) - done} words of the lyrics, from {lyrics[done].text!r} on, were not found in {context.item}."
+            f"{len(phones) - len(found)} words of the lyrics, from {lyrics[len(found)].text!r} on, "
+            f"were not found in {context.item}."
         )
 
 
@@ -92,20 +85,38 @@ def _loud(level: Samples) -> NDArray[np.bool_]:
     return loud
 
 
-def _explained(tape: Tape, loud: NDArray[np.bool_], start: float, end: float) -> Samples:
-    """[frames, states of the phones and silence]: how well each explains each frame; nats <= 0."""
-    by_phone = scores(tape, start, end)
-    at = np.minimum(round(start / FRAME) + np.arange(len(by_phone)), len(loud) - 1)
-    silence = np.where(loud[at], np.float32(-_LOUD_SILENCE), np.float32(0))
-    return np.concatenate([by_phone, silence[:, None]], axis=1)
+def _explained(
+    tape: Tape, loud: NDArray[np.bool_], sounding: Sequence[Stretch], context: Context
+) -> tuple[NDArray[np.float64], Samples]:
+    """The second at which each frame of `sounding` begins, and [frames, states of the phones and silence]: nats <= 0."""
+    times, parts = [np.zeros(0)], [np.zeros((0, _SILENCE + 1), np.float32)]
+    start, end = (sounding[0].start, sounding[-1].end) if sounding else (0.0, 0.0)
+    with tempfile.TemporaryDirectory(prefix="headroom-") as log:
+        listener = Listener(Path(log))
+        while start < end:
+            stop = end if end - start < 1.5 * _BLOCK else start + _BLOCK
+            by_phone = listener.scores(tape.pcm(start, stop))
+            at = start + np.arange(len(by_phone)) / RATE
+            silence = np.where(loud[np.minimum(np.rint(at / FRAME).astype(int), len(loud) - 1)], -_LOUD_SILENCE, 0.0)
+            heard = _inside(at, sounding)
+            times.append(at[heard])
+            parts.append(np.column_stack([by_phone, silence.astype(np.float32)])[heard])
+            context.progress(stop / end, "listening")
+            start = stop
+    return np.concatenate(times), np.concatenate(parts)
 
 
-def _laid(words: Sequence[Sequence[str]], explained: Samples, *, whole: bool) -> list[_Found]:
-    """The first of `words` (phones each) that lie in the sound, all of them where `whole` and there is room."""
-    if not len(explained):
-        return []
+def _inside(times: NDArray[np.float64], sounding: Sequence[Stretch]) -> NDArray[np.bool_]:
+    """Which of `times` lie in a stretch; these are in order and do not overlap."""
+    ends = np.array([stretch.end for stretch in sounding])
+    at = np.minimum(np.searchsorted(ends, times, "right"), len(ends) - 1)
+    return (np.array([stretch.start for stretch in sounding])[at] <= times) & (times < ends[at])
+
+
+def _laid(words: Sequence[Sequence[str]], explained: Samples) -> list[_Found]:
+    """`words` (phones each) where they lie in the sound; the first of them where there is no room for all."""
     chain, owner = _chain(words)
-    states = path(chain, explained, whole=whole)
+    states = path(chain, explained)
     word_of = owner[states]
     sure = np.exp(explained[np.arange(len(states)), chain.column[states]])
     found = []

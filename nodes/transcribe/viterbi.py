@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,43 +33,51 @@ class Chain:
         return len(self.column)
 
 
-def path(chain: Chain, scores: Samples, *, whole: bool) -> NDArray[np.int64]:
+def path(chain: Chain, scores: Samples) -> NDArray[np.int64]:
     """The state of each frame, ascending from the first state, or the second where the first may be passed over.
 
-    scores: [frames, columns]. whole: the way ends in the last state wherever it can be reached; else anywhere.
-    Memory: a byte for every frame and state.
+    scores: [frames, columns]. The way ends in the last state, or before it where that may be passed over; where there are too few
+    frames for that, as far as they reach.
+    Memory: 5 bytes for each state and square root of the frames. What led to each state is found anew on the way back, from
+    the likelihoods kept at every so many frames.
     """
-    frames, states = len(scores), len(chain)
-    after_skip = np.zeros(states, bool)
-    after_skip[2:] = chain.skippable[1:-1]
-    best = np.full(states, _NEVER, np.float32)
+    frames, span = len(scores), math.isqrt(len(scores)) + 1
+    best = np.full(len(chain), _NEVER, np.float32)
     first = 2 if chain.skippable[0] else 1
     best[:first] = scores[0, chain.column[:first]]
-    moves = np.zeros((frames, states), np.int8)
-    stepped, skipped = np.full((2, states), _NEVER, np.float32)
-    for frame in range(1, frames):
-        stepped[1:] = best[:-1] + chain.enter[1:]
-        skipped[2:] = np.where(after_skip[2:], best[:-2] + chain.enter[2:], _NEVER)
-        best = best + chain.stay
-        for move, found in ((1, stepped), (2, skipped)):
-            better = found > best
-            best[better] = found[better]
-            moves[frame, better] = move
-        best += scores[frame, chain.column]
-    return _back(moves, _end(chain, best, whole))
-
-
-def _end(chain: Chain, best: Samples, whole: bool) -> int:
-    """The state of the last frame."""
-    last = len(chain) - 1
-    ends = (last - 1, last) if chain.skippable[last] else (last,)
-    reached = max(ends, key=lambda state: best[state])
-    return reached if whole and best[reached] > _NEVER / 2 else int(np.argmax(best))
-
-
-def _back(moves: NDArray[np.int8], state: int) -> NDArray[np.int64]:
-    found = np.empty(len(moves), np.int64)
-    for frame in range(len(moves) - 1, -1, -1):
-        found[frame] = state
-        state -= int(moves[frame, state])
+    starts = range(1, frames, span)
+    kept = []
+    for start in starts:
+        kept.append(best)
+        best = _through(chain, best, scores[start : start + span])
+    found = np.empty(frames, np.int64)
+    found[-1] = _end(chain, best)
+    for start in reversed(starts):
+        part = scores[start : start + span]
+        moves = np.zeros((len(part), len(chain)), np.int8)
+        _through(chain, kept.pop(), part, moves)
+        for at in range(len(part) - 1, -1, -1):
+            found[start + at - 1] = found[start + at] - moves[at, found[start + at]]
     return found
+
+
+def _through(chain: Chain, best: Samples, scores: Samples, moves: NDArray[np.int8] | None = None) -> Samples:
+    """The likelihood of the likeliest way to each state after `scores`, from `best` before them; into `moves` how far each step went."""
+    over = chain.enter + np.where(np.roll(chain.skippable, 1), np.float32(0), _NEVER)
+    stepped, skipped = np.full((2, len(chain)), _NEVER, np.float32)
+    for at, score in enumerate(scores):
+        stepped[1:] = best[:-1] + chain.enter[1:]
+        skipped[2:] = best[:-2] + over[2:]
+        longer = np.maximum(stepped, skipped)
+        stayed = best + chain.stay
+        if moves is not None:
+            moves[at] = (longer > stayed) * (1 + (skipped > stepped))
+        best = np.maximum(stayed, longer) + score[chain.column]
+    return best
+
+
+def _end(chain: Chain, best: Samples) -> int:
+    """The state of the last frame."""
+    furthest = int(np.flatnonzero(best > _NEVER / 2)[-1])
+    last = len(chain) - 1
+    return last - 1 if furthest == last and chain.skippable[last] and best[last - 1] > best[last] else furthest
