@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: Seconds of the reference that are listened to, of sound around a piece that is analysed with it, and of the fade between two.
 _REFERENCE, _AROUND, _FADE = 30.0, 0.1, 0.01
 #: Seconds of the first piece (they grow), and of the sound to convert from which its own voice is known.
-_FIRST, _OWN = 1.0, 4.0
+_FIRST, _OWN = 1.0, 2.5
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,6 +52,8 @@ def test_a_long_reference_is_cut_at_a_word(tmp_path):
         (tone(2), {}, "must know what the reference voice says"),
         (tone(20), {"voice_text": SAID}, "lasts 20.0 s"),
         (tone(2, gain=0.0), {"voice_text": SAID}, "silent or shorter"),
+        (tone(0.1), {"voice_text": SAID}, "silent or shorter"),
+        (tone(600), {"voice_text": SAID}, "lasts 600.0 s"),
         (Audio.of(np.full(24000, np.nan), 24000), {"voice_text": SAID}, "not numbers"),
     ],
 )

@@ -131,6 +131,16 @@ def test_bad_input_is_refused_by_name(text, settings, voice, named, model, tmp_p
         say(model, text, tmp_path, voice=voice, **settings)
 
 
+def test_of_ten_minutes_of_voice_only_the_beginning_is_heard(model, reference, tmp_path):
+    heard = np.resize(reference.data, (1, int(model.network.config.max_ref_len * 22050)))
+    rest = 0.1 * np.random.default_rng(1).standard_normal((1, 600 * 22050 - heard.shape[1]), np.float32)
+    long = Audio.of(np.concatenate([heard, rest], axis=1), 22050)
+    first, second = (
+        say(model, "Hello.", tmp_path, voice=voice)["audio"].data for voice in (Audio.of(heard, 22050), long)
+    )
+    assert np.array_equal(first, second)
+
+
 def test_texts_of_many_sentences_and_scripts_are_said(model, tmp_path):
     said = say(model, "Hello there. Привет! 123\n" + "word " * 80, tmp_path)
     assert [word.text[:5] for word in said["words"].words] == ["Hello", "word "]
