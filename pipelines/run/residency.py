@@ -23,25 +23,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.plan.policy import policy_for
 from pipelines.run.devices.protocol import Device
-from pipelines.schema.errors import OutOfMemory, UsageError, did_you_mean
+from pipelines.schema.errors import OutOfMemory, UsageError
 from pipelines.schema.units import GIB, format_bytes, format_seconds
 
-POLICIES = ("planned", "sequential", "normal")
+__all__ = ["Residency", "Use", "policy_for"]
+
 _log = logging.getLogger("headroom.residency")
-
-
-def policy_for(residency: str, total_bytes: int) -> str:
-    """`auto` by a card's size, as 001 has it: `sequential` up to 6 GB, `normal` from 8; between them, where it is silent, `sequential`.
-
-    >>> policy_for("auto", 6 * 1024**3), policy_for("auto", 8 * 1024**3), policy_for("planned", 0)
-    ('sequential', 'normal', 'planned')
-    """
-    if residency == "auto":
-        return "normal" if total_bytes >= 0.9 * 8 * GIB else "sequential"
-    if residency not in POLICIES:
-        raise UsageError(f"tier.residency is {residency!r}. {did_you_mean(residency, (*POLICIES, 'auto'))}")
-    return residency
 
 
 @dataclass(eq=False)

@@ -1,0 +1,185 @@
+"""Residency policies: `planned` is the planner's own work; here are the plans of the two simpler ones that 001 describes.
+
+    planned      load A  run a1  run a2  unload A  load B  run b1  run b2          each load weighed against bytes and seconds
+    sequential   load A  run a1  unload A  load B  run b1  unload B  load A  ...   LOW_VRAM=true: one task's models at a time
+    normal       load A  load B  run a1  run b1  run a2  run b2                    LOW_VRAM=false: nothing is ever let go
+
+Their plans pass the same checker, and their lower bound is that of every plan of the problem: what a policy costs above it
+can be read off, and one is called proved only where it happens to be the least there is.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from pipelines.plan import bounds, presolve
+from pipelines.plan.assemble import LoadMove, Move, RunMove, UnloadMove, assemble
+from pipelines.plan.instance import Instance
+from pipelines.plan.planner import plan as planned
+from pipelines.schema.errors import DoesNotFit, UsageError, did_you_mean
+from pipelines.schema.plan import Plan, Run
+from pipelines.schema.problem import Problem
+from pipelines.schema.refusal import Refusal
+from pipelines.schema.units import GIB, format_bytes
+
+
+def policy_for(residency: str, total_bytes: int) -> str:
+    """`auto` by a card's size, as 001 has it: `sequential` up to 6 GB, `normal` from 8; between them, where it is silent, `sequential`.
+
+    >>> policy_for("auto", 6 * 1024**3), policy_for("auto", 8 * 1024**3), policy_for("planned", 0)
+    ('sequential', 'normal', 'planned')
+    """
+    if residency == "auto":
+        return "normal" if total_bytes >= 0.9 * 8 * GIB else "sequential"
+    if residency not in POLICIES:
+        raise UsageError(f"tier.residency is {residency!r}. {did_you_mean(str(residency), (*POLICIES, 'auto'))}")
+    return residency
+
+
+def plan_under(policy: str, problem: Problem) -> Plan:
+    """The plan of `problem` under a policy of `POLICIES`. Raises `DoesNotFit`."""
+    return POLICIES[policy](problem)
+
+
+def sequential(problem: Problem) -> Plan:
+    """Each task's models loaded for it and let go after it, in the order of the problem: item by item.
+
+    Where outputs that stay on the device make that order too large, the planner's order is tried.
+    """
+    instance = Instance.of(problem)
+    refused = presolve.refusal(instance)
+    if refused is not None:
+        raise DoesNotFit(refused)
+    made = _one_by_one(instance, _in_given_order(instance))
+    if _fits(made):
+        return made
+    made = _one_by_one(instance, _tasks_of(instance, planned(problem)))
+    if _fits(made):
+        return made
+    raise DoesNotFit(_no_order(problem, made))
+
+
+def normal(problem: Problem) -> Plan:
+    """Every model loaded at the beginning, beside the first run where its load peak fits, and none let go.
+
+    Room for all weights is held throughout, so whether it fits does not depend on the order. The refusal says whether
+    `planned` would fit.
+    """
+    instance = Instance.of(problem)
+    full = _weights_as_context(problem, instance)
+    span = problem.context_bytes + presolve.load_span(instance, _used(instance))
+    if problem.limit_bytes is not None and span > problem.limit_bytes:
+        raise DoesNotFit(_too_much(problem, instance, None, span, proved=True))
+    try:
+        runs = [step.tasks for step in planned(full).steps if isinstance(step, Run)]
+    except DoesNotFit as error:
+        refusal = error.refusal
+        needed = refusal.needed_bytes or full.context_bytes
+        raise DoesNotFit(_too_much(problem, instance, refusal.task, needed, proved=refusal.proved)) from None
+    number = {name: index for index, name in enumerate(instance.task_ids)}
+    groups = [tuple(number[name] for name in tasks) for tasks in runs]
+    made = _assembled(instance, _beside_the_first(instance, groups), "normal")
+    return made if _fits(made) else _assembled(instance, _before_the_first(instance, groups), "normal")
+
+
+def _one_by_one(instance: Instance, order: Iterable[int]) -> Plan:
+    moves: list[Move] = []
+    for task in order:
+        models = presolve.load_order(instance, instance.need_lists[task])
+        moves += [*map(LoadMove, models), RunMove((task,)), *map(UnloadMove, models)]
+    return _assembled(instance, moves, "sequential")
+
+
+def _in_given_order(instance: Instance) -> list[int]:
+    """The tasks as the problem lists them, but none before its predecessors."""
+    waiting = [len(before) for before in instance.preds]
+    ready = [task for task, count in enumerate(waiting) if count == 0]
+    order = []
+    while ready:
+        task = heapq.heappop(ready)
+        order.append(task)
+        for after in instance.succs[task]:
+            waiting[after] -= 1
+            if waiting[after] == 0:
+                heapq.heappush(ready, after)
+    return order
+
+
+def _tasks_of(instance: Instance, plan: Plan) -> list[int]:
+    number = {name: index for index, name in enumerate(instance.task_ids)}
+    return [number[name] for step in plan.steps if isinstance(step, Run) for name in step.tasks]
+
+
+def _used(instance: Instance) -> list[int]:
+    """The models some task needs, by first need."""
+    return list(dict.fromkeys(model for models in instance.need_lists for model in models))
+
+
+def _weights_as_context(problem: Problem, instance: Instance) -> Problem:
+    """The problem with room for every model taken from the start, so that no load or unload of one changes anything."""
+    weights = sum(instance.weights[model] for model in _used(instance))
+    bare = {name: replace(model, weights_bytes=0, load_peak_bytes=0) for name, model in problem.models.items()}
+    return replace(problem, models=bare, context_bytes=problem.context_bytes + weights)
+
+
+def _beside_the_first(instance: Instance, runs: Sequence[tuple[int, ...]]) -> list[Move]:
+    """The first run's models before it, the others' in order of need while it runs."""
+    if not runs:
+        return []
+    own = presolve.load_order(instance, {model for task in runs[0] for model in instance.need_lists[task]})
+    others = dict.fromkeys(model for run in runs for task in run for model in instance.need_lists[task])
+    during = [LoadMove(model, runs[0][0]) for model in others if model not in own]
+    return [*map(LoadMove, own), *during, *map(RunMove, runs)]
+
+
+def _before_the_first(instance: Instance, runs: Sequence[tuple[int, ...]]) -> list[Move]:
+    return [*map(LoadMove, presolve.load_order(instance, _used(instance))), *map(RunMove, runs)]
+
+
+def _assembled(instance: Instance, moves: Sequence[Move], policy: str) -> Plan:
+    return assemble(instance, moves, bounds.compulsory(instance), method=f"residency {policy}")
+
+
+def _fits(plan: Plan) -> bool:
+    return plan.limit_bytes is None or plan.peak_bytes <= plan.limit_bytes
+
+
+def _too_much(problem: Problem, instance: Instance, task: str | None, needed: int, *, proved: bool) -> Refusal:
+    limit = problem.limit_bytes
+    assert limit is not None
+    used = _used(instance)
+    weights = format_bytes(sum(instance.weights[model] for model in used))
+    of = "its 1 model" if len(used) == 1 else f"all {len(used)} models"
+    most = f"with task {task!r} running" if task else "while they load"
+    reason = (
+        f"residency=normal keeps {of} loaded to the end, {weights} of weights: {most} that needs {format_bytes(needed)} "
+        f"and the limit is {format_bytes(limit)}: {format_bytes(needed - limit)} short."
+    )
+    advice = (_planned_instead(problem), f"Raise the limit to {format_bytes(needed)} or more.")
+    return Refusal(reason, proved, task, needed, limit, needed - limit, tuple(filter(None, advice)))
+
+
+def _no_order(problem: Problem, nearest: Plan) -> Refusal:
+    limit = problem.limit_bytes
+    assert limit is not None
+    reason = (
+        f"residency=sequential was tried in two orders, and with the outputs that stay on the device the better one needs "
+        f"{format_bytes(nearest.peak_bytes)} of {format_bytes(limit)}; another order may fit."
+    )
+    advice = (_planned_instead(problem), f"Raise the limit to {format_bytes(nearest.peak_bytes)} or more.")
+    return Refusal(reason, False, None, None, limit, None, tuple(filter(None, advice)))
+
+
+def _planned_instead(problem: Problem) -> str:
+    """The sentence for the policy that lets models go as need be, where that fits; else nothing."""
+    try:
+        peak = planned(problem).peak_bytes
+    except DoesNotFit:
+        return ""
+    return f"tier.residency=planned fits, with a peak of {format_bytes(peak)}: it lets a model go where another needs the room."
+
+
+#: By the name `tier.residency` has for each.
+POLICIES = {"planned": planned, "sequential": sequential, "normal": normal}
