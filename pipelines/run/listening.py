@@ -176,11 +176,11 @@ def render(report: Mapping[str, Any]) -> tuple[str, ...]:
     if report["gaps"]:
         gaps = f"{report['gaps']} gaps of {report['gap_seconds']:.2f} s, {report['avoidable_gaps'] or 'none'} avoidable"
     low, high = report["utilisation_range"]
-    held = "" if report["paced"] else "; not held, stream.pace=true would rest"
-    used = f"utilisation {report['utilisation']:.2f} (tier: {low:.2f} to {high:.2f}{held})"
+    held = "" if report["paced"] else "; stream.pace=true holds it"
+    used = f"utilisation {report['utilisation']:.2f} (tier {low:.2f}-{high:.2f}{held})"
     return (
         f"{began}, {gaps}, real-time factor {report['real_time_factor']:.2f}",
-        f"{report['audio_seconds']:.1f} s of sound in {report['chunks']} chunks, {used}",
+        f"{report['audio_seconds']:.1f} s in {report['chunks']} chunks, {used}",
         *report["notes"],
     )
 

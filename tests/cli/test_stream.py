@@ -191,3 +191,47 @@ def test_what_was_stopped_is_done_again_on_resume(headroom):
     assert made["status"] == "interrupted"
     assert headroom("run", "--resume", str(folder), toy=True).code == 0
     assert len(files(folder / "artifacts")) == 3
+
+
+def test_memory_that_runs_out_in_a_stream_leads_down_the_ladder_to_node_by_node(headroom, monkeypatch):
+    """Caches are freed, the chain is tried again, then the rest is planned without streaming, and it works."""
+    from tests.apps import streams
+
+    real, tries = streams.Double.run, []
+
+    def short_of_memory(self, model, inputs, context):
+        tries.append(inputs["audio"].seconds)
+        if len(tries) <= 3:
+            raise MemoryError
+        return real(self, model, inputs, context)
+
+    monkeypatch.setattr(streams.Double, "run", short_of_memory)
+    result = headroom("run", *DUB, TEXT, toy=True)
+    assert result.code == 0, result.err
+    folder, made = run_of()
+    assert tries[-1] == pytest.approx(2.0)  # whole, as without streaming
+    assert made["stream"] == {}
+    assert len(files(folder / "artifacts")) == 3
+    tasks = [step["tasks"] for step in plan_of_last(folder)["steps"] if step["op"] == "run"]
+    assert [task.rpartition("/")[2] for (task,) in tasks] == ["speak", "convert", "wav"]
+
+
+def plan_of_last(folder):
+    return json.loads(
+        max(folder.glob("plan*.json"), key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8")
+    )
+
+
+def test_a_model_of_a_chain_that_cannot_be_loaded_fails_its_own_node_only(headroom, monkeypatch):
+    from tests.apps import streams
+
+    def broken(self, place):
+        raise OSError("the file is cut off")
+
+    monkeypatch.setattr(streams.Double, "load", broken)
+    result = headroom("run", "-k", *DUB, TEXT, toy=True)
+    assert result.code == 1
+    folder, made = run_of()
+    name = "one-two-three-four-five"
+    assert list(made["failed"]) == [f"{name}/convert"]
+    assert list(files(folder / "artifacts")) == [f"{name}/speak/done.json"]

@@ -185,7 +185,7 @@ def test_a_listener_who_stops_leaves_a_report_and_nothing_running():
 def test_a_report_reads_as_lines():
     text = "\n".join(render(listen([0.75] * 40, expected_seconds=20.0)[1].to_dict()))
     assert "first audio after 4.00 s (2.50 s buffered), " in text
-    assert "20.0 s of sound in 40 chunks" in text
+    assert "20.0 s in 40 chunks, utilisation " in text
 
 
 def threads():
