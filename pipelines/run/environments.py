@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
 from pipelines.schema.errors import SurroundingsFailed, UsageError
@@ -25,6 +26,7 @@ _PIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?==[A-Za-z0
 #: What the worker itself needs there.
 _OURS = "numpy"
 _MARKER = "headroom.json"
+_SITE = "lib/python*/site-packages"
 
 Command = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
@@ -108,7 +110,7 @@ def _build(folder: Path, pins: Sequence[str], run: Command) -> None:
                 f"The environment for {', '.join(pins)} could not be built: {' '.join(command[:3])} ended with "
                 f"{done.returncode}. {done.stderr.strip()[-600:]}"
             )
-    (folder / _MARKER).write_text(json.dumps({"packages": list(pins)}), encoding="utf-8")
+    (folder / _MARKER).write_text(json.dumps({"packages": list(pins), "resolved": _resolved(folder)}), encoding="utf-8")
 
 
 def _commands(folder: Path, wanted: Sequence[str]) -> list[list[str]]:
@@ -124,8 +126,16 @@ def _commands(folder: Path, wanted: Sequence[str]) -> list[list[str]]:
     ]
 
 
+def _resolved(folder: Path) -> list[str]:
+    """`name==version` of all that is installed there: what the pins left open was decided on the day it was built."""
+    found = {each.metadata["Name"]: each.version for each in distributions(path=[str(p) for p in folder.glob(_SITE)])}
+    return sorted(f"{name}=={version}" for name, version in found.items())
+
+
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(list(command), capture_output=True, text=True, check=False)
+    # As pip does, uv is to trust the machine's own certificates; the two names are those of newer and older versions.
+    trusting = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", **os.environ}
+    return subprocess.run(list(command), capture_output=True, text=True, check=False, env=trusting)
 
 
 def _python(folder: Path) -> Path:

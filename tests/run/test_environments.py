@@ -1,5 +1,8 @@
 """Environments: only pinned, only trusted, built once, never half."""
 
+import json
+import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +37,36 @@ def test_it_is_built_once_and_found_again(tmp_path: Path) -> None:
     assert len(build.commands) == count
     assert {"a==1", "b==2", "numpy"} <= set(build.commands[-1])
     assert environment_for(["a==1"], trusted=True, cache=tmp_path, run=build) != first
+
+
+def test_what_was_installed_is_written_down(tmp_path: Path) -> None:
+    def build(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        if "install" in command:
+            info = (
+                Path(command[command.index("--python") + 1]).parents[1] / "lib/python3.11/site-packages/b-2.dist-info"
+            )
+            info.mkdir(parents=True)
+            (info / "METADATA").write_text("Metadata-Version: 2.1\nName: b\nVersion: 2\n")
+        return Builder()(command)
+
+    folder = environment_for(["a==1"], trusted=True, cache=tmp_path, run=build).parents[1]
+    assert json.loads((folder / "headroom.json").read_text()) == {"packages": ["a==1"], "resolved": ["b==2"]}
+
+
+@pytest.mark.network
+@pytest.mark.skipif(not os.environ.get("HEADROOM_NETWORK"), reason="HEADROOM_NETWORK=1 lets it use the package index")
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_a_real_one(tmp_path: Path, tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if tool == "uv" and shutil.which("uv") is None:
+        pytest.skip("uv is not installed")
+    if tool == "pip":
+        monkeypatch.setattr("pipelines.run.environments.shutil.which", lambda name: None)
+    python = environment_for(["iniconfig==2.1.0"], trusted=True, cache=tmp_path)
+    code = "import iniconfig, numpy, importlib.metadata as m; print(m.version('iniconfig'))"
+    assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout == "2.1.0\n"
+    (found,) = environments(tmp_path)
+    assert found.ready
+    assert "iniconfig==2.1.0" in json.loads((found.folder / "headroom.json").read_text())["resolved"]
 
 
 def test_an_untrusted_list_installs_nothing(tmp_path: Path) -> None:
