@@ -118,6 +118,7 @@ class Composer:
             search.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="main"))
         guarded: Any = type("GuardedHydra", (Hydra,), {"compose_config": _guarded(Hydra.compose_config)})
         self._hydra: Any = guarded.create_main_hydra2("headroom", search)
+        self._hydra.config_loader._process_config_searchpath = _guarded_search(self._hydra.config_loader)
         refuse_unknown_experiments(self._flags.overrides, self.search())
         return self
 
@@ -272,9 +273,8 @@ def refuse_partial_root(file: Path) -> None:
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read: {' '.join(str(error).split())}.") from None
     listed = data.get("defaults") if isinstance(data, dict) else None
-    named = {
-        str(name).split()[-1] for entry in listed or [] for name in (entry if isinstance(entry, dict) else [entry])
-    }
+    listed = listed if isinstance(listed, list) else []
+    named = {str(name).split()[-1] for entry in listed for name in (entry if isinstance(entry, dict) else [entry])}
     if ROOT_CONFIG not in named and not {"pipeline", "tier", "device"} <= named:
         raise UsageError(
             f"{file} takes the place of Headroom's own {file.name} and leaves out its defaults. "
@@ -318,6 +318,28 @@ def _guarded(original: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
     return compose_config
 
 
+def _guarded_search(loader: Any) -> Callable[..., None]:
+    """Hydra imports the packages of a search path (`pkg://`) when it opens them; this looks before it does."""
+    original = loader._process_config_searchpath
+
+    def process(name: str | None, overrides: Any, repo: Any) -> None:
+        initialize = repo.initialize_sources
+
+        def checked(search: Any) -> None:
+            for entry in search.get_path():
+                known = ("file://", "structured://", "pkg://hydra.conf")
+                if "://" in str(entry.path) and not str(entry.path).startswith(known):
+                    raise UsageError(
+                        f"hydra.searchpath: {entry.path!r} would import a package. Name a folder: file:///path."
+                    )
+            initialize(search)
+
+        repo.initialize_sources = checked
+        original(name, overrides, repo)
+
+    return process
+
+
 def refuse_foreign_code(hydra: DictConfig) -> None:
     """Hydra would import whatever its own config names. Only its own packages and plain logging may stand there."""
     data = OmegaConf.to_container(hydra, resolve=False)
@@ -335,9 +357,6 @@ def refuse_foreign_code(hydra: DictConfig) -> None:
         raise UsageError(
             "hydra.job.env_set is not honoured: a config may not change the environment. Set it in the shell."
         )
-    for path in data.get("searchpath") or []:
-        if str(path).startswith("pkg://") and not str(path).startswith("pkg://hydra"):
-            raise UsageError(f"hydra.searchpath: {path!r} would import a package. Name a folder: file:///path.")
 
 
 def _leaves(data: Any, place: str) -> Iterator[tuple[str, str, Any]]:

@@ -226,21 +226,40 @@ def _environment(root):
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "said"),
     [
-        "# @package hydra\nlauncher: {_target_: os.system, command: 'touch owned'}",
-        "# @package hydra\ncallbacks: {x: {_target_: subprocess.check_call, args: [touch, owned]}}",
-        "# @package hydra\njob_logging: {version: 1, handlers: {x: {'()': os.system, command: 'touch owned'}}}",
-        "# @package hydra\njob: {env_set: {PYTHONPATH: /tmp}}",
-        "nodes: {x: !!python/object/apply:os.system ['touch owned']}",
+        ("# @package hydra\nlauncher: {_target_: os.system}", "'os.system' may not be named"),
+        ("# @package hydra\ncallbacks: {x: {_target_: subprocess.check_call, args: [touch, owned]}}", "may not be named"),
+        ("# @package hydra\njob_logging: {version: 1, handlers: {x: {'()': os.system, command: 'touch owned'}}}",
+         "may not be named"),
+        ("# @package hydra\njob: {env_set: {PYTHONPATH: /tmp}}", "env_set is not honoured"),
+        ("nodes: {x: !!python/object/apply:os.system ['touch owned']}", "python/object/apply"),
+        ("# @package _global_\npipeline: {nodes: {separate: {_target_: os.system, role: null}}}", "'os.system' is not allowed"),
+        ("# @package _global_\nseed: ${run:ls}", "Unsupported interpolation type run"),
     ],
-)
-def test_a_config_cannot_execute_code(headroom, body):
+)  # fmt: skip
+@pytest.mark.parametrize("plus", ["", "+"])
+def test_a_config_cannot_execute_code(headroom, body, said, plus):
     Path("mine/experiment").mkdir(parents=True)
     Path("mine/experiment/evil.yaml").write_text(body + "\n", encoding="utf-8")
-    result = headroom("run", "-cd", "mine", "pipeline=ultrasinger", "+experiment=evil", "input=x.wav")
+    Path("x.wav").touch()
+    result = headroom("run", "-cd", "mine", "pipeline=stems", f"{plus}experiment=evil", "input=x.wav")
     assert result.code == 2, result.err
-    assert not Path("owned").exists()
+    assert said in result.err
+    assert "Traceback" not in result.err
+    assert {path.name for path in Path.cwd().rglob("*") if path.is_file()} == {"evil.yaml", "x.wav"}
+
+
+@pytest.mark.parametrize("knob", ["../../../escaped", "/tmp/escaped", "a/b"])
+def test_a_config_cannot_name_a_file_outside_the_run_folder(headroom, knob):
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write("x.wav", [0.1] * 8000, 8000)
+    result = headroom("run", "pipeline=stems", "model/separate=center", "input=x.wav", "memory_plot=false",
+                      f"pipeline.nodes.vocals.knobs.name={knob}")  # fmt: skip
+    assert result.code in (0, 1, 2, 3), result.err
+    assert "bug" not in result.err
+    assert not [path for path in Path.cwd().rglob("*escaped*") if "vocals" not in path.parts]
+    assert not Path("/tmp/escaped.wav").exists()
 
 
 def test_hydra_s_own_flags(headroom):
@@ -291,6 +310,6 @@ def test_aliases_of_aliases_do_not_hang(headroom):
     lines = ["a: &a [x,x,x,x,x,x,x,x,x]"]
     lines += [f"{n}: &{n} [{','.join([f'*{m}'] * 9)}]" for m, n in zip("abcdefgh", "bcdefghi", strict=True)]
     Path("mine/experiment/bomb.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    result = headroom("run", "-cd", "mine", "pipeline=ultrasinger", "+experiment=bomb", "input=x.wav")
+    result = headroom("run", "-cd", "mine", "pipeline=ultrasinger", "experiment=bomb", "input=x.wav")
     assert result.code == 2
     assert "bomb.yaml" in result.err
