@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pipelines.run.piecewise import Pieces, piecewise
 from pipelines.run.pipe import close
+from pipelines.run.worker import Isolated
 from pipelines.schema.node import Context, Inputs, Node, Outputs, PieceNode, StreamNode
 from pipelines.schema.values import Audio, Value
 
@@ -38,19 +39,25 @@ class Stage:
 
 def begins(node: object) -> bool:
     """Whether a node can be the first of a chain."""
-    return isinstance(node, StreamNode)
+    return isinstance(_itself(node), StreamNode)
 
 
 def follows(node: object) -> bool:
     """Whether a node can take its sound while it is being made."""
-    return isinstance(node, StreamNode | PieceNode)
+    return isinstance(_itself(node), StreamNode | PieceNode)
 
 
 def pieces_for(node: object) -> Pieces | None:
     """How to cut the sound for a node that cannot stream; None for one that can, or that needs all of it."""
-    if isinstance(node, StreamNode) or not isinstance(node, PieceNode):
+    known = _itself(node)
+    if isinstance(known, StreamNode) or not isinstance(known, PieceNode):
         return None
-    return Pieces(first=FIRST_PIECE, reach=node.hears)
+    return Pieces(first=FIRST_PIECE, reach=known.hears)
+
+
+def _itself(node: object) -> object:
+    """A node in a process of its own can do what it could do here."""
+    return node.node if isinstance(node, Isolated) else node
 
 
 def _as_it_is(index: int, chunks: Chunks) -> Iterator[Value]:
@@ -75,8 +82,8 @@ def chain(
 
 
 def _chunks_of(stage: Stage, chunks: Iterator[Value] | None) -> Chunks:
-    if isinstance(stage.node, StreamNode):
-        return _streamed(stage, stage.node, chunks)
+    if begins(stage.node):
+        return _streamed(stage, cast("StreamNode", stage.node), chunks)
     if stage.pieces is not None and chunks is not None:
         return _in_pieces(stage, stage.pieces, chunks)
     return _whole(stage, chunks)

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,6 +35,7 @@ from pipelines.schema.errors import (
     UsageError,
 )
 from pipelines.schema.node import Context, Inputs, Node, Outputs, Place, Port
+from pipelines.schema.values import Value
 
 _TURN_SECONDS = 0.05
 #: How long a cancelled node may take to notice before its process is ended.
@@ -98,15 +100,36 @@ class Worker:
 
     def run(self, inputs: Inputs, context: Context) -> Outputs:
         """Run it on one item. Progress, warnings and cancelling pass through; arrays go over shared memory."""
-        fields = {
-            "item": context.item,
-            "folder": context.folder,
-            "settings": dict(context.settings),
-            "device": context.device,
-            "seed": context.seed,
-        }
-        outputs: Outputs = self._order(("run", dict(inputs), fields), context)
+        outputs: Outputs = self._order(("run", dict(inputs), _fields(context)), context)
         return outputs
+
+    def stream(
+        self, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
+    ) -> Generator[Value, None, Outputs]:
+        """Stream it there, a piece for each that is asked for here; returns its other outputs."""
+        message: tuple[Any, ...] = ("stream", dict(inputs), _fields(context), chunks is not None)
+        waits = False  # for our next message; it has ended where it does not
+        try:
+            while True:
+                waits = False
+                kind, given = self._reached(message, context)
+                if kind == "done":
+                    return dict(given)
+                waits = True
+                if kind == "piece":
+                    yield given
+                    message = ("more",)
+                else:
+                    assert chunks is not None
+                    message = ("here", next(chunks, None))
+        finally:
+            if waits:
+                self._stop_stream(context)
+
+    def _stop_stream(self, context: Context) -> None:
+        """Nobody reads on: the worker lets go of what it was making and is ready for another order."""
+        with suppress(HeadroomError):
+            self._order(("stop",), replace(context, cancelled=lambda: False))
 
     def unload(self) -> None:
         """Have the node let go; the process stays for another `load`."""
@@ -125,6 +148,10 @@ class Worker:
         self.close()
 
     def _order(self, message: tuple[Any, ...], context: Context) -> Any:
+        _, value = self._reached(message, context)
+        return value
+
+    def _reached(self, message: tuple[Any, ...], context: Context) -> tuple[str, Any]:
         try:
             wire.send(self._channel, message)
             return self._answer(context)
@@ -133,7 +160,8 @@ class Worker:
         except OSError as error:
             raise SurroundingsFailed(f"{self.name}: its process cannot be reached: {error}.") from error
 
-    def _answer(self, context: Context) -> Any:
+    def _answer(self, context: Context) -> tuple[str, Any]:
+        """What came back: `done`, or of a stream a `piece` or a `want`, and its value."""
         give_up: float | None = None
         while True:
             if give_up is None and context.cancelled():
@@ -147,8 +175,8 @@ class Worker:
             if not select.select([self._channel], [], [], _TURN_SECONDS)[0]:
                 continue
             kind, *given = wire.receive(self._channel)
-            if kind == "done":
-                return given[0]
+            if kind in ("done", "piece", "want"):
+                return kind, given[0] if given else None
             if kind == "failed":
                 raise _as_error(self.name, given[0])
             _pass_on(kind, given, context)
@@ -220,6 +248,23 @@ class Isolated:
     def run(self, model: Worker, inputs: Inputs, context: Context) -> Outputs:
         """Run there."""
         return model.run(inputs, context)
+
+    def stream(
+        self, model: Worker, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
+    ) -> Generator[Value, None, Outputs]:
+        """Stream there. Only where the node itself is one that streams."""
+        return model.stream(inputs, chunks, context)
+
+
+def _fields(context: Context) -> dict[str, Any]:
+    """What of a context can travel; the rest is asked for over the socket."""
+    return {
+        "item": context.item,
+        "folder": context.folder,
+        "settings": dict(context.settings),
+        "device": context.device,
+        "seed": context.seed,
+    }
 
 
 def _pass_on(kind: str, given: list[Any], context: Context) -> None:

@@ -1,7 +1,9 @@
 """The worker's side: loads, runs and unloads one node in this process, as told over the socket it was given.
 
-Messages in: ("load", target, knobs, place, trusted), ("run", inputs, context fields), ("unload",), ("cancel",).
-Messages out: ("progress", fraction, note), ("warn", sentence), and one ("done", value) or ("failed", facts) for each order.
+Messages in: ("load", target, knobs, place, trusted), ("run", inputs, context fields), ("unload",), ("cancel",), and
+("stream", inputs, context fields, fed), during which ("more",) asks for the next piece and ("here", chunk) answers a want.
+Messages out: ("progress", fraction, note), ("warn", sentence), ("piece", value), ("want",), and one ("done", value) or
+("failed", facts) for each order.
 The process ends when its socket does, so a worker never outlives its run.
 """
 
@@ -15,15 +17,16 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipelines.run import wire
 from pipelines.run.devices.faults import is_out_of_memory
 from pipelines.run.devices.kernel import Kernel
+from pipelines.run.pipe import close
 from pipelines.schema.errors import HeadroomError, Interrupted
-from pipelines.schema.node import Context, Node
+from pipelines.schema.node import Context, Node, StreamNode
 
 Maker = Callable[[str, Mapping[str, Any], tuple[str, ...]], Node]
 
@@ -72,14 +75,45 @@ class Servant:
 
     def _run(self, inputs: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
         with_limit(self._limit)
-        context = Context(
+        assert self._node is not None
+        return dict(self._node.run(self._model, inputs, self._context(fields)))
+
+    def _stream(self, inputs: Mapping[str, Any], fields: Mapping[str, Any], fed: bool) -> dict[str, Any]:
+        """Pieces, each when it is asked for. Whoever asks no more says so with an order of another kind."""
+        with_limit(self._limit)
+        assert isinstance(self._node, StreamNode)
+        made = self._node.stream(self._model, inputs, self._fed() if fed else None, self._context(fields))
+        try:
+            while True:
+                piece = next(made)
+                wire.send(self._channel, ("piece", piece))
+                self._told("more")
+        except StopIteration as ended:
+            return dict(ended.value or {})
+        finally:
+            close(made)
+
+    def _fed(self) -> Iterator[Any]:
+        while True:
+            wire.send(self._channel, ("want",))
+            (chunk,) = self._told("here")
+            if chunk is None:
+                return
+            yield chunk
+
+    def _told(self, kind: str) -> list[Any]:
+        order, *given = self._orders.get()
+        if order != kind:
+            raise Interrupted("Nobody reads on.")
+        return given
+
+    def _context(self, fields: Mapping[str, Any]) -> Context:
+        return Context(
             **fields,
             report=lambda fraction, note: wire.send(self._channel, ("progress", fraction, note)),
             cancelled=self._cancelled.is_set,
             warn=lambda sentence: wire.send(self._channel, ("warn", sentence)),
         )
-        assert self._node is not None
-        return dict(self._node.run(self._model, inputs, context))
 
     def _unload(self) -> None:
         if self._node is not None:

@@ -235,3 +235,20 @@ def test_a_model_of_a_chain_that_cannot_be_loaded_fails_its_own_node_only(headro
     name = "one-two-three-four-five"
     assert list(made["failed"]) == [f"{name}/convert"]
     assert list(files(folder / "artifacts")) == [f"{name}/speak/done.json"]
+
+
+@pytest.mark.slow
+def test_nodes_in_processes_of_their_own_stream_too(headroom, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    assert headroom("run", *DUB, TEXT, "outputs_dir=a", toy=True).code == 0
+    apart = (
+        "model/speak=say",
+        "+model.speak.isolation=process",
+        "model/convert=double",
+        "+model.convert.isolation=process",
+    )
+    result = headroom("run", *DUB, TEXT, *apart, "outputs_dir=b", toy=True)
+    assert result.code == 0, result.err
+    (here, first), (there, second) = run_of("a"), run_of("b")
+    assert files(here / "artifacts") == files(there / "artifacts")
+    assert list(first["stream"]) == list(second["stream"])
