@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 class Xtts:
     """Says a text in the voice of a reference recording, or of one of the speakers that came with the weights.
 
-    temperature, top_k, top_p, repetition_penalty: as the library's. chunk: latents (of 46 ms) between two pieces of a stream;
-    it changes when sound is given, not which. precision: `float32` or `float16` for the language model on a card. speaker: a
-    name from the weights, used where there is no recording; the item's setting `speaker` outranks it.
+    temperature: how freely it speaks; low is flat, high is lively and slips more. top_k, top_p: what a next sound is drawn from,
+    at most so many of the likeliest, and of those as many as together have this share. repetition_penalty: against stammering.
+    chunk: latents (of 46 ms) between two pieces of a stream; it changes when sound is given, not which. precision: `float32` or
+    `float16` for the language model on a card. speaker: a name from the weights, used where there is no recording; the item's
+    setting `speaker` outranks it.
     """
 
     inputs = INPUTS
