@@ -43,8 +43,8 @@ class Rvc:
     }
     outputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "the same words, mono, at the voice's rate")}
 
-    #: Seconds around a piece of a stream, as much as it hears around its own chunks.
-    hears: ClassVar[float] = 1.0
+    #: Seconds around a piece of a stream; it adds a mirrored second of its own.
+    hears: ClassVar[float] = 0.5
 
     def __init__(  # noqa: PLR0913, PLR0917 - a node's knobs are its keywords
         self,

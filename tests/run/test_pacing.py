@@ -123,3 +123,9 @@ def test_settings_of_a_tier_and_a_value_outside_its_range_widens_it():
             "yield_seconds": 0.01, "first_audio": 4.5, "real_time_factor": 0.8}  # fmt: skip
     found = StreamSettings.of(Tier("modest", settings=said))
     assert (found.prebuffer_range, found.utilisation_range) == ((1.0, 5.0), (0.4, 0.95))
+
+
+def test_a_tier_that_says_nothing_of_streams_has_the_defaults_and_what_it_says_counts():
+    assert StreamSettings.of(Tier("bare")) == StreamSettings()
+    said = StreamSettings.of(Tier("some", settings={"prebuffer": 0.25, "first_audio": 2.0, "residency": "planned"}))
+    assert (said.prebuffer, said.prebuffer_range, said.first_audio) == (0.25, (0.25, 1.5), 2.0)
