@@ -23,7 +23,6 @@ from pipelines.cli.replan import Replanner
 from pipelines.cli.show import console, show_plan
 from pipelines.graph.draw import mermaid
 from pipelines.graph.fuse import members
-from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
 from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.run.enforce import capped
@@ -86,7 +85,7 @@ def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force
     _need_earlier_results(prepared, artifacts)
     done = set() if force else finished(whole, artifacts)
     problem = prepared.left(done)
-    plan = certified(problem, make_plan(problem))
+    plan = certified(problem, prepared.plan(problem))
     job = replace(whole, problem=problem, plan=plan)
     _write_plan(record, job)
     if done:

@@ -104,7 +104,7 @@ def _low_vram(text: str) -> Keys | None:
 
 def _card(text: str) -> Keys | None:
     value = _number(text, 0.25, 1024)
-    return None if value is None else {"device.total": f"{round(value * 1024)}MiB"}
+    return None if value is None else {"device.total": f"{round(value * 1024)}MiB", "device.cards_only": True}
 
 
 def _duration(text: str) -> Keys | None:

@@ -7,6 +7,7 @@ headroom explain --problem problem.json
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.cli.main import no_rest
@@ -33,7 +34,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         no_rest(rest, "explain --problem")
         problem = Problem.read(args.problem)
         made = Plan.read(args.plan) if args.plan is not None else plan(problem)
-        return _tell(problem, certified(problem, made))
+        return _tell(problem, certified(problem, made), plan)
     from pipelines.cli.prepare import Selection, prepare
     from pipelines.cli.show import console, heading
     from pipelines.cli.verbs import composed_settings
@@ -44,13 +45,12 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     prepared = prepare(settings, Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust)))
     made = certified(prepared.problem, prepared.plan())
     console().print(heading(prepared, made))
-    return _tell(prepared.problem, made)
+    return _tell(prepared.problem, made, prepared.plan)
 
 
-def _tell(problem: Problem, plan: Plan) -> int:
+def _tell(problem: Problem, plan: Plan, replan: Callable[[Problem], Plan]) -> int:
     from pipelines.plan.explain import explain
     from pipelines.plan.explain_text import lines
-    from pipelines.plan.planner import plan as replan
 
     print("\n".join(lines(explain(problem, plan, replan))))
     return 0

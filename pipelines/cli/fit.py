@@ -22,10 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Print the frontier, the choice under the limit, and the smallest tier that works."""
-    from pipelines.cli.prepare import Selection, builder, fit_nodes, options_of
+    from pipelines.cli.choose import builder, choose, fit_nodes, planner_of
+    from pipelines.cli.prepare import Selection, options_of
     from pipelines.cli.show import console, table
     from pipelines.cli.verbs import composed_settings
-    from pipelines.plan.fit import choose, frontier
+    from pipelines.plan.fit import frontier
     from pipelines.schema.units import MIB, format_bytes, format_seconds
 
     settings = composed_settings(rest)
@@ -33,12 +34,12 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         return 0
     asked = options_of(settings, Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust)))
     nodes = fit_nodes(asked.options, settings.pinned)
-    build = builder(settings, asked.graph, asked.items, asked.options, asked.sizing)
-    points = frontier(nodes, build)
+    points = frontier(nodes, builder(asked, asked.options), planner_of(asked.settings.tier))
     refused: DoesNotFit | None = None
     chosen = None
+    notes: list[str] = []
     try:
-        chosen = choose(nodes, build, asked.sizing.limit_bytes)
+        _, chosen = choose(asked, notes)
     except DoesNotFit as error:
         refused = error
     smallest = _smallest_tier(settings, points[0].limit_bytes if points else 0)
@@ -70,6 +71,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         if chosen is not None:
             out.print(f"\nUnder {limit}: {', '.join(f'{k} {v}' for k, v in chosen.variants.items())}"
                       f"{'' if chosen.best else ' (the best found within the budget)'}.", soft_wrap=True)  # fmt: skip
+        for note in notes:
+            out.print(note, soft_wrap=True)
         out.print(f"Smallest tier that works: {smallest or 'none of those here'}.")
     if refused is not None:
         raise refused

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from pipelines.cli import catalog
 from pipelines.cli.available import Availability, passed_over
+from pipelines.cli.choose import choose, passed_by, planner_of
 from pipelines.cli.settings import Settings, load_variant
 from pipelines.cli.streams import chains_of, streamed, streaming_of
-from pipelines.cli.tier import simulated_card
+from pipelines.cli.tier import settled, simulated_card
 from pipelines.graph.build import Graph, Ports, build
 from pipelines.graph.chains import Chain
-from pipelines.graph.expand import Sizing, expand, holds_weights, is_isolated, nodes_between
-from pipelines.plan import fit
-from pipelines.plan.fit import FitNode, Option
-from pipelines.plan.planner import plan as make_plan
+from pipelines.graph.expand import Sizing, holds_weights, is_isolated, nodes_between
 from pipelines.run.devices.choose import open_device
 from pipelines.run.devices.protocol import Device
-from pipelines.run.enforce import LeakBook
+from pipelines.run.enforce import LeakBook, worker_limit
 from pipelines.run.environments import built_python
 from pipelines.run.fit import DECLARED_MARGIN
 from pipelines.run.footprints import FootprintStore, Key, device_key, library_versions, store_path
@@ -98,9 +96,9 @@ class Prepared:
         """What measured footprints are kept under."""
         return device_key(self.device.kind, self.device.name)
 
-    def plan(self) -> Plan:
-        """The plan of the problem. Raises `DoesNotFit`."""
-        return make_plan(self.problem)
+    def plan(self, problem: Problem | None = None) -> Plan:
+        """The plan of `problem` (this run's own unless given) under the tier's residency policy. Raises `DoesNotFit`."""
+        return planner_of(self.settings.tier)(problem or self.problem)
 
     def job(self, plan: Plan, *, keep_going: bool = False) -> Job:
         """The job for the engine; nothing is loaded yet."""
@@ -149,15 +147,18 @@ def _node_object(spec: NodeSpec, variant: Variant | None, device: Device, truste
     own = built_python(variant.environment) if variant and variant.environment else None
     isolated = Isolated(
         node, target, knobs, variant.name if variant else spec.name, python=own or sys.executable, trusted=trusted,
-        started=device.adopt,
+        limit=lambda: worker_limit(device), started=device.adopt,
     )  # fmt: skip
     return cast("Node", isolated)  # a node in all but that its ports are not class attributes
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What may be chosen, before it is: usable variants with the footprints that hold here, and how bytes are reckoned."""
+    """What may be chosen, before it is: usable variants with the footprints that hold here, and how bytes are reckoned.
 
+    settings: with what depends on the device settled."""
+
+    settings: Settings
     device: Device
     graph: Graph
     items: tuple[Item, ...]
@@ -174,6 +175,7 @@ def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
     """Look at everything there is to choose from. Raises `UsageError`, `InvalidError` or `TaskFailed` (unreadable input)."""
     notes: list[str] = []
     device = device_of(settings, notes)
+    settings = replace(settings, tier=settled(settings.tier, device.total_bytes, notes))
     limit = limit_of(settings, device)
     graph = make_graph(settings, selection)
     items = _items(settings)
@@ -182,32 +184,34 @@ def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
     how = Availability.of(settings.values, settings.composed, trusted_packages(selection.trust))
     declared, located = _options(settings, graph, notes, how)
     places = {
-        variant.name: Place(variant.device or device.torch_device, located[variant.name].path)
+        where.name: Place(where.device or device.torch_device, located[variant.name].path)
         for variants in declared.values()
         for variant in variants
+        for where in (variant, on_cpu(variant))
     }
     kind = "cpu" if device.kind == "cpu" else "cuda"
     base = settings.device.context if device.kind == "cpu" else 0
     key = device_key(device.kind, device.name)
     options, margins = _measured(declared, places, store, (key, kind), mode, how.trusted)
     sizing = Sizing(kind, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
-    absent = frozenset(name for name, found in located.items() if found.missing)
-    return Asked(device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes), absent)
+    absent = frozenset(each for name, found in located.items() if found.missing for each in (name, f"{name}@cpu"))
+    return Asked(settings, device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes), absent)
 
 
 def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
     """Decide everything. Raises as `options_of` does, and `DoesNotFit`."""
     asked = options_of(settings, selection)
-    notes = list(asked.notes)
-    choice, problem = _choose(settings, asked.graph, asked.items, asked.options, asked.sizing, notes)
+    settings, notes = asked.settings, list(asked.notes)
+    options, found = choose(asked, notes)
+    choice = {node: next(v for v in variants if v.name == found.variants[node]) for node, variants in options.items()}
+    notes += passed_by(choice, options, asked.sizing.limit_bytes)
     nodes = make_nodes(asked.graph, choice, asked.device, selection)
     chains = chains_of(settings, asked.graph, nodes, notes)
-    apart, problem = problem, streamed(problem, chains, settings.tier, notes)
     return Prepared(
-        settings=settings, device=asked.device, graph=asked.graph, items=asked.items, choice=choice, problem=problem,
-        chains=chains, apart=apart,
+        settings=settings, device=asked.device, graph=asked.graph, items=asked.items, choice=choice,
+        problem=streamed(found.problem, chains, settings.tier, notes), chains=chains, apart=found.problem,
         sizing=asked.sizing, notes=tuple(notes), places=asked.places, nodes=nodes, store=asked.store, leaks=leak_book(), mode=asked.mode,
-        options=asked.options, selection=selection,
+        options=options, selection=selection,
         absent=tuple({v.name: v for v in choice.values() if v.name in asked.absent}.values()),
     )  # fmt: skip
 
@@ -290,15 +294,30 @@ def _with_own_footprint(node: NodeSpec, trusted: Sequence[str]) -> NodeSpec:
 
 def device_of(settings: Settings, notes: list[str]) -> Device:
     """The device that `device=` names. What a person should know of the choice is added to `notes`."""
+    device = _named_device(settings, notes)
+    if settings.tier.streams > 0 or device.kind == "cpu":
+        return device
+    notes.append("tier.streams=0: everything runs on the CPU, and the tier's limit applies to its RAM.")
+    return open_device("cpu")
+
+
+def _named_device(settings: Settings, notes: list[str]) -> Device:
     spec = settings.device
     if spec.kind == "simulated":
-        card = simulated_card({"total": spec.total, "name": spec.name}, settings.composed.search)
+        card = simulated_card(
+            {"total": spec.total, "name": spec.name, "cards_only": spec.cards_only}, settings.composed.search
+        )
         return open_device("simulated", total=card.total_bytes, name=f"{card.name} (simulated)")
     kind = f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
-    device = open_device(kind, total=spec.total, name=spec.name)
+    device = open_device(kind, total=None if spec.cards_only else spec.total, name=spec.name)
     if spec.kind == "auto" and device.kind == "cpu":
         notes.append("device=auto found no CUDA device: this runs on the CPU, and the tier's limit applies to its RAM.")
-    return device
+    if spec.cards_only and device.kind == "cpu":
+        notes.append(
+            "MAX_CUDA_VRAM has no effect: it bounds a card, and this runs on the CPU. tier.limit= bounds its RAM."
+        )
+        return device
+    return open_device(kind, total=spec.total, name=spec.name) if spec.cards_only else device
 
 
 def limit_of(settings: Settings, device: Device) -> int | None:
@@ -308,8 +327,8 @@ def limit_of(settings: Settings, device: Device) -> int | None:
         return device.total_bytes
     if wanted > device.total_bytes and settings.explicit_limit:
         raise UsageError(
-            f"tier.limit={format_bytes(wanted)} is more than {device.name} has ({format_bytes(device.total_bytes)}). "
-            "Ask for less, or leave tier.limit= away to use what there is."
+            f"tier.limit={format_bytes(wanted)} (or VRPG_XTTS_GPU_VRAM_LIMIT_MB) is more than {device.name} has "
+            f"({format_bytes(device.total_bytes)}). Ask for less, or leave it away to use what there is."
         )
     return min(wanted, device.total_bytes)
 
@@ -407,57 +426,3 @@ def _for_node(variant: Variant, node: NodeSpec, settings: Settings, leaking: fro
     if not node.knobs:
         return variant
     return replace(variant, name=f"{variant.name}@{node.name}", knobs={**variant.knobs, **node.knobs})
-
-
-def fit_nodes(options: Mapping[str, tuple[Variant, ...]], pinned: Mapping[str, Variant]) -> list[FitNode]:
-    """The choices of a pipeline as `fit` wants them. A node whose role is pinned has its one variant only."""
-    return [
-        FitNode(
-            name,
-            tuple(Option(v.name, v.quality) for v in variants),
-            variants[0].name if variants[0].role in pinned else None,
-        )
-        for name, variants in options.items()
-    ]
-
-
-def builder(
-    settings: Settings, graph: Graph, items: Sequence[Item], options: Mapping[str, tuple[Variant, ...]], sizing: Sizing
-) -> Callable[[Mapping[str, str], int | None], Problem]:
-    """The problem of a set of variants (by node) under a limit."""
-    known = {variant.name: variant for variants in options.values() for variant in variants}
-    seed = int(settings.values.get("seed") or 0)
-
-    def build(chosen: Mapping[str, str], limit: int | None) -> Problem:
-        choice = {node: known[name] for node, name in chosen.items()}
-        return expand(graph, items, choice, settings.tier, replace(sizing, limit_bytes=limit), seed)
-
-    return build
-
-
-def _choose(
-    settings: Settings,
-    graph: Graph,
-    items: Sequence[Item],
-    options: Mapping[str, tuple[Variant, ...]],
-    sizing: Sizing,
-    notes: list[str],
-) -> tuple[dict[str, Variant], Problem]:
-    """The variants of highest quality whose plan fits, then the fastest; what was better and did not fit is noted."""
-    build = builder(settings, graph, items, options, sizing)
-    if not options:
-        return {}, build({}, sizing.limit_bytes)
-    chosen = fit.choose(fit_nodes(options, settings.pinned), build, sizing.limit_bytes)
-    choice = {}
-    for node, variants in options.items():
-        choice[node] = next(variant for variant in variants if variant.name == chosen.variants[node])
-        better = [variant.name for variant in variants if variant.quality > choice[node].quality]
-        if better:
-            notes.append(
-                f"{choice[node].name} for {node}: {', '.join(better)} would not fit in {_limit_text(sizing)} with the rest."
-            )
-    return choice, chosen.problem
-
-
-def _limit_text(sizing: Sizing) -> str:
-    return "the device" if sizing.limit_bytes is None else format_bytes(sizing.limit_bytes)

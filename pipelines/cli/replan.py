@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from pipelines.cli.choose import may_fall_back
 from pipelines.cli.plan import certified
 from pipelines.cli.prepare import Prepared, make_nodes
 from pipelines.graph.expand import expand
-from pipelines.plan.planner import plan as make_plan
 from pipelines.run.job import Job, remaining, split_task
 from pipelines.run.ladder import Choice
 from pipelines.run.recovery import Seen
@@ -34,11 +34,11 @@ class Replanner:
         places = self._places(job, choice)
         return replace(
             job, choice=choice, nodes=nodes, places=places, problem=problem,
-            plan=certified(problem, make_plan(problem)), digests=self.prepared.digests(choice.values(), places),
+            plan=certified(problem, self.prepared.plan(problem)), digests=self.prepared.digests(choice.values(), places),
         )  # fmt: skip
 
     def alternatives(self, job: Job, node: str, seen: Seen) -> tuple[tuple[Choice, Variant], ...]:
-        """Smaller first, then the tier's next variants, then the CPU where the run is not there already."""
+        """Smaller first, then the tier's next variants, then the CPU where the tier lets the role go there."""
         now = job.choice.get(node)
         if now is None:
             return ()
@@ -47,7 +47,11 @@ class Replanner:
         names = [variant.name for variant in allowed]
         base = next((at for at, name in enumerate(names) if now.name.startswith(name)), len(names))
         ways += [(variant, frozenset({"variant"})) for variant in allowed[base + 1 :]]
-        if self.prepared.device.kind != "cpu" and now.device is None:
+        if (
+            self.prepared.device.kind != "cpu"
+            and now.device is None
+            and may_fall_back(self.prepared.settings.tier, now.role)
+        ):
             ways.append((on_cpu(now), frozenset({"device"})))
         return tuple((Choice(made.name, changes, self._need(job, node, made, seen)), made) for made, changes in ways)
 

@@ -30,7 +30,8 @@ _FOOTPRINT_KEYS = (*Footprint.__dataclass_fields__, "cpu")
 class DeviceSpec:
     """The `device` group. kind: auto | cpu | cuda | simulated. total: bytes of a simulated card, or a smaller size to keep to.
 
-    context: bytes of this process before any node's library. roles: role -> device.
+    cards_only: `total` is about cards (MAX_CUDA_VRAM) and nothing to the CPU. context: bytes of this process before any
+    node's library. roles: role -> device.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class DeviceSpec:
     name: str | None = None
     context: int = 0
     roles: Mapping[str, str] = field(default_factory=dict)
+    cards_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,10 +234,11 @@ def _device(data: Any) -> DeviceSpec:
     if kind not in kinds:
         raise UsageError(f"device.kind is {kind!r}. {did_you_mean(kind, kinds)}")
     roles = {role: str(value) for role, value in data.items() if role in ROLES and value is not None}
-    _only(data, ("kind", "index", "total", "name", "context", *ROLES), "device")
+    _only(data, ("kind", "index", "total", "cards_only", "name", "context", *ROLES), "device")
     total = None if data.get("total") is None else _bytes(data["total"], "device.total")
     context = _bytes(data.get("context", 0), "device.context")
-    return DeviceSpec(kind, int(data.get("index", 0)), total, data.get("name"), context, roles)
+    cards_only = _flag(data.get("cards_only", False), "device.cards_only")
+    return DeviceSpec(kind, int(data.get("index", 0)), total, data.get("name"), context, roles, cards_only)
 
 
 def _flag(value: Any, where: str) -> bool:

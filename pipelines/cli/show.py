@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.cli.choose import residency_of
 from pipelines.cli.prepare import Prepared
 from pipelines.run.inputs import sequence_of
 from pipelines.schema.plan import Load, Plan, Run, Step, Unload
@@ -55,7 +56,8 @@ def heading(prepared: Prepared, plan: Plan) -> Text:
     tasks = len(prepared.problem.tasks)
     return Text.assemble(
         (settings.pipeline.name, "bold"),
-        f" on {sequence_of(prepared.items)}, tier {settings.tier.name}, {prepared.device.name}: "
+        f" on {sequence_of(prepared.items)}, tier {settings.tier.name}, residency {residency_of(settings.tier)}, "
+        f"{prepared.device.name}: "
         f"{tasks} task{'s' * (tasks != 1)}, {len(plan.steps)} steps",
     )
 

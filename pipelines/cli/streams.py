@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pipelines.cli.settings import Settings
 from pipelines.graph.build import Graph
@@ -44,18 +45,22 @@ def streamed(problem: Problem, streams: Sequence[Chain], tier: Tier, notes: list
 
     So streaming never makes a run need more than it has: every fused task fits by itself, and no other changes.
     """
-    fused, refused = fuse(problem, streams, _fits(tier))
+    fused, refused = fuse(problem, streams, _fits(problem, tier))
     if refused and notes is not None:
         notes.append(_why(problem, refused, tier))
     return fused
 
 
-def _fits(tier: Tier) -> Callable[[Problem, Task], bool]:
-    one_at_a_time = tier.settings.get("residency") == "sequential"
+def _fits(problem: Problem, tier: Tier) -> Callable[[Problem, Task], bool]:
+    residency = tier.settings.get("residency")
+    weights = sum(model.weights_bytes for model in problem.models.values())
 
     def fits(alone: Problem, task: Task) -> bool:
-        if one_at_a_time and len(task.models) > 1:
+        if residency == "sequential" and len(task.models) > 1:
             return False
+        if residency == "normal":  # the other models are there as well
+            others = weights - sum(model.weights_bytes for model in alone.models.values())
+            alone = replace(alone, context_bytes=alone.context_bytes + others)
         return presolve.refusal(Instance.of(alone)) is None
 
     return fits

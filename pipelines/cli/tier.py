@@ -1,16 +1,19 @@
-"""`tier=auto` and cards by name: what the `device` group says becomes a tier's name and a size, before the run is composed."""
+"""What of a tier depends on the device: `tier=auto`, `residency: auto`, and the cards that `device.name` knows."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.cli import catalog
+from pipelines.plan.policy import policy_for
+from pipelines.schema.config import Tier
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.hardware import Card, classify
-from pipelines.schema.units import GIB, MIB, parse_bytes
+from pipelines.schema.units import GIB, MIB, format_bytes, parse_bytes
 
 _MAKERS = re.compile(r"^(nvidia\s+)?(geforce\s+|tesla\s+)?", re.IGNORECASE)
 
@@ -25,23 +28,49 @@ def detected_tier(device: Mapping[str, Any], search: Sequence[Path]) -> str:
         return "cpu"
     if kind == "simulated":
         return classify(simulated_card(device, search))[0]
-    from pipelines.run.detect import detect
+    from pipelines.run.detect import as_if, detect
 
-    found = detect()
+    size = _size(device)
+    found = detect() if size is None else as_if(detect(), size)
     return found.tier if kind == "auto" or found.tier != "cpu" else "modest"
+
+
+def settled(tier: Tier, total_bytes: int, notes: list[str]) -> Tier:
+    """The tier with its residency policy decided: `auto` goes by the device's size. A policy that is not `planned` is noted."""
+    asked = tier.settings.get("residency") or "planned"
+    policy = policy_for(asked, total_bytes)
+    if policy != "planned":
+        why = f" (auto, on a device of {format_bytes(total_bytes)})" if asked == "auto" else ""
+        notes.append(f"residency={policy}{why}: {_MEANS[policy]}")
+    return replace(tier, settings={**tier.settings, "residency": policy})
+
+
+_MEANS = {
+    "sequential": "a model is loaded for one task and let go after it. residency=planned fits wherever this does and reloads less.",
+    "normal": "every model stays to the end once it is loaded.",
+}
 
 
 def simulated_card(device: Mapping[str, Any], search: Sequence[Path]) -> Card:
     """The card `device.name` and `device.total` describe. A known name brings its size unless `device.total` says otherwise."""
-    name, size = device.get("name"), device.get("total")
+    name, size = device.get("name"), _size(device)
     if name and size is None:
         return find_card(str(name), search)
+    total = parse_bytes(DEFAULT_SIZE) if size is None else size
+    known = _named(str(name), read_cards(search)) if name else None
+    if known and device.get("cards_only") and total > known.total_bytes:
+        raise UsageError(
+            f"MAX_CUDA_VRAM asks for {format_bytes(total)}, which is more than {known.name} has ({format_bytes(known.total_bytes)})."
+        )
+    return Card(str(name or "simulated card"), total, known.compute if known else None)
+
+
+def _size(device: Mapping[str, Any]) -> int | None:
+    """`device.total` in bytes."""
     try:
-        total = parse_bytes(size or DEFAULT_SIZE)
+        return None if device.get("total") is None else parse_bytes(device["total"])
     except ValueError as error:
         raise UsageError(f"device.total: {error}") from None
-    known = _named(str(name), read_cards(search)) if name else None
-    return Card(str(name or "simulated card"), total, known.compute if known else None)
 
 
 def read_cards(search: Sequence[Path]) -> Mapping[str, Card]:

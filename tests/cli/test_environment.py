@@ -57,7 +57,7 @@ def test_a_wrong_value_is_a_sentence_with_the_variable_and_its_range(name, text)
         ("LOW_VRAM", "true", {"tier.residency": "sequential"}),
         ("LOW_VRAM", "False", {"tier.residency": "normal"}),
         ("LOW_VRAM", "auto", {"tier.residency": "auto"}),
-        ("MAX_CUDA_VRAM", "4", {"device.total": "4096MiB"}),
+        ("MAX_CUDA_VRAM", "4", {"device.total": "4096MiB", "device.cards_only": True}),
         ("ACESTEP_MAX_DURATION", "180", {"tier.music.duration": 180.0, "tier.music.duration_with_lm": 180.0}),
         ("ACESTEP_INIT_LM_DEFAULT", "no", {"tier.music.lm_default": False}),
     ],
