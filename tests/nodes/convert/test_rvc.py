@@ -11,6 +11,8 @@ from nodes.convert.rvc import Rvc, _as_loud, _cuts
 from nodes.convert.rvc_features import features
 from nodes.convert.rvc_model import load_voice
 from nodes.convert.rvc_pitch import coarse
+from pipelines.run.piecewise import piecewise
+from pipelines.run.streaming import pieces_for
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio
@@ -226,3 +228,13 @@ def test_knobs_out_of_range_are_refused():
         Rvc(pitch="yin")
     with pytest.raises(ValueError, match="at least 12"):
         Rvc(segment=2)
+
+
+def test_piece_by_piece_it_gives_as_much_sound_as_at_once(model, tmp_path):
+    sound, node = tone(3.217, 22050), Rvc(pitch="swift_f0")
+    whole = convert(model, Audio.of(sound, 22050), tmp_path, node)
+    chunks = (Audio.of(sound[at : at + 15_000], 22050) for at in range(0, len(sound), 15_000))
+    made = list(piecewise(lambda piece: convert(model, piece, tmp_path, node), chunks, pieces_for(node)))
+    assert len(made) > 1
+    assert sum(piece.frames for piece in made) == whole.frames
+    assert {piece.rate for piece in made} == {whole.rate}
