@@ -4,41 +4,69 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.memory.loads import _ask
 from pipelines.run.fit import NOISE, margin, with_margin
 from pipelines.run.footprints import library_versions
-from pipelines.run.measure import measure
-from pipelines.schema.config import Item, Variant
+from pipelines.run.measure import Size, measure
+from pipelines.schema.config import Variant
 
 
 @dataclass(frozen=True)
 class Case:
-    """A variant, the sizes it is measured at, and how many unseen runs up to `longest` seconds are predicted."""
+    """A shipped node, the sizes it is measured at, and how many unseen runs up to `longest` seconds are predicted.
+
+    characters: to each of those seconds, for nodes that are given a text. make: writes real-size random weights.
+    """
 
     variant: Variant
     sizes: tuple[float, ...]
     runs: int
     longest: float
-    network: str = ""
+    make: Callable[[Path], Any] | None = None
+    characters: int = 0
+
+    def size(self, seconds: float) -> Size:
+        return Size(seconds, characters=round(seconds * self.characters))
 
 
 def cases(quick: bool) -> list[Case]:
-    few = 5 if quick else 95
+    few = 5 if quick else 90
     found = [
-        Case(_variant("nodes.pitch.crepe.Crepe", size="tiny", batch=64), (1, 2, 4, 8), few, 16),
-        Case(_variant("nodes.pitch.crepe.Crepe", size="full", batch=32), (1, 2, 3), 5 if quick else 25, 4),
-        Case(_variant("benchmarks.memory.standins.Hubert", segment=10.0), (2, 4, 8), few, 16, "hubert"),
+        Case(_variant("nodes.pitch.crepe.Crepe", size="tiny", batch=64), (1, 3, 6), few, 8),
+        Case(_variant("nodes.pitch.swift.SwiftF0"), (1, 4, 8), few, 12),
     ]
     if not quick:
         found += [
-            Case(_variant("benchmarks.memory.standins.Htdemucs", segment=7.8), (3, 6), 6, 12, "htdemucs"),
-            Case(_variant("benchmarks.memory.standins.XttsVocoder", segment=10.0), (1, 3, 6), 6, 8, "xtts"),
+            Case(_variant("nodes.pitch.crepe.Crepe", size="full", batch=32), (0.5, 1.5), 16, 2.5),
+            Case(_variant("nodes.separate.demucs.Demucs", name="htdemucs", segment=7.8), (3, 9), 6, 15, _demucs),
+            Case(_variant("nodes.convert.rvc.Rvc", index=0.0, segment=38.0), (2, 5, 10), 8, 15, _rvc),
+            Case(_variant("nodes.speak.xtts.Xtts", chunk=20), (2, 5), 6, 8, _xtts, characters=14),
         ]
     return found
+
+
+def _demucs(folder: Path) -> None:
+    from fractions import Fraction
+
+    from tests.checkpoints.demucs import REAL, make_demucs
+
+    make_demucs(folder, sizes=REAL, segment=Fraction(39, 5))
+
+
+def _rvc(folder: Path) -> None:
+    from benchmarks.models.convert import make_real
+
+    make_real(str(folder))
+
+
+def _xtts(folder: Path) -> None:
+    from benchmarks.memory.networks import xtts
+
+    xtts().save(folder)
 
 
 def run(quick: bool) -> dict[str, Any]:
@@ -59,7 +87,7 @@ def run(quick: bool) -> dict[str, Any]:
 
 
 def _variant(target: str, **knobs: Any) -> Variant:
-    label = " ".join([target.rpartition(".")[2].lower(), *(str(value) for value in knobs.values())])
+    label = " ".join([target.rpartition(".")[2], *(f"{name}={value}" for name, value in knobs.items())])
     return Variant(label, "benchmark", target, knobs=knobs)
 
 
@@ -67,17 +95,17 @@ def _row(case: Case) -> dict[str, Any]:
     """Measure, then predict runs of another process at random sizes. Bytes are peaks above what was held before a run;
     errors are of the step's whole peak: weights and workspace, as a plan adds them."""
     rng = random.Random(case.variant.name)
-    unseen = [round(rng.uniform(0.5, case.longest), 2) for _ in range(case.runs)]
+    unseen = [case.size(round(rng.uniform(0.5, case.longest), 2)) for _ in range(case.runs)]
     with tempfile.TemporaryDirectory() as folder:
-        if case.network:
-            _ask("save", case.network, folder)
-        given: Any = {"weights": Path(folder) if case.network else None, "trusted": ("nodes", "benchmarks")}
-        known = measure(case.variant, case.sizes, **given)
+        if case.make:
+            case.make(Path(folder))
+        given: Any = {"weights": Path(folder) if case.make else None}
+        known = measure(case.variant, [case.size(seconds) for seconds in case.sizes], **given)
         later = measure(case.variant, unseen, **given)
     share = margin(known.fit.errors)
     errors, under, outside = [], 0, 0
-    for seconds, seen in zip(unseen, (each for each in later.observations if each.op == "run"), strict=True):
-        workspace = known.fit.predict(Item("", seconds=seconds), case.variant.knobs)
+    for size, seen in zip(unseen, (each for each in later.observations if each.op == "run"), strict=True):
+        workspace = known.fit.predict(size.item(), case.variant.knobs)
         predicted, measured = known.weights_bytes + workspace, later.weights_bytes + seen.bytes
         errors.append((predicted - measured) / measured)
         outside += abs(predicted - measured) > max(0.10 * measured, NOISE)

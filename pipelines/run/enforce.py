@@ -111,6 +111,12 @@ def capped(device: Device, limit_bytes: int | None) -> Iterator[None]:
         device.cap(None)
 
 
+def worker_limit(device: Device) -> int | None:
+    """RAM that a worker started now may hold: what is left of the cap where the device's memory is RAM. None: no rlimit."""
+    limit: int | None = getattr(device, "limit_bytes", None)
+    return None if device.kind != "cpu" or limit is None else max(0, limit - device.used_bytes())
+
+
 def bytes_returned(
     device: Device, model: str, held_bytes: int, used_before: int, within_seconds: float = 5.0,
     clock: Clock = time.monotonic, sleep: Sleep = time.sleep,

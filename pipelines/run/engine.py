@@ -21,7 +21,7 @@ from pipelines.run.enforce import Return, bytes_returned
 from pipelines.run.job import Job, split_task
 from pipelines.run.ladder import Trouble
 from pipelines.run.outcome import MemoryTrouble, Observed, Outcome, as_headroom
-from pipelines.run.steps import facts, predicted_peaks, with_prefetches
+from pipelines.run.steps import facts, first_broken, predicted_peaks, with_prefetches
 from pipelines.run.tasks import Tasks
 from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, TaskFailed
 from pipelines.schema.plan import Load, Run, Step, Unload
@@ -30,6 +30,8 @@ from pipelines.schema.units import format_bytes
 
 #: Steps that follow each other faster than this are not each asked for room: asking costs more than they do.
 LOOK_SECONDS = 0.05
+#: A peak that passes its prediction, margin included, by more than a part in so many is drift.
+SLACK = 50
 #: How long an unload may take to show before it is called a leak.
 RETURN_SECONDS = 2.0
 
@@ -172,13 +174,26 @@ class Engine:
             "step_finished", index=index, **facts(step), predicted_peak_bytes=predicted,
             measured_peak_bytes=reading.peak_bytes, source=reading.source, seconds=seconds,
         )  # fmt: skip
-        if limit is not None and reading.peak_bytes > limit and not isinstance(step, Unload):
+        if isinstance(step, Unload):
+            return
+        if limit is not None and reading.peak_bytes > limit:
             self.emit(
                 "alert", what="limit", text=f"{format_bytes(reading.peak_bytes - limit)} over the limit in this step"
             )
-            if index == len(self.job.plan.steps) - 1:
-                return
-            self._drift = self._trouble(Trouble.DRIFT, step, index, reading.peak_bytes)
+            if index < len(self.job.plan.steps) - 1:
+                self._drift = self._trouble(Trouble.DRIFT, step, index, reading.peak_bytes)
+        elif alone and reading.peak_bytes > predicted + predicted // SLACK:
+            self._drift = self._drifted(index, step, reading.peak_bytes)
+
+    def _drifted(self, index: int, step: Load | Run, peak: int) -> MemoryTrouble | None:
+        """More than planned, its margin included, and still within the limit: trouble where a later step would break it."""
+        trouble, more = self._trouble(Trouble.DRIFT, step, index, peak), peak - self._predicted[index]
+        broken = first_broken(
+            self.job, self._predicted, index + 1, trouble.subject, more, loading=isinstance(step, Load)
+        )
+        then = "the plan still holds" if broken is None else "a later step would pass the limit"
+        self.emit("alert", what="drift", text=f"{trouble.subject} took {format_bytes(more)} more than planned; {then}.")
+        return None if broken is None else trouble
 
     def _trouble(self, kind: Trouble, step: Step, index: int, needed: int, limit: int | None = None) -> MemoryTrouble:
         loading = isinstance(step, Load)

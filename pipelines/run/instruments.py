@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.graph.expand import footprint_of, is_isolated
@@ -51,26 +51,22 @@ def remember(
 ) -> int:
     """Keep what a run showed of its variants' workspaces. Steps that shared the device with a prefetch say nothing.
 
-    Returns the number of observations kept. Loads are not kept: the first of a process also brings what stays.
+    Bytes are above the level after the last load or unload, as `measure` counts them: what earlier runs of the node left
+    behind is its own. Returns the number of observations kept. Loads are not kept: the first also brings what stays.
     """
     kept = 0
-    for seen in observed:
-        if (
-            not isinstance(seen.step, Run)
-            or len(seen.step.tasks) != 1
-            or not seen.alone
-            or seen.source not in _MEASURED
-        ):
+    for seen, task, level in _with_levels(observed):
+        if not seen.alone or seen.source not in _MEASURED:
             continue
-        item_name, node = split_task(seen.step.tasks[0])
+        item_name, node = split_task(task)
         variant = job.choice.get(node)
-        if variant is None or seen.peak_bytes < seen.start_bytes:
+        if variant is None or seen.peak_bytes < level:
             continue
         item, footprint = job.items[item_name], footprint_of(job.graph, node, job.choice, device.partition("/")[0])
         segment = variant.knobs.get("segment")
         observation = Observation(
             "run",
-            seen.peak_bytes - seen.start_bytes,
+            seen.peak_bytes - level,
             seen.seconds,
             held_bytes=seen.end_bytes - seen.start_bytes,
             item_seconds=item.seconds,
@@ -84,6 +80,18 @@ def remember(
         store.add(Key.of(variant, digests.get(variant.name, ""), device), [observation])
         kept += 1
     return kept
+
+
+def _with_levels(observed: Sequence[Observed]) -> Iterator[tuple[Observed, str, int]]:
+    """Runs of one task, with that task, each with the lowest level from which its node has started since models were last moved."""
+    lowest: dict[str, int] = {}
+    for seen in observed:
+        if not isinstance(seen.step, Run):
+            lowest.clear()
+        elif len(seen.step.tasks) == 1:
+            node = split_task(seen.step.tasks[0])[1]
+            lowest[node] = min(lowest.get(node, seen.start_bytes), seen.start_bytes)
+            yield seen, seen.step.tasks[0], lowest[node]
 
 
 def draw(folder: Path, events: Sequence[Event], limit_bytes: int | None, title: str, *, picture: bool) -> None:

@@ -90,6 +90,11 @@ class Recovery:
             if rung.action is Action.STOP and beside:  # nothing helps it; what lies beside it may give way
                 trouble = self._blame(beside.pop(0), trouble)
                 continue
+            if rung.action is Action.STOP and self._only_feared(trouble):
+                self.engine.emit(
+                    "warning", text=f"{trouble.task} took more than planned; the plan is kept, for no other fits."
+                )
+                return
             self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
             if rung.action is Action.STOP:
                 raise OutOfMemory(rung.because) from trouble
@@ -98,6 +103,10 @@ class Recovery:
                 return
             if blamed != trouble.task:
                 trouble = self._blame(blamed, trouble)
+
+    def _only_feared(self, trouble: MemoryTrouble) -> bool:
+        """Whether the limit was not passed yet: then going on is no worse than stopping."""
+        return trouble.kind is Trouble.DRIFT and trouble.needed_bytes <= self._limit(trouble)
 
     def _blame(self, task: str, trouble: MemoryTrouble) -> MemoryTrouble:
         """The same trouble with `task` to give way: what was tried in vain for the other was in vain for it too."""

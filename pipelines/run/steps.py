@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.run.job import Job
+from pipelines.graph.expand import name_of
+from pipelines.graph.fuse import members
+from pipelines.run.job import Job, split_task
 from pipelines.schema.plan import Load, Plan, Run, Step, Unload
 
 
@@ -34,6 +36,27 @@ def with_prefetches(steps: Sequence[Step], index: int) -> Sequence[Step]:
             break
         end += 1
     return steps[index : end + 1]
+
+
+def first_broken(job: Job, predicted: Sequence[int], at: int, subject: str, more: int, *, loading: bool) -> int | None:
+    """The first step from `at` on that passes the limit if `subject` (a variant, or a node without one) takes `more` bytes
+    than planned: of its weights (loading) in every step while it is held, else in its own runs."""
+    limit, held = job.plan.limit_bytes, loading
+    for index, step in enumerate(job.plan.steps[at:], at):
+        if not isinstance(step, Run):
+            held = held if step.model != subject else loading and isinstance(step, Load)
+        own = isinstance(step, Run) and any(
+            subject == _subject(job, one) for task in step.tasks for one in members(task)
+        )
+        passes = limit is not None and predicted[index] + more > limit
+        if (held or own) and passes and not isinstance(step, Unload):
+            return index
+    return None
+
+
+def _subject(job: Job, task: str) -> str:
+    node = split_task(task)[1]
+    return name_of(job.choice.get(node), node)
 
 
 def facts(step: Step) -> Mapping[str, Any]:
