@@ -66,7 +66,7 @@ class Worker:
         limit = [] if limit_bytes is None else [str(limit_bytes)]
         try:
             self._process = subprocess.Popen(
-                [str(python), "-m", "pipelines.run.worker_child", str(theirs.fileno()), *limit],
+                [str(python), "-P", "-m", "pipelines.run.worker_child", str(theirs.fileno()), *limit],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._words,
@@ -208,7 +208,8 @@ class Worker:
 class Isolated:
     """A node whose every load is a process of its own: what the engine holds as its model is the `Worker`.
 
-    node: the same node made here, asked only for its ports. started: told of each new worker (`Device.adopt`).
+    node: the same node made here, asked only for its ports. limit: the rlimit of a worker that starts now.
+    started: told of each new worker (`Device.adopt`).
     """
 
     node: Node
@@ -216,7 +217,7 @@ class Isolated:
     knobs: Mapping[str, Any]
     name: str
     python: str | Path = sys.executable
-    limit_bytes: int | None = None
+    limit: Callable[[], int | None] = lambda: None
     trusted: Sequence[str] = ("nodes",)
     started: Callable[[int], None] = lambda pid: None
 
@@ -232,7 +233,7 @@ class Isolated:
 
     def load(self, place: Place) -> Worker:
         """Start the process and load there."""
-        worker = Worker(self.name, python=self.python, limit_bytes=self.limit_bytes, trusted=self.trusted)
+        worker = Worker(self.name, python=self.python, limit_bytes=self.limit(), trusted=self.trusted)
         self.started(worker.pid)
         try:
             worker.load(self.target, self.knobs, place)
