@@ -108,9 +108,11 @@ def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str]
     hydra = [part for flag in ("config_dir", "config_name", "config_path") if (value := getattr(flags, flag))
              for part in (f"--{flag.replace('_', '-')}", str(value))]  # fmt: skip
     folder = str(composed.folder).replace("'", "\\'")
-    command = [sys.executable, "-m", "pipelines.cli.main", "run", *own_flags, *hydra, *composed.overrides,
+    # -P: what lies in the folder one happens to be in is not imported in place of ours.
+    command = [sys.executable, "-P", "-m", "pipelines.cli.main", "run", *own_flags, *hydra, *composed.overrides,
                f"hydra.run.dir='{folder}'"]  # fmt: skip
-    environment = {**os.environ, "HEADROOM_FROZEN": "1"}
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = {**os.environ, "PYTHONPATH": paths, "HEADROOM_FROZEN": "1"}
     # A process group of its own: a terminal's Ctrl-C reaches it once, through us.
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace",
                           process_group=0) as process:  # fmt: skip

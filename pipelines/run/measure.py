@@ -89,7 +89,7 @@ def _ask(name: str, request: Mapping[str, Any], timeout_seconds: float) -> Mappi
     paths = os.pathsep.join(path for path in sys.path if path)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.run.measure_child"],
+            [sys.executable, "-P", "-m", "pipelines.run.measure_child"],
             input=json.dumps(request), capture_output=True, text=True, timeout=timeout_seconds, check=False,
             env={**os.environ, "PYTHONPATH": paths},
         )  # fmt: skip

@@ -1,0 +1,150 @@
+"""What is printed reads well: help pages at 80 columns, names never folded, files and pipes without colours or folds."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from pipelines.cli.live import Live
+from pipelines.cli.main import VERBS
+from pipelines.cli.show import _Console
+from pipelines.schema.record import Event
+from pipelines.schema.roles import ROLES
+from pipelines.schema.units import GIB, MIB
+
+
+def page(capfd, monkeypatch, *arguments):
+    from pipelines.cli.main import main
+
+    monkeypatch.setenv("COLUMNS", "80")
+    try:
+        code = main(list(arguments))
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 0
+    return capfd.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [("--help",), *((verb, "--help") for verb in VERBS)], ids=lambda a: a[0])
+def test_help_fits_80_columns(capfd, monkeypatch, arguments):
+    text = page(capfd, monkeypatch, *arguments)
+    assert max(map(len, text.splitlines())) <= 80
+    assert f"headroom {arguments[0]}" in text or arguments[0] == "--help"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_is_also_a_verb(capfd, monkeypatch, verb):
+    assert page(capfd, monkeypatch, "help", verb) == page(capfd, monkeypatch, verb, "--help")
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, None])
+def test_no_name_is_ever_folded(headroom, monkeypatch, columns):
+    if columns is None:
+        monkeypatch.delenv("COLUMNS")
+    else:
+        monkeypatch.setenv("COLUMNS", str(columns))
+    text = headroom("list").out
+    for name in ("transcribe/distil_large_v3_int8", "GPL-3.0-or-later", "ultrasinger", "upper_mid"):
+        assert re.search(rf"\b{re.escape(name)}\b", text)
+    assert {line.partition("/")[0] for line in text.splitlines() if re.match(r"\w+/\w", line)} == set(ROLES)
+    if columns is not None:
+        assert max(len(line.rstrip()) for line in text.splitlines()) <= columns
+    assert "\x1b" not in text
+
+
+def test_list_says_what_is_too_large_for_a_tier(headroom):
+    def states(*settings):
+        lines = headroom("list", "variants", *settings).out.splitlines()
+        return {line.split()[0]: line for line in lines if re.match(r"\w+/\w", line)}
+
+    small = states("device=simulated", "tier=low_end")
+    assert "too large" in small["transcribe/large_v3"]
+    assert "too large" not in small["pitch/crepe_tiny"]
+    assert not [
+        line
+        for line in states("device=simulated", "device.total=24GiB", "tier=high_end").values()
+        if "too large" in line
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("list", "nodez"), "Did you mean 'nodes'"),
+        (("list", "-cd", "nowhere"), "nowhere (-cd) does not exist"),
+        (("list", "tier=modst"), "Did you mean 'modest'"),
+        (("weights", "-cd", "nowhere", "list"), "nowhere (-cd) does not exist"),
+        (("measure", "-cd", "a/b", "pitch/swift_f0"), "a/b (-cd) does not exist"),
+        (("weights",), "action"),
+        (("weights", "lst"), "'lst'"),
+        (("weights", "list", "pitch/swift"), "Did you mean 'pitch/swift_f0'"),
+        (("measure",), "--all"),
+        (("measure", "pitch/crepe_ful"), "Did you mean 'pitch/crepe_full'"),
+        (("measure", "pitch/swift_f0", "--sizes", "a"), "2,5,10"),
+        (("explain", "--plan", "p.json"), "--problem"),
+        (("explain", "--problem", "p.json"), "There is no file p.json"),
+        (("plan", "--problem", "p.json", "x=1"), "'x=1'"),
+        (("fit",), "Say which pipeline"),
+        (("fit", "-m", "pipeline=stems"), "headroom run"),
+        (("detect", "device=simulated", "device.name=RTX 30"), "RTX 3050"),
+        (("detect", "banana"), "banana"),
+        (("sample", "--tempo", "0"), "40 to 240"),
+        (("sample", "--voice", "f9"), "Known: f1"),
+        (("sample", "--melody", "grase"), "Did you mean 'grace'"),
+        (("sample", "--count", "0"), "--count"),
+        (("sample", "--seconds", "nan"), "--seconds"),
+        (("sample", "more"), "'more'"),
+        (("--verison",), "Did you mean '--version'"),
+        (("pipeline=stems",), "headroom run pipeline=stems"),
+        (("run", "--keepgoing", "pipeline=stems"), "--keepgoing"),
+    ],
+    ids=" ".join,
+)
+def test_every_mistake_is_a_sentence_with_the_next_step(headroom, tmp_path, arguments, said):
+    result = headroom(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert said in result.err
+    assert "Traceback" not in result.err
+    assert "bug" not in result.err
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+STEP = {"index": 1, "op": "run", "tasks": ["Some Band - A Song With a Very Long Name (Remastered 2011)/transcribe"],
+        "measured_peak_bytes": 12345 * MIB, "predicted_peak_bytes": 13000 * MIB, "seconds": 1234.5}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_lines_of_a_run_fit_the_terminal_and_keep_the_node(width):
+    out = _Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, highlight=False)
+    Live(out, 12, 24 * GIB)(Event("step_finished", 1.0, STEP))
+    (line,) = out.file.getvalue().splitlines()
+    assert len(line) <= width
+    assert "transcribe " in line
+    assert "12,345 of 24,576 MiB" in line
+    assert line.endswith("1234.5 s")
+
+
+def test_lines_of_a_run_in_a_file_keep_the_whole_name_and_what_was_planned():
+    out = _Console(file=io.StringIO(), width=500, highlight=False)
+    Live(out, 12, 24 * GIB)(Event("step_finished", 1.0, STEP))
+    line = out.file.getvalue()
+    assert STEP["tasks"][0] in line
+    assert "planned 13,000" in line
+
+
+def test_a_step_shows_its_bytes_and_its_own_clock_while_it_runs():
+    out = _Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80, highlight=False)
+    with Live(out, 12, 24 * GIB) as live:
+        for step, fraction in ((0, 1.0), (1, 0.5)):
+            live(Event("step_started", 0.0, {**STEP, "index": step, "tasks": [f"song/{step}"]}))
+            live(Event("sample", 0.0, {"used_bytes": 512 * MIB}))
+            live(Event("progress", 0.0, {"fraction": fraction, "note": "[half]"}))
+        task = live._progress.tasks[0]
+        assert task.description == "run song/1"
+        assert task.fields["bytes"] == "512 of 24,576 MiB"
+        assert task.percentage == 50
+        assert not task.finished  # a clock that stopped at the end of the first step would stand still here
+    assert "[half]" in out.file.getvalue()
