@@ -153,8 +153,9 @@ class Composer:
             if cfg.hydra.runtime.choices.get("tier") == "auto":
                 with self._sentences():
                     device: Any = OmegaConf.to_container(cfg.device, resolve=True)
-                tier = f"tier={detected_tier(device, self.search())}"
-                self._flags.overrides = [tier, *(o for o in overrides if not o.startswith("tier="))]
+                streams = [override for override in overrides if override.startswith("tier.streams=")]
+                found = "cpu" if streams[-1:] == ["tier.streams=0"] else detected_tier(device, self.search())
+                self._flags.overrides = [f"tier={found}", *(o for o in overrides if not o.startswith("tier="))]
         cfg = self._composed(self._flags.overrides)
         with self._sentences():
             plain: Any = OmegaConf.to_container(

@@ -190,17 +190,27 @@ def _refuse_contradictions(keys: Mapping[str, Any]) -> None:
         )
 
 
+def _outranked(variables: Mapping[str, Keys], given: Sequence[str]) -> dict[str, Keys]:
+    """Variables without what the command line says: one whose first key it gives, which the others belong to, is left out whole."""
+    mine = {key for key, _ in _parse(given)}
+    return {
+        name: {key: value for key, value in keys.items() if key not in mine}
+        for name, keys in variables.items()
+        if next(iter(keys)) not in mine
+    }
+
+
 def overrides(environ: Mapping[str, str], dotenv: Mapping[str, str], given: Sequence[str] = ()) -> tuple[str, ...]:
     """Hydra overrides that stand for the variables, to be put before the user's own. Keys the user gives (`given`) are left out.
 
     Raises `UsageError` as `read_variables` does.
     """
     merged: Keys = {}
-    for keys in {**read_variables(dotenv, ".env: "), **read_variables(environ)}.values():
+    read = {**read_variables(dotenv, ".env: "), **read_variables(environ)}
+    for keys in _outranked(read, given).values():
         merged.update(keys)
     _refuse_contradictions(merged)
-    mine = {key for key, _ in _parse(given)}
-    return tuple(f"{key}={_hydra(value)}" for key, value in merged.items() if key not in mine)
+    return tuple(f"{key}={_hydra(value)}" for key, value in merged.items())
 
 
 def _hydra(value: Any) -> str:
@@ -234,8 +244,8 @@ def effective(
     tier, profile: name and raw data of the YAML files. given: the overrides on the command line. defaults: those of `base.yaml`.
     """
     layers: list[tuple[str, Mapping[str, Any]]] = [("command line", dict(_parse(given)))]
-    layers += [(name, keys) for name, keys in read_variables(environ).items()]
-    layers += [(f".env: {name}", keys) for name, keys in read_variables(dotenv, ".env: ").items()]
+    layers += _outranked(read_variables(environ), given).items()
+    layers += [(f".env: {name}", keys) for name, keys in _outranked(read_variables(dotenv, ".env: "), given).items()]
     layers.append((f"profile {profile[0]}", flatten(profile[1], "tier")))
     layers.append((f"tier {tier[0]}", flatten(tier[1], "tier")))
     layers.append(("default", dict(defaults)))

@@ -32,6 +32,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     from pipelines.cli.prepare import weights_digest
     from pipelines.cli.show import console, table
     from pipelines.cli.verbs import composed_settings, names_and_settings
+    from pipelines.run.allocator import set_before_torch
     from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
     from pipelines.run.measure import DEFAULT_SIZES, measure
     from pipelines.run.resolve import trusted_packages
@@ -41,6 +42,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     settings = composed_settings([*given, *rest, "pipeline=ultrasinger"])
     if settings is None:
         return 0
+    set_before_torch(settings.tier.settings.get("allocator") or {})  # what its children measure is what a run will see
     wanted = _wanted(settings, names, args.all)
     sizes = _sizes(args.sizes) or DEFAULT_SIZES
     store = FootprintStore(store_path())

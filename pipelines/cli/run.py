@@ -194,8 +194,10 @@ def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -
     from pipelines.cli.prepare import Selection, prepare
     from pipelines.cli.settings import read_settings
     from pipelines.cli.show import console
+    from pipelines.run.allocator import set_before_torch
 
     settings = read_settings(composed)
+    set_before_torch(settings.tier.settings.get("allocator") or {})
     selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
     try:
         prepared = brought(prepare(settings, selection), console())

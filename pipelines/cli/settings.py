@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipelines.cli import catalog
 from pipelines.cli.compose import Composed
+from pipelines.cli.tuning import check_tuning
 from pipelines.schema.config import TERMS, Footprint, NodeSpec, PipelineSpec, Tier, Variant
 from pipelines.schema.errors import InvalidError, UsageError, did_you_mean
 from pipelines.schema.roles import ROLES
@@ -143,6 +144,7 @@ def read_tier(name: str, data: Any) -> Tier:
         raise UsageError(f"{where}.streams is {streams!r}; it must be a whole number from 0 (CPU) to 64.")
     limit = None if data.get("limit") is None else _bytes(data["limit"], f"{where}.limit")
     settings = {key: value for key, value in data.items() if key not in ("limit", "streams", "allow", "about")}
+    check_tuning("tier", settings)
     return Tier(name, limit, streams, allow, settings, str(data.get("about", "")))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.run.torch_build import TorchBuild
+from pipelines.run.torch_build import TorchBuild, installed_torch
 
 #: Every name torch has read its allocator's settings from. Whichever the user has set is left alone.
 _NAMES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
@@ -20,8 +21,24 @@ def before_torch(allocator: Mapping[str, Any], torch: TorchBuild | None, environ
     """
     wanted = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     if allocator and torch is not None and not any(name in environ for name in _NAMES):
-        wanted[_NAMES[0] if _release(torch.version) >= (2, 9) else _NAMES[1]] = setting(allocator)
+        wanted[_name(torch)] = setting(allocator)
     return {name: value for name, value in wanted.items() if name not in environ}
+
+
+def set_before_torch(allocator: Mapping[str, Any]) -> None:
+    """Set `before_torch`'s variables in this process's own environment, which its workers inherit."""
+    os.environ.update(before_torch(allocator, installed_torch(), os.environ))
+
+
+def under_name_of(torch: TorchBuild | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` for a process with another torch: the allocator's settings, whoever set them, under the name that one reads."""
+    said = next((environ[name] for name in _NAMES if name in environ), None)
+    others = {name: value for name, value in environ.items() if name not in _NAMES}
+    return others if said is None or torch is None else {**others, _name(torch): said}
+
+
+def _name(torch: TorchBuild) -> str:
+    return _NAMES[0] if _release(torch.version) >= (2, 9) else _NAMES[1]
 
 
 def setting(allocator: Mapping[str, Any]) -> str:

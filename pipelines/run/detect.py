@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipelines.run.devices.driver import Nvml
 from pipelines.run.torch_build import TorchBuild, complaint, installed_torch
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware, choose, classify, sold_as
@@ -74,7 +75,8 @@ def as_if(found: Detection, total_bytes: int) -> Detection:
         return found
     if total_bytes > card.total_bytes:
         raise UsageError(
-            f"device.total={format_bytes(total_bytes)} (or MAX_CUDA_VRAM) is more than {card.name} has ({format_bytes(card.total_bytes)})."
+            f"device.total (or MAX_CUDA_VRAM) asks for {format_bytes(total_bytes)}, which is more than {card.name} has "
+            f"({format_bytes(card.total_bytes)})."
         )
     smaller = replace(card, total_bytes=total_bytes)
     tier, reason = classify(smaller)
@@ -189,27 +191,21 @@ def _memory() -> tuple[int, int]:
 
 
 def _with_cards(machine: Hardware) -> Hardware:
-    from pipelines.run.devices.driver import Nvml
-
     driver = Nvml()
-    spoken = driver._nvml.nvmlSystemGetCudaDriverVersion_v2()
     cards, silent = [], []
     for index in range(driver.count()):
         try:
             cards.append(_card(driver, index))
         except Exception as error:  # one card off the bus must not take the others with it
             silent.append(f"cuda:{index} does not answer ({' '.join(str(error).split())}) and is left out.")
-    version = str(driver._nvml.nvmlSystemGetDriverVersion())
-    cuda = (spoken // 1000, spoken % 1000 // 10)
-    return replace(machine, cards=tuple(cards), driver=version, cuda=cuda, trouble=" ".join(silent))
+    return replace(machine, cards=tuple(cards), driver=driver.version(), cuda=driver.cuda(), trouble=" ".join(silent))
 
 
-def _card(driver: Any, index: int) -> Card:
+def _card(driver: Nvml, index: int) -> Card:
     now = driver.card(index)
-    major, minor = driver._nvml.nvmlDeviceGetCudaComputeCapability(driver._handle(index))
     held = sorted(driver.processes(index).items(), key=lambda entry: -entry[1])
     processes = tuple((pid, _name(pid), size) for pid, size in held if pid != os.getpid())
-    return Card(now.name, now.total, (major, minor), index, now.used, processes)
+    return Card(now.name, now.total, driver.compute(index), index, now.used, processes)
 
 
 def _name(pid: int) -> str:

@@ -28,13 +28,15 @@ class TorchBuild:
         return (5, 0), (9, 0)
 
 
-def installed_torch() -> TorchBuild | None:
-    """The torch of this environment, None where there is none. Does not import it."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
-        return None
+def installed_torch(python: str | Path | None = None) -> TorchBuild | None:
+    """The torch of this environment, or of the virtual one that `python` is of; None where there is none. Does not import it."""
+    if python is None:
+        spec = importlib.util.find_spec("torch")
+        found = [] if spec is None or spec.origin is None else [Path(spec.origin).parent / "version.py"]
+    else:
+        found = sorted(Path(python).parent.parent.glob("lib/python*/site-packages/torch/version.py"))
     try:
-        return parse_build((Path(spec.origin).parent / "version.py").read_text(encoding="utf-8"))
+        return parse_build(found[0].read_text(encoding="utf-8")) if found else None
     except OSError:
         return None
 

@@ -22,9 +22,11 @@ from typing import IO, Any
 
 import pipelines
 from pipelines.run import wire
+from pipelines.run.allocator import under_name_of
 from pipelines.run.devices import malloc
 from pipelines.run.devices.kernel import Kernel
 from pipelines.run.processes import death_sentence
+from pipelines.run.torch_build import installed_torch
 from pipelines.schema.errors import (
     HeadroomError,
     Interrupted,
@@ -299,6 +301,7 @@ def _environment(python: str | Path) -> dict[str, str]:
     if str(python) == sys.executable:
         own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     else:
+        own = under_name_of(installed_torch(python), own)
         own["PYTHONPATH"] = str(_packages_alone())
         own.pop("PYTHONHOME", None)
     return own

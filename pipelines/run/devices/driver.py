@@ -110,6 +110,20 @@ class Nvml:
                 found[process.pid] = max(found.get(process.pid, 0), process.usedGpuMemory or 0)
         return found
 
+    def compute(self, index: int) -> tuple[int, int]:
+        """The card's compute capability."""
+        major, minor = self._nvml.nvmlDeviceGetCudaComputeCapability(self._handle(index))
+        return int(major), int(minor)
+
+    def version(self) -> str:
+        """The driver's own."""
+        return _text(self._nvml.nvmlSystemGetDriverVersion())
+
+    def cuda(self) -> tuple[int, int]:
+        """The newest CUDA the driver speaks."""
+        spoken = int(self._nvml.nvmlSystemGetCudaDriverVersion_v2())
+        return spoken // 1000, spoken % 1000 // 10
+
     def health(self, index: int) -> Health:
         """Utilisation, temperature, power; what the card does not report is None."""
         nvml, handle = self._nvml, self._handle(index)
