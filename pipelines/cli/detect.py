@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Print what was found."""
-    from pipelines.run.detect import detect, render
+    from pipelines.cli.tier import wanted_size
+    from pipelines.run.detect import as_if, detect, render
 
     given = list(rest)
     flags = parse_hydra_flags([*rest, "pipeline=ultrasinger"])
@@ -42,6 +44,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         )
     else:
         found = detect(force=args.force)
+        size = wanted_size({str(key): value for key, value in composed.cfg.device.items()})
+        found = found if size is None else as_if(found, size)
         if args.format == "json":
             print(json.dumps(asdict(found), indent=1, default=str))
         else:
@@ -69,13 +73,16 @@ def _simulated(composed: Composed) -> list[str]:
 def _explained(composed: Composed, given: list[str]) -> list[str]:
     from omegaconf import OmegaConf
 
-    from pipelines.cli.environment import effective, read_dotenv, render
+    from pipelines.cli.environment import effective, flatten, read_dotenv, render
 
     tier, profile = composed.choices["tier"], composed.choices.get("profile") or "auto"
     root = OmegaConf.to_container(composed.cfg, resolve=True)
     assert isinstance(root, dict)
     groups = ("tier", "profile", "pipeline", "model", "device", "executor")
-    defaults = {str(key): value for key, value in root.items() if key not in groups and not isinstance(value, dict)}
+    defaults: dict[str, object] = {}
+    for key, value in root.items():
+        if key not in groups:
+            defaults |= flatten(value, str(key)) if isinstance(value, dict) else {str(key): value}
     settings = effective(
         tier=(tier, catalog.read(composed.search, "tier", tier)),
         profile=(profile, catalog.read(composed.search, "profile", profile)),
@@ -84,4 +91,4 @@ def _explained(composed: Composed, given: list[str]) -> list[str]:
         given=given,
         defaults=defaults,
     )
-    return list(render(settings))
+    return list(render(settings, shutil.get_terminal_size().columns))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from pipelines.schema.errors import UsageError, did_you_mean
@@ -274,18 +275,31 @@ def flatten(data: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return flat
 
 
-def render(settings: Sequence[Setting]) -> tuple[str, ...]:
-    """Settings as aligned lines of text: key, value, source, what was overridden."""
-    if not settings:
-        return ()
-    widths = max(len(s.key) for s in settings), min(28, max(len(_shown(s.value)) for s in settings))
-    return tuple(_line(setting, *widths) for setting in settings)
+def render(settings: Sequence[Setting], width: int = 80) -> tuple[str, ...]:
+    """Settings as text: under each source, the highest first, its settings and what each of them overrode; what is not set last."""
+    unset = [setting.key for setting in settings if setting.value is None and not setting.overrode]
+    shown = [setting for setting in settings if setting.key not in unset]
+    column = max((len(setting.key) for setting in shown), default=0)
+    lines: list[str] = []
+    for source in sorted({setting.source for setting in shown}, key=_rank):
+        lines.append(f"{source}:")
+        for setting in (each for each in shown if each.source == source):
+            lines += _folded(f"  {setting.key:<{column}}  ", _shown(setting.value), width)
+            if setting.overrode:
+                over = ", ".join(f"{_shown(value)} of {name}" for name, value in setting.overrode)
+                lines += _folded(" " * (column + 4), f"over {over}", width)
+    return (*lines, *_folded("not set: ", ", ".join(unset), width)) if unset else tuple(lines)
 
 
-def _line(setting: Setting, key: int, value: int) -> str:
-    line = f"{setting.key:<{key}}  {_shown(setting.value):<{value}}  {setting.source}"
-    over = ", ".join(f"{_shown(other)} of {source}" for source, other in setting.overrode)
-    return f"{line} (over {over})" if over else line
+def _rank(source: str) -> tuple[int, str]:
+    order = ("command line", "", ".env:", "profile ", "tier ", "default")
+    return next((at for at, start in enumerate(order) if start and source.startswith(start)), 1), source
+
+
+def _folded(head: str, text: str, width: int) -> list[str]:
+    """`head` and `text`, folded between words, the text in a column of its own."""
+    room = max(20, width - len(head))
+    return [f"{head if at == 0 else ' ' * len(head)}{part}" for at, part in enumerate(wrap(text, room) or [""])]
 
 
 def _shown(value: Any) -> str:

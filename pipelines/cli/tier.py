@@ -30,7 +30,7 @@ def detected_tier(device: Mapping[str, Any], search: Sequence[Path]) -> str:
         return classify(simulated_card(device, search))[0]
     from pipelines.run.detect import as_if, detect
 
-    size = _size(device)
+    size = wanted_size(device)
     found = detect() if size is None else as_if(detect(), size)
     return found.tier if kind == "auto" or found.tier != "cpu" else "modest"
 
@@ -53,7 +53,7 @@ _MEANS = {
 
 def simulated_card(device: Mapping[str, Any], search: Sequence[Path]) -> Card:
     """The card `device.name` and `device.total` describe. A known name brings its size unless `device.total` says otherwise."""
-    name, size = device.get("name"), _size(device)
+    name, size = device.get("name"), wanted_size(device)
     if name and size is None:
         return find_card(str(name), search)
     total = parse_bytes(DEFAULT_SIZE) if size is None else size
@@ -65,8 +65,8 @@ def simulated_card(device: Mapping[str, Any], search: Sequence[Path]) -> Card:
     return Card(str(name or "simulated card"), total, known.compute if known else None)
 
 
-def _size(device: Mapping[str, Any]) -> int | None:
-    """`device.total` in bytes."""
+def wanted_size(device: Mapping[str, Any]) -> int | None:
+    """`device.total` in bytes, None where it says nothing."""
     try:
         return None if device.get("total") is None else parse_bytes(device["total"])
     except ValueError as error:

@@ -106,6 +106,17 @@ def test_every_variable_reaches_a_key_that_exists():
         assert cfg.tier.music.duration_with_lm == 60
 
 
+def test_a_variable_of_two_keys_yields_whole_to_the_command_line():
+    """A range that came with another target would contradict the target typed, and a size typed is not about cards only."""
+    environ = {"VRPG_XTTS_GPU_UTILIZATION_TARGET": "0.8", "MAX_CUDA_VRAM": "4"}
+    assert overrides(environ, {}, ["tier.utilisation=0.5", "device.total=8GiB"]) == ()
+    explained = effective(tier=("x", {}), environ=environ, given=["tier.utilisation=0.5", "device.total=8GiB"])
+    assert {setting.key for setting in explained} == {"tier.utilisation", "device.total"}
+    assert overrides(environ, {}, ["tier.utilisation_range=[0.7,0.9]"]) == (
+        "tier.utilisation=0.8", "device.total=4096MiB", "device.cards_only=true",
+    )  # fmt: skip
+
+
 def test_the_command_lines_profile_outranks_the_environments():
     given = ["profile=balanced"]
     assert overrides({"VRPG_XTTS_PERFORMANCE_PROFILE": "modest"}, {}, given) == ()
@@ -133,9 +144,28 @@ def test_each_effective_value_has_its_source_and_what_it_overrode():
     assert found["tier.prebuffer"].source == "profile balanced"
     assert found["memory_mode"].source == "default"
     assert found["input"].value == "a=b.wav"
-    line = next(line for line in render(settings) if line.startswith("tier.limit"))
-    assert line.split()[1:3] == ["5", "GiB"]
-    assert "over 4 GiB of .env: VRPG_XTTS_GPU_VRAM_LIMIT_MB, 6 GiB of profile balanced, 2 GiB of tier low_end" in line
+
+
+def test_what_is_explained_stands_under_its_source_and_fits_the_screen():
+    lines = render(
+        effective(
+            tier=("low_end", {"streams": 1, "limit": "2 GiB", "allow": {"pitch": ["crepe_full", "swift_f0"] * 4}}),
+            profile=("balanced", {"limit": "6 GiB"}),
+            dotenv={"VRPG_XTTS_GPU_VRAM_LIMIT_MB": "4096"},
+            environ={"VRPG_XTTS_GPU_VRAM_LIMIT_MB": "5120"},
+            given=["tier.streams=2"],
+            defaults={"memory_mode": "balanced", "text": None, "voice": None},
+        )
+    )
+    assert [line for line in lines if not line.startswith(" ")] == [
+        "command line:", "VRPG_XTTS_GPU_VRAM_LIMIT_MB:", "tier low_end:", "default:", "not set: text, voice"
+    ]  # fmt: skip
+    assert all(len(line) <= 80 for line in lines)
+    text = " ".join(" ".join(lines).split())
+    assert (
+        "tier.limit 5 GiB over 4 GiB of .env: VRPG_XTTS_GPU_VRAM_LIMIT_MB, 6 GiB of profile balanced, 2 GiB of tier low_end"
+        in text
+    )
 
 
 def test_the_same_value_twice_is_not_an_override():
