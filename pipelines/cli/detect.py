@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import wrap
 
 from pipelines.cli import catalog
 from pipelines.cli.compose import Composed, Composer, parse_hydra_flags
@@ -40,7 +41,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         print(
             json.dumps({"tier": composed.choices["tier"], "card": lines[0]})
             if args.format == "json"
-            else "\n".join(lines)
+            else "\n".join(_folded(lines))
         )
     else:
         found = detect(force=args.force)
@@ -49,11 +50,19 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         if args.format == "json":
             print(json.dumps(asdict(found), indent=1, default=str))
         else:
-            print("\n".join(render(found)))
+            print("\n".join(_folded(render(found))))
     if args.explain and args.format == "text":
         print()
         print("\n".join(_explained(composed, given)))
     return 0
+
+
+def _folded(lines: Iterable[str]) -> list[str]:
+    """The lines at the terminal's width, what is folded set in a little; in a file or a pipe as they are."""
+    from pipelines.cli.show import console
+
+    width = console().width
+    return [part for line in lines for part in wrap(line, width, subsequent_indent="    ") or [""]]
 
 
 def _simulated(composed: Composed) -> list[str]:
@@ -74,6 +83,7 @@ def _explained(composed: Composed, given: list[str]) -> list[str]:
     from omegaconf import OmegaConf
 
     from pipelines.cli.environment import effective, flatten, read_dotenv, render
+    from pipelines.cli.show import console
 
     tier, profile = composed.choices["tier"], composed.choices.get("profile") or "auto"
     root = OmegaConf.to_container(composed.cfg, resolve=True)
@@ -91,4 +101,4 @@ def _explained(composed: Composed, given: list[str]) -> list[str]:
         given=given,
         defaults=defaults,
     )
-    return list(render(settings, shutil.get_terminal_size().columns))
+    return list(render(settings, console().width))
