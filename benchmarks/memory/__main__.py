@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PARTS = ("limits", "faults", "loads", "estimates")
+PARTS = ("limits", "faults", "loads", "estimates", "pipelines", "batch")
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,8 +35,20 @@ Fault = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
+class Timing:
+    """Seconds that each node sleeps as it loads and as it runs. spent: what its runs really took, in the order they ended."""
+
+    loads: Sequence[float]
+    runs: Sequence[float]
+    spent: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Block:
-    """A node that holds `weights` bytes and takes `workspace` bytes of RAM while it runs; its output is its name."""
+    """A node that holds `weights` bytes and takes `workspace` bytes of RAM while it runs; its output is its name.
+
+    load_seconds, run_seconds: it sleeps so long; `spent` hears how long a run took.
+    """
 
     inputs: ClassVar[Mapping[str, Port]] = {"text": Port("text")}
     outputs: ClassVar[Mapping[str, Port]] = {"text": Port("text")}
@@ -44,9 +57,13 @@ class Block:
     workspace: int
     real: bool
     fault: Fault
+    load_seconds: float = 0.0
+    run_seconds: float = 0.0
+    spent: Callable[[float], None] = lambda seconds: None
 
     def load(self, place: Place) -> Any:
         self.fault("load", self.name)
+        time.sleep(self.load_seconds)
         return np.ones(self.weights if self.real else 1, np.uint8)
 
     def unload(self, model: Any) -> None:
@@ -54,10 +71,13 @@ class Block:
 
     def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
         self.fault("run", self.name)
+        begun = time.perf_counter()
+        time.sleep(self.run_seconds)
         block = np.ones(self.workspace if self.real else 1, np.uint8)
         text = inputs["text"]
         assert isinstance(text, Text)
         del block
+        self.spent(time.perf_counter() - begun)
         return {"text": Text(f"{text.text} {self.name}")}
 
 
@@ -72,16 +92,17 @@ class Bench:
     margin: float = 0.0
     real: bool = False
     fault: Fault = lambda when, node: None
+    timing: Timing | None = None
     events: list[Event] = field(default_factory=list)
 
     def job(self) -> Job:
         """Planned. Raises `DoesNotFit`."""
         names = [f"n{number}" for number in range(len(self.sizes))]
         variants = {
-            name: Variant(name, "block", "benchmarks.Block", footprints=_footprints(weights, workspace))
-            for name, (weights, workspace) in zip(names, self.sizes, strict=True)
+            name: Variant(name, "block", "benchmarks.Block", footprints=self._footprints(at))
+            for at, name in enumerate(names)
         }
-        nodes = {n: Block(n, w, s, self.real, self._fault) for n, (w, s) in zip(names, self.sizes, strict=True)}
+        nodes = {name: self._block(at, name) for at, name in enumerate(names)}
         specs = tuple(
             NodeSpec(name, role="block", inputs={"text": f"{before}.text"})
             for before, name in zip(["item", *names], names, strict=False)
@@ -95,9 +116,9 @@ class Bench:
             problem, planned(problem),
         )  # fmt: skip
 
-    def run(self, device: Device, folder: Path) -> Outcome:
-        """Plan and carry out with the ladder. Raises what a run raises."""
-        engine = Engine(self.job(), device, Artifacts(folder), self.events.append)
+    def run(self, device: Device, folder: Path, job: Job | None = None) -> Outcome:
+        """Plan, unless a job is given, and carry out with the ladder. Raises what a run raises."""
+        engine = Engine(job or self.job(), device, Artifacts(folder), self.events.append)
         device.cap(self.limit)
         try:
             return Recovery(engine, self, MODES["balanced"]).carry_out()
@@ -118,6 +139,24 @@ class Bench:
     def pinned(self, node: str) -> frozenset[str]:
         """Nothing is."""
         return frozenset()
+
+    def _block(self, at: int, name: str) -> Block:
+        weights, workspace = self.sizes[at]
+        if self.timing is None:
+            return Block(name, weights, workspace, self.real, self._fault)
+        return Block(
+            name, weights, workspace, self.real, self._fault, self.timing.loads[at], self.timing.runs[at],
+            self.timing.spent.append,
+        )  # fmt: skip
+
+    def _footprints(self, at: int) -> dict[str, Footprint]:
+        weights, workspace = self.sizes[at]
+        load = weights / 2e9 if self.timing is None else self.timing.loads[at]
+        seconds = {} if self.timing is None else {"base": self.timing.runs[at]}
+        made = Footprint(
+            weights=weights, load_peak=weights, workspace={"base": workspace}, load_seconds=load, seconds=seconds
+        )
+        return {"cpu": made, "cuda": made}
 
     def _fault(self, when: str, node: str) -> None:
         self.fault(when, node)
@@ -142,11 +181,6 @@ def planned(problem: Problem) -> Plan:
 def exact_minimum(sizes: Sequence[tuple[int, int]], context: int) -> int:
     """Of a chain whose models are not shared: the hungriest node alone, with the context."""
     return context + max(weights + workspace for weights, workspace in sizes)
-
-
-def _footprints(weights: int, workspace: int) -> dict[str, Footprint]:
-    made = Footprint(weights=weights, load_peak=weights, workspace={"base": workspace}, load_seconds=weights / 2e9)
-    return {"cpu": made, "cuda": made}
 
 
 def some_sizes(rng: Any, nodes: int, unit: int = MIB) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipelines.graph.build import Graph
 from pipelines.schema.config import Footprint, Item, Tier, Variant, evaluate
@@ -66,10 +66,14 @@ def holds_weights(footprint: Footprint) -> bool:
 
 
 def footprint_of(graph: Graph, node: str, choice: Choice, kind: str) -> Footprint:
-    """The footprint of `node` on a kind of device: of its chosen variant, or its own."""
+    """The footprint of `node` on a kind of device: of its chosen variant, or its own.
+
+    A node without a variant computes in RAM: of a card it takes nothing, unless its context names `cuda`.
+    """
     variant = choice.get(node)
     if variant is None:
-        return graph.node(node).footprint or Footprint()
+        own = graph.node(node).footprint or Footprint()
+        return own if kind == "cpu" or "cuda" in own.context else replace(own, workspace={}, context={})
     return variant.footprints.get(kind) or variant.footprints.get("cuda") or Footprint()
 
 

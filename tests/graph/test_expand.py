@@ -31,7 +31,18 @@ def test_tasks_are_nodes_times_items_with_the_item_s_own_bytes_and_seconds():
     assert tasks["a/cut"].seconds == 5.0
     assert tasks["a/mix"].after == ("a/cut",)
     assert tasks["a/mix"].models == ()
-    assert tasks["a/mix"].workspace_bytes == 7
+
+
+def test_a_node_without_a_variant_takes_ram_and_of_a_card_only_what_it_says_it_does():
+    assert {t.id: t.workspace_bytes for t in problem("cpu").tasks}["a/mix"] == 7
+    assert {t.id: t.workspace_bytes for t in problem("cuda").tasks}["a/mix"] == 0
+    assert context_bytes(GRAPH, {"cut": CUT}, Sizing("cuda", None)) == 500
+    on_card = replace(GRAPH.node("mix").footprint, context={"cuda": 600})
+    nodes = tuple(replace(node, footprint=on_card) if node.name == "mix" else node for node in GRAPH.pipeline.nodes)
+    graph = build(replace(GRAPH.pipeline, nodes=nodes), PORTS)
+    assert context_bytes(graph, {"cut": CUT}, Sizing("cuda", None)) == 600
+    made = expand(graph, ITEMS, {"cut": CUT}, Tier("t"), Sizing("cuda", 1000))
+    assert {t.id: t.workspace_bytes for t in made.tasks}["a/mix"] == 7
 
 
 def test_one_model_serves_all_items():
@@ -42,15 +53,14 @@ def test_one_model_serves_all_items():
 
 
 def test_margins_enlarge_weights_peak_and_workspace():
-    made = problem(default_margin=0.2, margins={"mix": 0.5})
-    assert made.models["separate/m"].weights_bytes == 120
+    made = problem("cpu", default_margin=0.2, margins={"mix": 0.5})
+    assert made.models["separate/m"].weights_bytes == 108
     assert made.models["separate/m"].load_peak_bytes == 180
     assert {t.id: t.workspace_bytes for t in made.tasks}["a/mix"] == 11  # 7 x 1.5, rounded up
 
 
 def test_each_library_is_counted_once_at_its_largest():
     assert problem("cpu", base_context=1000).context_bytes == 1000 + 40 + 5
-    assert context_bytes(GRAPH, {"cut": CUT}, Sizing("cuda", None)) == 500 + 30 + 5
 
 
 def test_the_cpu_has_its_own_footprint():
