@@ -17,7 +17,9 @@ from pipelines.schema.problem import Problem
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `headroom check`."""
-    parser.add_argument("plan", type=Path, metavar="PLAN.json", help="as a run folder or plan --format json has it")
+    parser.add_argument(
+        "plan", type=Path, metavar="PLAN.json", help="from plan --format json, or a run folder, which has one"
+    )
     parser.add_argument(
         "problem", type=Path, nargs="?", metavar="PROBLEM.json", help="default: problem.json beside the plan"
     )
@@ -29,8 +31,9 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     no_rest(rest, "check")
     from pipelines.plan.check import check
 
-    plan = Plan.read(args.plan)
-    verdict = check(Problem.read(args.problem or args.plan.with_name("problem.json")), plan)
+    file = args.plan / "plan.json" if args.plan.is_dir() else args.plan
+    plan = Plan.read(file)
+    verdict = check(Problem.read(args.problem or file.with_name("problem.json")), plan)
     if args.format == "json":
         print(
             json.dumps(

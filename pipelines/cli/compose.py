@@ -54,6 +54,10 @@ def parse_hydra_flags(arguments: Sequence[str]) -> argparse.Namespace:
         flags, unknown = parser.parse_known_intermixed_args([quote(argument) for argument in arguments])
     except (SystemExit, argparse.ArgumentError) as error:
         raise UsageError(f"These arguments cannot be read: {error}. See `headroom --help`.") from None
+    for word in flags.overrides:
+        if "=" not in word and not word.startswith("~"):
+            hint = f"input={word}" if Path(word).exists() else f"KEY={word}"
+            raise UsageError(f"{word!r} cannot be read as an override: settings are KEY=VALUE. Did you mean {hint}?")
     flags.overrides = [*from_environment(flags.overrides), *map(_as_listed, flags.overrides)]
     strange = [argument for argument in unknown if argument.startswith("-")]
     if strange:

@@ -69,7 +69,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         out.print(made)
         limit = "the device" if asked.sizing.limit_bytes is None else format_bytes(asked.sizing.limit_bytes)
         if chosen is not None:
-            out.print(f"\nUnder {limit}: {', '.join(f'{k} {v}' for k, v in chosen.variants.items())}"
+            out.print(f"\nUnder {limit}: {', '.join(_named(node, name) for node, name in chosen.variants.items())}"
                       f"{'' if chosen.best else ' (the best found within the budget)'}.", soft_wrap=True)  # fmt: skip
         for note in notes:
             out.print(note, soft_wrap=True)
@@ -77,6 +77,10 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if refused is not None:
         raise refused
     return 0
+
+
+def _named(node: str, variant: str) -> str:
+    return variant if variant.startswith(f"{node}/") else f"{node}: {variant}"
 
 
 def _smallest_tier(settings: object, least: int) -> str | None:
