@@ -157,8 +157,8 @@ class Composer:
             if cfg.hydra.runtime.choices.get("tier") == "auto":
                 with self._sentences():
                     device: Any = OmegaConf.to_container(cfg.device, resolve=True)
-                streams = [override for override in overrides if override.startswith("tier.streams=")]
-                found = "cpu" if streams[-1:] == ["tier.streams=0"] else detected_tier(device, self.search())
+                streams = [override for override in overrides if override.lstrip("+").startswith("tier.streams=")]
+                found = "cpu" if streams and streams[-1].endswith("=0") else detected_tier(device, self.search())
                 self._flags.overrides = [f"tier={found}", *(o for o in overrides if not o.startswith("tier="))]
         cfg = self._composed(self._flags.overrides)
         with self._sentences():

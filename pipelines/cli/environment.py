@@ -211,7 +211,8 @@ def overrides(environ: Mapping[str, str], dotenv: Mapping[str, str], given: Sequ
     for keys in _outranked(read, given).values():
         merged.update(keys)
     _refuse_contradictions(merged)
-    return tuple(f"{key}={_hydra(value)}" for key, value in merged.items())
+    # `++`, for a tier of the user's own may leave a setting out; a group (`profile`) is chosen, not set.
+    return tuple(f"{'++' if '.' in key else ''}{key}={_hydra(value)}" for key, value in merged.items())
 
 
 def _hydra(value: Any) -> str:

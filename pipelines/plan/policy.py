@@ -69,17 +69,15 @@ def normal(problem: Problem) -> Plan:
     """
     instance = Instance.of(problem)
     full = _weights_as_context(problem, instance)
-    span = problem.context_bytes + presolve.load_span(instance, _used(instance))
-    if problem.limit_bytes is not None and span > problem.limit_bytes:
-        raise DoesNotFit(_too_much(problem, instance, None, span, proved=True))
+    loading = problem.context_bytes + presolve.load_span(instance, _used(instance))
     try:
-        runs = [step.tasks for step in planned(full).steps if isinstance(step, Run)]
+        order = planned(full)
     except DoesNotFit as error:
-        refusal = error.refusal
-        needed = refusal.needed_bytes or full.context_bytes
-        raise DoesNotFit(_too_much(problem, instance, refusal.task, needed, proved=refusal.proved)) from None
+        raise DoesNotFit(_too_much(problem, instance, error.refusal, loading)) from None
+    if problem.limit_bytes is not None and loading > problem.limit_bytes:
+        raise DoesNotFit(_too_much(problem, instance, None, loading))
     number = {name: index for index, name in enumerate(instance.task_ids)}
-    groups = [tuple(number[name] for name in tasks) for tasks in runs]
+    groups = [tuple(number[name] for name in step.tasks) for step in order.steps if isinstance(step, Run)]
     made = _assembled(instance, _beside_the_first(instance, groups), "normal")
     return made if _fits(made) else _assembled(instance, _before_the_first(instance, groups), "normal")
 
@@ -146,19 +144,30 @@ def _fits(plan: Plan) -> bool:
     return plan.limit_bytes is None or plan.peak_bytes <= plan.limit_bytes
 
 
-def _too_much(problem: Problem, instance: Instance, task: str | None, needed: int, *, proved: bool) -> Refusal:
-    limit = problem.limit_bytes
+def _too_much(problem: Problem, instance: Instance, running: Refusal | None, loading: int) -> Refusal:
+    """The refusal of `normal`. running: what the planner says of the tasks beside all weights. loading: bytes while all load."""
+    limit, used = problem.limit_bytes, _used(instance)
     assert limit is not None
-    used = _used(instance)
-    weights = format_bytes(sum(instance.weights[model] for model in used))
+    need = running.needed_bytes if running else None
+    task = running.task if running and need and need >= loading else None
+    needed = max(need or 0, loading)
     of = "its 1 model" if len(used) == 1 else f"all {len(used)} models"
-    most = f"with task {task!r} running" if task else "while they load"
+    weights = format_bytes(sum(instance.weights[model] for model in used))
     reason = (
-        f"residency=normal keeps {of} loaded to the end, {weights} of weights: {most} that needs {format_bytes(needed)} "
+        f"residency=normal keeps {of} loaded to the end, {weights} of weights: "
+        f"{f'with task {task!r} running' if task else 'while they load'} that needs {format_bytes(needed)} "
         f"and the limit is {format_bytes(limit)}: {format_bytes(needed - limit)} short."
     )
-    advice = (_planned_instead(problem), f"Raise the limit to {format_bytes(needed)} or more.")
-    return Refusal(reason, proved, task, needed, limit, needed - limit, tuple(filter(None, advice)))
+    if needed <= limit:  # each task has room beside all weights, but not with the outputs that stay on the device
+        reason = (
+            f"residency=normal keeps {of} loaded to the end, {weights} of weights. {running.reason if running else ''}"
+        )
+    known = needed > limit
+    advice = (_planned_instead(problem), f"Raise the limit to {format_bytes(needed)} or more." if known else "")
+    return Refusal(
+        reason, running.proved if running else True, task, needed if known else None, limit, needed - limit if known else None,
+        tuple(filter(None, advice)),
+    )  # fmt: skip
 
 
 def _no_order(problem: Problem, nearest: Plan) -> Refusal:

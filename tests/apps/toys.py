@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import ClassVar
 
@@ -131,3 +132,17 @@ class NoOp(Plain):
 
     def run(self, model, inputs, context):
         return {"text": inputs["text"]}
+
+
+class Surroundings(Plain):
+    """Writes down the allocator's variables as its process sees them, and whether torch was there before them."""
+
+    inputs: ClassVar = {"text": Port("text")}
+    outputs: ClassVar = {"file": Port("file")}
+
+    def run(self, model, inputs, context):
+        names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+        lines = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+        path = context.folder / "surroundings.txt"
+        path.write_text("\n".join([*lines, f"torch={'torch' in sys.modules}"]), encoding="utf-8")
+        return {"file": File(path)}

@@ -113,7 +113,7 @@ def test_a_variable_of_two_keys_yields_whole_to_the_command_line():
     explained = effective(tier=("x", {}), environ=environ, given=["tier.utilisation=0.5", "device.total=8GiB"])
     assert {setting.key for setting in explained} == {"tier.utilisation", "device.total"}
     assert overrides(environ, {}, ["tier.utilisation_range=[0.7,0.9]"]) == (
-        "tier.utilisation=0.8", "device.total=4096MiB", "device.cards_only=true",
+        "++tier.utilisation=0.8", "++device.total=4096MiB", "++device.cards_only=true",
     )  # fmt: skip
 
 

@@ -167,7 +167,7 @@ def test_normal_that_does_not_fit_gives_the_facts_and_says_that_planned_would():
     with pytest.raises(DoesNotFit) as caught:
         plan_under("normal", batch(2, 20))
     refusal = caught.value.refusal
-    assert (refusal.needed_bytes, refusal.short_bytes, refusal.proved) == (30, 10, True)
+    assert (refusal.needed_bytes, refusal.short_bytes, refusal.proved) == (31, 11, True)
     assert "all 3 models" in refusal.reason
     assert refusal.suggestions[0].startswith("tier.residency=planned fits, with a peak of")
     with pytest.raises(DoesNotFit) as caught:
