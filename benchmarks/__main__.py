@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 #: Suites in the order they run; each writes its own file into benchmarks/results/.
-SUITES = ("engine", "planner", "song", "memory", "models", "adaptive")
+SUITES = ("engine", "planner", "song", "turns", "memory", "models", "adaptive")
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ A chain is done as one task: its models are resident together and its workspaces
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from pipelines.graph.build import ITEM, Graph
@@ -60,14 +60,23 @@ def _begins(graph: Graph, before: str, name: str, begins: Callable[[str], bool])
 
 def _is_free(graph: Graph, chain: Chain) -> bool:
     """Whether nothing outside a chain must be done between its nodes, and no other input of theirs comes from within it."""
-    import networkx as nx
-
     inside = set(chain)
     for before, name in pairwise(chain):
         takes = [source.partition(".")[0] for source in graph.node(name).inputs.values()]
         others = [other for other in graph.predecessors(name) if other != before]
         if takes.count(before) > 1 or inside.intersection(others):
             return False
-        if any(inside.intersection(nx.ancestors(graph.dag, other)) for other in others):
+        if inside.intersection(_before(graph, others)):
             return False
     return True
+
+
+def _before(graph: Graph, names: Iterable[str]) -> set[str]:
+    """All that `names` wait for; networkx would say so too, but costs a plan a tenth of a second to import."""
+    found: set[str] = set()
+    waiting = [*names]
+    while waiting:
+        new = set(graph.predecessors(waiting.pop())) - found
+        found |= new
+        waiting += new
+    return found

@@ -43,7 +43,8 @@ class Artifacts:
         """
         folder = self.folder(item, node)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
             entries = {port: _write(folder, port, value) for port, value in outputs.items()}
             digests = {name: digest(folder / name) for entry in entries.values() for name in _files(entry)}
             note = {"schema": SCHEMA, **about, "outputs": entries, "sha256": digests}
@@ -132,7 +133,10 @@ def _write(folder: Path, port: str, value: Value) -> dict[str, Any]:
 
         np.savez(folder / f"{port}.npz", times=value.times, hertz=value.hertz, confidence=value.confidence)
         return {"type": "contour", "file": f"{port}.npz"}
-    write_atomic(folder / f"{port}.json", json.dumps(asdict(value), indent=1, ensure_ascii=False) + "\n")
+    # Not atomic: a task without its note is not done, whatever lies in its folder.
+    (folder / f"{port}.json").write_text(
+        json.dumps(asdict(value), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return {"type": value.port, "file": f"{port}.json"}
 
 
