@@ -25,17 +25,22 @@ def apart(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
     if done.returncode:
         raise RuntimeError(f"{function.__module__}.{function.__name__} failed: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"  {function.__name__} {arguments}: {found}", flush=True)  # a long run shows where it is
     return found
 
 
 def measured(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """What `work` returns, with its seconds and the most RAM (MiB) it held above what was held before (Linux's own mark)."""
+    """What `work` returns, with its seconds and the most RAM (MiB) it held above what was held before (Linux's own mark).
+
+    `processor_seconds` are those of all its threads: what others do on the machine is not in them.
+    """
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), time.process_time()
     result = work()
-    seconds = time.perf_counter() - begun
-    return result, {"seconds": round(seconds, 2), "peak_mib": round(_status("VmHWM") - before, 1)}
+    seconds, used = time.perf_counter() - begun, time.process_time() - used
+    took = {"seconds": round(seconds, 2), "processor_seconds": round(used, 2)}
+    return result, {**took, "peak_mib": round(_status("VmHWM") - before, 1)}
 
 
 def machine() -> dict[str, Any]:

@@ -32,7 +32,7 @@ def run(quick: bool) -> dict[str, Any]:
             for length in lengths
         }
         difference = apart(compare, a=f"{scratch}/ours.npy", b=f"{scratch}/theirs.npy")["difference"]
-    faster, share = theirs["seconds"] / ours["seconds"], short["peak_mib"] / ours["peak_mib"]
+    faster, share = theirs["processor_seconds"] / ours["processor_seconds"], short["peak_mib"] / ours["peak_mib"]
     growth = {
         s: (long[f"{s}_{lengths[1]}"] - long[f"{s}_{lengths[0]}"]) / (lengths[1] - lengths[0])
         for s in ("library", "node")
@@ -42,7 +42,7 @@ def run(quick: bool) -> dict[str, Any]:
         "times_faster": round(faster, 2), "largest_difference": difference, "working_bytes_2s_over_7.8s": round(share, 3),
         "ram_mib_tiny_network": long, "ram_mib_per_second": {side: round(rate, 3) for side, rate in growth.items()},
         "bars": {
-            f"htdemucs_ft: vocals {faster:.1f} times faster than demucs.api (at least 3.5)": faster >= 3.5,
+            f"htdemucs_ft: vocals {faster:.1f} times faster than demucs.api, in processor time (at least 3.5)": faster >= 3.5,
             f"the same samples: {difference:.1e} apart (at most 1e-6)": difference <= 1e-6,
             f"a segment of 2 s takes {share:.3f} of the bytes of 7.8 s (at most 0.3)": share <= 0.3,
             f"RAM grows {growth['node']:.2f} MiB a second of sound (at most a tenth of the library's {growth['library']:.2f})":

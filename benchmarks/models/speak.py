@@ -109,12 +109,13 @@ def run(quick: bool) -> dict[str, Any]:
         who: {count: apart(streaming, count=count, ours=ours) for count in (SHORT, LONG)}
         for who, ours in (("ours", True), ("library", False))
     }
-    ratio = {who: round(by[LONG]["seconds"] / by[SHORT]["seconds"], 2) for who, by in sides.items()}
+    ratio = {who: round(by[LONG]["processor_seconds"] / by[SHORT]["processor_seconds"], 2) for who, by in sides.items()}
     work = {who: round(by[LONG]["frames"] / by[SHORT]["frames"], 2) for who, by in sides.items()}
     differs = max(by["differs"] for by in sides["ours"].values())
     found: dict[str, Any] = {"streaming": sides, "time_4x": ratio, "frames_4x": work}
     found["bars"] = {
-        f"4x text costs {ratio['ours']}x time (at most 4.4; the library {ratio['library']}x)": ratio["ours"] <= 4.4,
+        f"4x text costs {ratio['ours']}x processor time (at most 4.4; the library {ratio['library']}x)": ratio["ours"]
+        <= 4.4,
         f"4x text vocodes {work['ours']}x frames (at most 4.4; the library {work['library']}x)": work["ours"] <= 4.4,
         f"samples {differs:.1e} from vocoding all at once (at most 1e-4)": differs <= 1e-4,
     }
