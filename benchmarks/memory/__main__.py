@@ -1,4 +1,7 @@
-"""`python -m benchmarks.memory [--quick] [PART ...]`: measure, print, and keep results/memory.json (or memory_quick.json)."""
+"""`python -m benchmarks.memory [--quick] [PART ...]`: measure, print, and keep results/memory.json (or memory_quick.json).
+
+`--table` measures nothing: it remakes the table of the README from what is kept.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,27 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.memory.table import write
+
 PARTS = ("limits", "faults", "loads", "estimates", "pipelines", "batch")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs and only the smaller networks")
+    parser.add_argument(
+        "--table", action="store_true", help="remake the README's table from the results, and nothing else"
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     given = parser.parse_args()
     strange = set(given.parts) - set(PARTS)
     if strange:
         parser.error(f"unknown part {', '.join(sorted(strange))}; there are {', '.join(PARTS)}")
-    path = Path(__file__).parents[1] / "results" / ("memory_quick.json" if given.quick else "memory.json")
+    results = Path(__file__).parents[1] / "results"
+    if given.table:
+        write(results.parents[1] / "README.md", json.loads((results / "memory.json").read_text()))
+        return 0
+    path = results / ("memory_quick.json" if given.quick else "memory.json")
     failed = []
     for part in given.parts or PARTS:
         begun = time.perf_counter()

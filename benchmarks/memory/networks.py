@@ -47,7 +47,8 @@ def htdemucs() -> Network:
 
     def ours(folder: Path) -> Any:
         package = read_checkpoint(next(folder.glob("htdemucs*.th")), allowed=[HTDemucs, Fraction])
-        return load_module(lambda: HTDemucs(*package["args"], **package["kwargs"]), package["state"])
+        keywords = {**package["kwargs"], "rescale": 0}  # as our node does
+        return load_module(lambda: HTDemucs(*package["args"], **keywords), package["state"])
 
     return Network("htdemucs", "htdemucs*.th", save, library, ours)
 

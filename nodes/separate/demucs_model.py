@@ -173,6 +173,7 @@ def _network(path: Path, device: str) -> Any:
         state = state if path.suffix == ".safetensors" else state["state"]
         known = inspect.signature(HTDemucs).parameters
         kwargs = {key: value for key, value in settings["kwargs"].items() if key in known}
+        kwargs["rescale"] = 0  # the constructor would scale first weights, which those of the file replace
         return load_module(lambda: HTDemucs(*settings["args"], **kwargs), state, device, dtype=None)
     except _UNUSABLE as error:
         raise _unusable(path, error) from error
