@@ -9,7 +9,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 ROOT = Path(__file__).parents[2]
 DUB = ("pipeline=dub", "text=hi", "tier.allow.speak=[espeak]", "tier.allow.convert=[world]")
@@ -62,3 +64,20 @@ def test_an_interrupted_run_says_how_to_go_on(headroom):
     (record,) = Path("outputs").rglob("run.json")
     assert f"--resume {record.parent.resolve()}" in result.err.replace("\n", "")
     assert json.loads(record.read_text())["status"] == "interrupted"
+
+
+@pytest.mark.slow
+def test_onnx_runtime_writes_nothing_into_the_home_folder(tmp_path, command):
+    """Left to itself it keeps a number of the machine and what it will report in `~/.cache/Microsoft`."""
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(16000) * 0.1), 16000)
+    own = tmp_path / "own" / "pipeline" / "tracked.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("nodes:\n  pitch: {role: pitch, in: {audio: item.audio}}\n", encoding="utf-8")
+    (tmp_path / "home").mkdir()
+    unset = ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY", "CI")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    words = ("run", "-cd", "own", "pipeline=tracked", "input=a.wav", "model/pitch=swift_f0", "memory_plot=false")
+    done = subprocess.run([*command, *words], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=120,
+                          env={**environment, "HOME": str(tmp_path / "home")})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "home").rglob("*Microsoft*")) == []
