@@ -50,7 +50,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     spec = settings.device
     device = {
         "spec": spec.kind if spec.kind != "cuda" else f"cuda:{spec.index}",
-        **({"total": spec.total} if spec.total else {}),
+        **({"total": spec.total} if spec.total and not spec.cards_only else {}),
     }
     made = table("variant", "weights MiB", "load s", "workspace", "error", "source", right=(1, 2))
     for variant in wanted:

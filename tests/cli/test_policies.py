@@ -5,7 +5,9 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from pipelines.cli import prepare
 from pipelines.cli.compose import conf_dir
@@ -359,3 +361,26 @@ def test_a_worker_with_another_torch_reads_them_under_its_own_name(tmp_path, mon
     monkeypatch.setenv("PYTORCH_ALLOC_CONF", "max_split_size_mb:128")
     seen = _environment(tmp_path / "bin" / "python")
     assert {key: value for key, value in seen.items() if key.endswith("ALLOC_CONF")} == {name: "max_split_size_mb:128"}
+
+
+# -- the smallest tier on a machine without a card ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("pipeline=dub", "text=hello"),
+        ("pipeline=dub", "text=hello", "model/speak=espeak", "model/convert=world"),
+        ("pipeline=ultrasinger", "input=song.wav"),
+        ("pipeline=ultrasinger", "input=song.wav", "model/separate=center", "model/transcribe=pocketsphinx", "model/pitch=swift_f0"),
+    ],
+    ids=lambda given: " ".join(part.partition("=")[2] for part in given),
+)  # fmt: skip
+@pytest.mark.parametrize("residency", ["planned", "sequential", "normal"])
+def test_low_end_plans_on_the_cpu_what_needs_no_weights(headroom, given, residency):
+    soundfile.write("song.wav", np.zeros((44100, 2)), 44100)
+    result = headroom("plan", *given, "tier=low_end", "device=cpu", f"tier.residency={residency}", "--format", "json")
+    assert result.code == 0, result.err
+    plan = json.loads(result.out)
+    assert plan["limit_bytes"] == 2 * GIB
+    assert 0 < plan["peak_bytes"] <= 2 * GIB
