@@ -73,7 +73,7 @@ def test_planned_loaded_run_and_unloaded(name, one, monkeypatch):
     assert again.code == 0, again.err
     second, _ = left(records)
     assert (second["limit_bytes"], second["artifacts"]) == (peak, first["artifacts"])
-    refused, records = one(name, f"tier.limit={peak - 1}", seconds=seconds)
+    refused, records = one(name, f"tier.limit={peak - 1}", "tier.cpu_fallback=[]", seconds=seconds)
     assert refused.code == 4
     assert not left(records)[0].get("steps")
 
