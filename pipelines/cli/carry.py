@@ -93,6 +93,7 @@ def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force
     show_plan(out, prepared, plan)
     out.print()
     outcome = _carried_out(prepared, job, record, artifacts, out)
+    outcome.failed = {**prepared.unreadable, **outcome.failed}
     ends = set(prepared.graph.order) - {before for before, _ in prepared.graph.edges}
     return _finish(record, out, plan, outcome, artifacts, done, ends)
 
@@ -114,6 +115,8 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             warm_up(libraries_of(job, "cpu"))
         engine.emit("run_started", schema=EVENT_SCHEMA, items=len(job.items), tasks=len(job.problem.tasks),
                     steps=len(plan.steps), limit_bytes=plan.limit_bytes, context_bytes=prepared.device.used_bytes())  # fmt: skip
+        for item, error in prepared.unreadable.items():
+            engine.emit("task_failed", task=item, error=str(error))
         try:
             with capped(prepared.device, plan.limit_bytes), Monitor(prepared.device, engine.emit, plan.limit_bytes):
                 outcome = recovery.carry_out()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +18,7 @@ from pipelines.cli.tier import settled, simulated_card
 from pipelines.graph.build import Graph, Ports, build
 from pipelines.graph.chains import Chain
 from pipelines.graph.expand import Sizing, holds_weights, is_isolated, nodes_between
+from pipelines.run import detect as detection
 from pipelines.run.devices.choose import open_device
 from pipelines.run.devices.protocol import Device
 from pipelines.run.enforce import LeakBook, worker_limit
@@ -87,6 +88,8 @@ class Prepared:
     selection: Selection
     #: Chosen variants whose weights or environment must be fetched before the run; only what the user pinned is ever here.
     absent: tuple[Variant, ...] = ()
+    #: What was named and cannot be read, by the name it would have had as an item; nothing unless the run keeps going.
+    unreadable: Mapping[str, TaskFailed] = field(default_factory=dict)
     #: Nodes that hand their sound on, and the problem without any of them joined to one task.
     chains: tuple[Chain, ...] = ()
     apart: Problem | None = None
@@ -169,16 +172,20 @@ class Asked:
     mode: Mode
     notes: tuple[str, ...]
     absent: frozenset[str] = frozenset()
+    unreadable: Mapping[str, TaskFailed] = field(default_factory=dict)
 
 
-def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
-    """Look at everything there is to choose from. Raises `UsageError`, `InvalidError` or `TaskFailed` (unreadable input)."""
+def options_of(settings: Settings, selection: Selection = Selection(), *, keep_going: bool = False) -> Asked:
+    """Look at everything there is to choose from. Raises `UsageError`, `InvalidError` or `TaskFailed` (unreadable input).
+
+    keep_going: input that cannot be read is left out, and told in `unreadable`."""
     notes: list[str] = []
     device = device_of(settings, notes)
     settings = replace(settings, tier=settled(settings.tier, device.total_bytes, notes))
     limit = limit_of(settings, device)
     graph = make_graph(settings, selection)
-    items = _items(settings)
+    unreadable: dict[str, TaskFailed] = {}
+    items = _items(settings, unreadable if keep_going else None)
     mode = _mode(settings)
     store = FootprintStore(store_path(), frozen=bool(os.environ.get("HEADROOM_FROZEN")), warn=notes.append)
     how = Availability.of(settings.values, settings.composed, trusted_packages(selection.trust))
@@ -195,12 +202,14 @@ def options_of(settings: Settings, selection: Selection = Selection()) -> Asked:
     options, margins = _measured(declared, places, store, (key, kind), mode, how.trusted)
     sizing = Sizing(kind, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
     absent = frozenset(each for name, found in located.items() if found.missing for each in (name, f"{name}@cpu"))
-    return Asked(settings, device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes), absent)
+    return Asked(
+        settings, device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes), absent, unreadable
+    )
 
 
-def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
+def prepare(settings: Settings, selection: Selection = Selection(), *, keep_going: bool = False) -> Prepared:
     """Decide everything. Raises as `options_of` does, and `DoesNotFit`."""
-    asked = options_of(settings, selection)
+    asked = options_of(settings, selection, keep_going=keep_going)
     settings, notes = asked.settings, list(asked.notes)
     options, found = choose(asked, notes)
     choice = {node: next(v for v in variants if v.name == found.variants[node]) for node, variants in options.items()}
@@ -211,7 +220,7 @@ def prepare(settings: Settings, selection: Selection = Selection()) -> Prepared:
         settings=settings, device=asked.device, graph=asked.graph, items=asked.items, choice=choice,
         problem=streamed(found.problem, chains, settings.tier, notes), chains=chains, apart=found.problem,
         sizing=asked.sizing, notes=tuple(notes), places=asked.places, nodes=nodes, store=asked.store, leaks=leak_book(), mode=asked.mode,
-        options=options, selection=selection,
+        options=options, selection=selection, unreadable=asked.unreadable,
         absent=tuple({v.name: v for v in choice.values() if v.name in asked.absent}.values()),
     )  # fmt: skip
 
@@ -308,16 +317,24 @@ def _named_device(settings: Settings, notes: list[str]) -> Device:
             {"total": spec.total, "name": spec.name, "cards_only": spec.cards_only}, settings.composed.search
         )
         return open_device("simulated", total=card.total_bytes, name=f"{card.name} (simulated)")
-    kind = f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
+    kind = _found(notes) if spec.kind == "auto" else f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
     device = open_device(kind, total=None if spec.cards_only else spec.total, name=spec.name)
-    if spec.kind == "auto" and device.kind == "cpu":
-        notes.append("device=auto found no CUDA device: this runs on the CPU, and the tier's limit applies to its RAM.")
     if spec.cards_only and device.kind == "cpu":
         notes.append(
             "MAX_CUDA_VRAM has no effect: it bounds a card, and this runs on the CPU. tier.limit= bounds its RAM."
         )
         return device
     return open_device(kind, total=spec.total, name=spec.name) if spec.cards_only else device
+
+
+def _found(notes: list[str]) -> str:
+    """What `device=auto` stands for: the card that detection chose, whose tier `tier=auto` is, or the CPU."""
+    found = detection.detect()
+    if found.card is not None:
+        return f"cuda:{found.card.index}"
+    notes += found.notes
+    notes.append("device=auto found no CUDA device: this runs on the CPU, and the tier's limit applies to its RAM.")
+    return "cpu"
 
 
 def limit_of(settings: Settings, device: Device) -> int | None:
@@ -333,12 +350,12 @@ def limit_of(settings: Settings, device: Device) -> int | None:
     return min(wanted, device.total_bytes)
 
 
-def _items(settings: Settings) -> list[Item]:
+def _items(settings: Settings, unreadable: dict[str, TaskFailed] | None) -> list[Item]:
     values = settings.values
     shared = {key: values.get(key) for key in ITEM_SETTINGS if values.get(key) not in (None, [])}
     if shared.get("lyrics"):
         shared["lyrics"] = _lyrics(str(shared["lyrics"]))
-    return find_items(values.get("input"), values.get("text"), shared, settings.pipeline.items)
+    return find_items(values.get("input"), values.get("text"), shared, settings.pipeline.items, unreadable)
 
 
 def _lyrics(name: str) -> str:

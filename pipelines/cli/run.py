@@ -200,7 +200,7 @@ def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -
     set_before_torch(settings.tier.settings.get("allocator") or {})
     selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
     try:
-        prepared = brought(prepare(settings, selection), console())
+        prepared = brought(prepare(settings, selection, keep_going=args.keep_going), console())
     except (DoesNotFit, TaskFailed, SurroundingsFailed):
         record.open({"pipeline": settings.pipeline.name, "tier": settings.tier.name, "command": sys.argv[1:]})
         raise

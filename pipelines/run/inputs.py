@@ -18,11 +18,19 @@ from pipelines.schema.values import Audio
 SOUND = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".mp4", ".aif", ".aiff", ".wma", ".webm")
 
 
-def find_items(spec: Any, text: str | None, shared: Mapping[str, Any], ports: Iterable[str]) -> list[Item]:
+def find_items(
+    spec: Any,
+    text: str | None,
+    shared: Mapping[str, Any],
+    ports: Iterable[str],
+    unreadable: dict[str, TaskFailed] | None = None,
+) -> list[Item]:
     """Items for a run, in a stable order, with unique names that are safe as folder names.
 
     spec: the value of `input=`. text: the value of `text=`. shared: settings every item starts from (lyrics, language...).
-    ports: what the pipeline takes from an item (`audio`, `text`). Raises `UsageError` where nothing is named or found.
+    ports: what the pipeline takes from an item (`audio`, `text`). Raises `UsageError` where nothing is named or found, and
+    `TaskFailed` for a file that cannot be read; `unreadable`, where given, takes these by item, and only if no item is left
+    is that raised.
     """
     ports = tuple(ports)
     if text is not None and not isinstance(text, str | int | float):
@@ -44,8 +52,15 @@ def find_items(spec: Any, text: str | None, shared: Mapping[str, Any], ports: It
         }
         stem = str(settings.get("name") or (path.stem if path else _text_stem(merged.get("text", ""))))
         name = _unique(safe_name(stem), names)
-        _check_ports(name, path, merged, ports)
-        items.append(_item(name, path, merged))
+        try:
+            _check_ports(name, path, merged, ports)
+            items.append(_item(name, path, merged))
+        except TaskFailed as error:
+            if unreadable is None:
+                raise
+            unreadable[name] = error
+    if not items:
+        raise TaskFailed("\n".join(map(str, (unreadable or {}).values())))
     return items
 
 

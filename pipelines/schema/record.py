@@ -32,7 +32,7 @@ KINDS: dict[str, str] = {
     "progress": "task, fraction, note",
     "step_finished": "index, op, model | tasks, predicted_peak_bytes, measured_peak_bytes, source, seconds",
     "task_finished": "task, seconds, speed (x real time), outputs",
-    "task_failed": "task, error",
+    "task_failed": "task (of input that cannot be read: the item), error",
     "task_skipped": "task, because",
     "warning": "text, task?",
     "rung": "a remedy tried: rung, because, task?",

@@ -189,6 +189,33 @@ def test_one_bad_item_does_not_end_the_others(headroom):
     assert result.out.strip().splitlines()[-1].startswith("failed: a/separate: songs/a.wav has samples")
 
 
+def test_input_that_cannot_be_read_does_not_end_the_others_either(headroom):
+    write("songs/b.wav", tone())
+    corrupt("songs/a.wav")
+    empty("songs/c.flac")
+    result = headroom("run", "-k", *STEMS, "input=songs")
+    assert result.code == 1
+    made = record()
+    assert (made["status"], made["exit_code"], list(made["failed"])) == ("failed", 1, ["a", "c"])
+    assert list(made["inputs"]) == ["b"]
+    assert len(list(Path("outputs").rglob("artifacts/b/vocals/*.wav"))) == 1
+    for name in ("a", "c"):
+        assert [line for line in result.out.splitlines() if line.startswith(f"failed: {name}: songs/{name}.")] != []
+    assert headroom("run", *STEMS, "input=songs", "outputs_dir=other").code == 1
+    assert list(Path("other").rglob("artifacts")) == []
+
+
+def test_where_nothing_can_be_read_keeping_going_tells_of_each(headroom):
+    Path("songs").mkdir()
+    corrupt("songs/a.wav")
+    empty("songs/b.wav")
+    result = headroom("run", "-k", *STEMS, "input=songs")
+    assert result.code == 1
+    assert "songs/a.wav" in result.err
+    assert "songs/b.wav is empty" in result.err
+    assert record()["status"] == "failed"
+
+
 def test_a_limit_too_small_names_the_task_the_shortfall_and_what_would_fit(headroom):
     result = headroom("run", *STEMS, f"input={write('song.wav', tone())}", "tier.limit=20MiB")
     assert result.code == 4
