@@ -10,6 +10,8 @@ from typing import Any
 
 from pipelines.cli import catalog
 from pipelines.plan.policy import policy_for
+from pipelines.run import detect as detection
+from pipelines.run.detect import Detection
 from pipelines.schema.config import Tier
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.hardware import Card, classify
@@ -28,11 +30,18 @@ def detected_tier(device: Mapping[str, Any], search: Sequence[Path]) -> str:
         return "cpu"
     if kind == "simulated":
         return classify(simulated_card(device, search))[0]
-    from pipelines.run.detect import as_if, detect
-
+    found = detection.detect()
+    if kind == "cuda":
+        found = _as_card(found, device.get("index") or 0)
     size = wanted_size(device)
-    found = detect() if size is None else as_if(detect(), size)
+    found = found if size is None else detection.as_if(found, size)
     return found.tier if kind == "auto" or found.tier != "cpu" else "modest"
+
+
+def _as_card(found: Detection, index: int) -> Detection:
+    """The detection with the card the user named as the one in use, whatever detection would choose."""
+    card = next((card for card in found.hardware.cards if card.index == index), None)
+    return found if card is None else replace(found, card=card, tier=classify(card)[0])
 
 
 def settled(tier: Tier, total_bytes: int, notes: list[str]) -> Tier:

@@ -5,7 +5,7 @@
       replan     the remaining tasks, with what was measured and the limit as it is now
       smaller    the same variant with a smaller batch or segment
       variant    the next variant the tier allows
-      cpu        the same variant on the CPU
+      cpu        the same variant on the CPU, for the roles in the tier's `cpu_fallback`
       stop       exit 5, saying what was tried
 
 The engine asks `next_rung`, does what it says, and asks again with the rung added to `tried` if that did not help; each

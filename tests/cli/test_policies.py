@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -287,6 +288,32 @@ def test_a_card_held_smaller_has_the_tier_of_a_smaller_card(monkeypatch, kind):
     assert detected_tier({"kind": kind, "total": "4096MiB"}, [conf_dir()]) == "modest"
     with pytest.raises(UsageError, match=r"MAX_CUDA_VRAM.*24"):
         detected_tier({"kind": kind, "total": "32GiB"}, [conf_dir()])
+
+
+OLD = Card("NVIDIA GeForce GTX 1050", 2 * GIB, (6, 1))
+TWO = Detection(Hardware((OLD, replace(BIG, index=1))), "high_end", "", replace(BIG, index=1))
+
+
+def test_auto_runs_on_the_card_whose_tier_it_takes(headroom, monkeypatch):
+    opened: list[str] = []
+
+    def fake(spec, **more):
+        opened.append(spec)
+        return SimulatedDevice(total_bytes=24 * GIB, name=spec)
+
+    monkeypatch.setattr(detection, "detect", lambda *a, **k: TWO)
+    monkeypatch.setattr(prepare, "open_device", fake)
+    assert "tier high_end" in headroom("plan", "pipeline=dub", "text=x").out.splitlines()[0]
+    assert "tier low_end" in headroom("plan", "pipeline=dub", "text=x", "device=cuda").out.splitlines()[0]
+    assert opened == ["cuda:1", "cuda:0"]
+
+
+def test_a_card_torch_cannot_use_leaves_the_cpu_and_says_why(headroom, monkeypatch):
+    found = Detection(Hardware((OLD,)), "cpu", "", None, notes=("cuda:0: torch has no code for it.",))
+    monkeypatch.setattr(detection, "detect", lambda *a, **k: found)
+    said = headroom("plan", "pipeline=dub", "text=x").out
+    assert "torch has no code for it" in said
+    assert ", CPU: " in said.splitlines()[0]
 
 
 def test_a_simulated_card_is_held_too_and_its_limit_with_it(headroom, monkeypatch):
