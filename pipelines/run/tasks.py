@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipelines.run.devices.protocol import Device
 from pipelines.run.inputs import open_audio
 from pipelines.run.job import Job, split_task
 from pipelines.run.outcome import as_headroom
+from pipelines.run.riff import shortfall
 from pipelines.run.streaming import Stage, pieces_for
 from pipelines.schema.errors import HeadroomError, Interrupted, TaskFailed
 from pipelines.schema.node import Context, Outputs
@@ -32,6 +33,8 @@ class Tasks:
     emit: Callable[..., None]
     cancel: threading.Event
     clock: Callable[[], float]
+    #: Files of which a warning was given.
+    told: set[Path] = field(default_factory=set)
 
     def attempt(self, task: str, model: Any) -> HeadroomError | None:
         """Do one task with its loaded model. The error it ended with, None where it is done. Only interrupts are raised."""
@@ -179,7 +182,19 @@ class Tasks:
         path = item.path if port == "audio" else item.settings.get(port)
         if path is None:
             raise TaskFailed(f"{name} has no {port}: its row names no file.")
-        return open_audio(Path(str(path)).expanduser(), self.artifacts.folder(name, "item"))
+        file = Path(str(path)).expanduser()
+        audio = open_audio(file, self.artifacts.folder(name, "item"))
+        self._tell_if_short(file)
+        return audio
+
+    def _tell_if_short(self, file: Path) -> None:
+        """Once for each file that has less sound than its header says; what is there is used."""
+        short = None if file in self.told else shortfall(file)
+        if short is not None:
+            self.told.add(file)
+            promised, there = short
+            text = f"{file} breaks off: its header promises {promised:.1f} s, and the {there:.1f} s that are there are used."
+            self.emit("warning", text=text)
 
 
 def outputs_of(artifacts: Artifacts, tasks: Iterable[str]) -> dict[str, list[str]]:

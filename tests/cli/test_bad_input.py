@@ -216,6 +216,20 @@ def test_where_nothing_can_be_read_keeping_going_tells_of_each(headroom):
     assert record()["status"] == "failed"
 
 
+def test_a_file_that_breaks_off_is_used_as_far_as_it_goes_and_that_is_said_once(headroom):
+    whole = Path(write("song.wav", tone(2.0))).read_bytes()
+    Path("song.wav").write_bytes(whole[: len(whole) // 2])
+    result = headroom("run", *STEMS, "input=song.wav")
+    assert result.code == 0, result.err
+    said = "song.wav breaks off: its header promises 2.0 s, and the 1.0 s that are there are used."
+    assert result.out.count(said) == 1
+    (events,) = Path("outputs").rglob("events.jsonl")
+    lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    assert [line["text"] for line in lines if line["event"] == "warning" and "breaks off" in line["text"]] == [said]
+    (vocals,) = Path("outputs").rglob("vocals/*.wav")
+    assert soundfile.info(vocals).duration == pytest.approx(1.0, abs=0.01)
+
+
 def test_a_limit_too_small_names_the_task_the_shortfall_and_what_would_fit(headroom):
     result = headroom("run", *STEMS, f"input={write('song.wav', tone())}", "tier.limit=20MiB")
     assert result.code == 4
