@@ -1,4 +1,4 @@
-"""RVC as a converting node: singing or speech in a trained voice, in memory that does not grow with its length."""
+"""RVC as a converting node: singing or speech in a trained voice, in memory that hardly grows with its length."""
 
 from __future__ import annotations
 

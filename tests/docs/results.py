@@ -25,11 +25,16 @@ def measured(part: str) -> str:
 
 
 def _runs(found: Mapping[str, Any]) -> list[str]:
+    """A row for each measurement; processor seconds where they were taken."""
+    leaves = list(_leaves(found, ()))
+    used = any("processor_seconds" in row for _, row in leaves)
+    columns = ["run", "seconds", *(["of the processor"] if used else []), "MiB above what was held before"]
     rows = [
-        f"| {' '.join(path).replace('_', ' ')} | {row['seconds']:,.1f} | {row['peak_mib']:,.0f} |"
-        for path, row in _leaves(found, ())
-    ]
-    return ["| run | seconds | MiB above what was held before |", "| --- | --- | --- |", *rows] if rows else []
+        [" ".join(path).replace("_", " "), f"{row['seconds']:,.1f}", *([f"{row.get('processor_seconds', 0):,.1f}"] if used else []),
+         f"{row['peak_mib']:,.0f}"]
+        for path, row in leaves
+    ]  # fmt: skip
+    return [f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows]] if rows else []
 
 
 def _leaves(found: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
