@@ -36,6 +36,16 @@ def test_every_variable_of_the_documents_is_read():
     assert set(WRONG) == set(VARIABLES)
 
 
+def test_the_page_of_tiers_has_every_variable_with_its_range_and_keys():
+    page = (CONF.parent / "docs" / "tiers.md").read_text(encoding="utf-8")
+    right = {"VRPG_XTTS_PERFORMANCE_PROFILE": "modest", "LOW_VRAM": "true", "ACESTEP_MAX_DURATION": "60"}
+    for name, variable in VARIABLES.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"| {variable.accepts} |" in row
+        keys = next(keys for text in (right.get(name), "1", "0.5", "true") if text and (keys := variable.read(text)))
+        assert f"`{next(iter(keys))}`" in row
+
+
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
 def test_a_wrong_value_is_a_sentence_with_the_variable_and_its_range(name, text):
     with pytest.raises(UsageError) as caught:
