@@ -308,6 +308,19 @@ def test_auto_runs_on_the_card_whose_tier_it_takes(headroom, monkeypatch):
     assert opened == ["cuda:1", "cuda:0"]
 
 
+def test_a_real_card_is_opened_smaller_and_the_limit_with_it(headroom, monkeypatch):
+    def fake(spec, *, total=None, **more):
+        return SimulatedDevice(total_bytes=total or 24 * GIB, name=spec)
+
+    monkeypatch.setattr(detection, "detect", lambda *a, **k: FOUND)
+    monkeypatch.setattr(prepare, "open_device", fake)
+    monkeypatch.setenv("MAX_CUDA_VRAM", "4")
+    for tier, limit in (("auto", 3 * GIB), ("high_end", 4 * GIB)):  # auto is modest then
+        plan = headroom("plan", "pipeline=dub", "text=x", f"tier={tier}", "--format", "json")
+        assert json.loads(plan.out)["limit_bytes"] == limit
+    assert "has no effect" not in headroom("plan", "pipeline=dub", "text=x").out
+
+
 def test_a_card_torch_cannot_use_leaves_the_cpu_and_says_why(headroom, monkeypatch):
     found = Detection(Hardware((OLD,)), "cpu", "", None, notes=("cuda:0: torch has no code for it.",))
     monkeypatch.setattr(detection, "detect", lambda *a, **k: found)
