@@ -145,7 +145,7 @@ class Live:
         if player.gaps:
             total = sum(gap.seconds for gap in player.gaps)
             notes.append(
-                f"{len(player.gaps)} gaps of {total:.2f} s together: the sound was made slower than it was heard."
+                f"{_gaps(len(player.gaps), total)}: the sound was made slower than it was heard."
             )
         return StreamReport(
             audio_seconds=player.received,
@@ -174,7 +174,7 @@ def render(report: Mapping[str, Any]) -> tuple[str, ...]:
         else f"first audio after {first:.2f} s ({report['prebuffer_seconds']:.2f} s buffered)"
     )
     if report["gaps"]:
-        gaps = f"{report['gaps']} gaps of {report['gap_seconds']:.2f} s, {report['avoidable_gaps'] or 'none'} avoidable"
+        gaps = f"{_gaps(report['gaps'], report['gap_seconds'])}, {report['avoidable_gaps'] or 'none'} avoidable"
     low, high = report["utilisation_range"]
     held = "" if report["paced"] else "; stream.pace=true holds it"
     used = f"utilisation {report['utilisation']:.2f} (tier {low:.2f}-{high:.2f}{held})"
@@ -197,3 +197,7 @@ def summary(reports: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     slowest = max(report["real_time_factor"] for report in every)
     line = f"{len(every)} streams: first audio after {max(firsts, default=0):.2f} s at most, {gaps} gaps ({avoidable} avoidable), "
     return (line + f"real-time factor {slowest:.2f} at most; each is in run.json.",)
+
+
+def _gaps(count: int, seconds: float) -> str:
+    return f"1 gap of {seconds:.2f} s" if count == 1 else f"{count} gaps of {seconds:.2f} s together"
