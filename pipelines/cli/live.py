@@ -69,7 +69,10 @@ class Live:
         over = self._limit is not None and peak > self._limit
         count = f"[{data['index'] + 1:>{len(str(self._total))}}/{self._total}] "
         size = f"{self._bytes(peak):>{len(self._bytes(self._limit or 0)) + 1}}"
-        planned, seconds = f"  planned {data['predicted_peak_bytes'] / MIB:>6,.0f}", f"  {data['seconds']:>6.1f} s"
+        # A simulated card tracks torch's tensors; of other engines it knows what they declare. Elsewhere all is measured.
+        source = data["source"].partition("+")[0]
+        how = f" {source:<8}" if source in ("tracked", "declared") else ""
+        planned, seconds = f"{how}  planned {data['predicted_peak_bytes'] / MIB:>6,.0f}", f"  {data['seconds']:>6.1f} s"
         room = self._out.width - len(f"{count}unload {size}{seconds}") - 1
         if room < _NAME // 2 + len(planned):
             planned = ""

@@ -316,7 +316,8 @@ def _named_device(settings: Settings, notes: list[str]) -> Device:
         card = simulated_card(
             {"total": spec.total, "name": spec.name, "cards_only": spec.cards_only}, settings.composed.search
         )
-        return open_device("simulated", total=card.total_bytes, name=f"{card.name} (simulated)")
+        name = f"{card.name} of {format_bytes(card.total_bytes)}" + (" (simulated)" if spec.name else "")
+        return open_device("simulated", total=card.total_bytes, name=name)
     kind = _found(notes) if spec.kind == "auto" else f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
     device = open_device(kind, total=None if spec.cards_only else spec.total, name=spec.name)
     if spec.cards_only and device.kind == "cpu":

@@ -6,6 +6,7 @@ two steps, with nothing half-done; what to try then is `recovery`'s.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from pipelines.run.devices.protocol import Device, Reading
 from pipelines.run.enforce import Return, bytes_returned
 from pipelines.run.job import Job, split_task
 from pipelines.run.ladder import Trouble
-from pipelines.run.outcome import MemoryTrouble, Observed, Outcome, as_headroom
+from pipelines.run.outcome import MemoryTrouble, Observed, Outcome, as_headroom, forget_frames
 from pipelines.run.steps import facts, first_broken, predicted_peaks, with_prefetches
 from pipelines.run.tasks import Tasks
 from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, TaskFailed
@@ -296,6 +297,8 @@ class Engine:
     def _after_unload(self, model: str, used_before: int) -> None:
         """The barrier's post-condition: what the load took has left the device, or the model is named."""
         held = self._held.pop(model, 0)
+        if sys.exc_info()[1] is not None:  # the frames of what went wrong still hold it: nothing can be said
+            return
         if held and used_before - self.device.used_bytes() < held // 2:
             returned = bytes_returned(self.device, model, held, used_before, within_seconds=RETURN_SECONDS)
             self.returns.append(returned)
@@ -347,6 +350,7 @@ class Engine:
             self.emit("task_skipped", task=waiting, because=task)
         if not self.job.keep_going:
             raise error
+        forget_frames(error)
 
     def _successors(self, task: str) -> list[str]:
         import networkx as nx

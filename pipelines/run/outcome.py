@@ -77,6 +77,14 @@ class MemoryTrouble(Exception):
         )  # fmt: skip
 
 
+def forget_frames(error: BaseException) -> None:
+    """Let go of what the frames of an error that is kept still hold: models, and tensors half-way through a run."""
+    at: BaseException | None = error
+    while at is not None:
+        at.__traceback__ = None  # clearing its frames would not do: each keeps its caller
+        at = at.__cause__ or at.__context__
+
+
 def as_headroom(error: BaseException, what: str) -> HeadroomError:
     """Any exception as one of ours: memory trouble as `OutOfMemory`, full disks as they are, the rest as `TaskFailed`."""
     if isinstance(error, HeadroomError):

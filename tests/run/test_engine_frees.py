@@ -1,0 +1,60 @@
+"""A task that fails must not keep its model: the error that is remembered lets go of what its frames held."""
+
+import gc
+import weakref
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.memory.harness import Bench, Block
+from pipelines.run.artifacts import Artifacts
+from pipelines.run.devices.simulated import SimulatedDevice
+from pipelines.run.engine import Engine
+from pipelines.schema.errors import TaskFailed
+from pipelines.schema.units import MIB
+
+SIZES = ((8 * MIB, MIB), (4 * MIB, MIB))
+
+
+@pytest.fixture
+def models(monkeypatch):
+    """Weak references to everything a node has loaded."""
+    made, load = [], Block.load
+
+    def noted(self, place):
+        model = load(self, place)
+        made.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(Block, "load", noted)
+    return made
+
+
+@pytest.mark.parametrize("error", [TaskFailed, ValueError])
+def test_a_failed_task_holds_nothing_of_its_model(models, tmp_path, error):
+    def fault(when, node):
+        if (when, node) == ("run", "n0"):
+            raise error("no") from OSError("below")
+
+    bench = Bench(SIZES, None, items=2, fault=fault)
+    job = replace(bench.job(), keep_going=True)
+    engine = Engine(job, SimulatedDevice(total_bytes=100 * MIB, track=False), Artifacts(tmp_path), bench.events.append)
+    outcome = engine.carry_on()
+    gc.collect()
+    assert len(outcome.failed) == 2
+    assert models
+    assert [ref() for ref in models] == [None] * len(models)
+    engine.unload_all()
+
+
+def test_an_interrupted_run_calls_nobody_a_leak(models, tmp_path):
+    def fault(when, node):
+        if (when, node) == ("run", "n0"):
+            raise KeyboardInterrupt
+
+    bench = Bench(SIZES, None, fault=fault)
+    device = SimulatedDevice(total_bytes=100 * MIB, track=False)
+    device.unloaded = lambda key: None  # as if the frames of the interrupt held it
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(device, tmp_path)
+    assert not [event for event in bench.events if event.data.get("what") == "leak"]
