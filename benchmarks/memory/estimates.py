@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,19 +34,17 @@ class Case:
 
 
 def cases(quick: bool) -> list[Case]:
-    few = 5 if quick else 90
-    found = [
-        Case(_variant("nodes.pitch.crepe.Crepe", size="tiny", batch=64), (1, 3, 6), few, 8),
-        Case(_variant("nodes.pitch.swift.SwiftF0"), (1, 4, 8), few, 12),
+    crepe, swift = "nodes.pitch.crepe.Crepe", "nodes.pitch.swift.SwiftF0"
+    if quick:
+        return [Case(_variant(crepe, size="tiny", batch=64), (0.5, 1, 2), 5, 2.2), Case(_variant(swift), (1, 4), 5, 12)]
+    return [
+        Case(_variant(crepe, size="tiny", batch=64), (0.5, 1, 2), 80, 2.5),
+        Case(_variant(swift), (1, 4, 8), 90, 12),
+        Case(_variant("nodes.separate.demucs.Demucs", name="htdemucs", segment=7.8), (3, 9), 6, 15, _demucs),
+        Case(_variant("nodes.convert.rvc.Rvc", index=0.0, segment=38.0), (1, 2, 5), 6, 8, _rvc),
+        Case(_variant("nodes.speak.xtts.Xtts", chunk=20), (2, 5), 6, 8, _xtts, characters=14),
+        Case(_variant(crepe, size="full", batch=32), (0.5, 1.0), 12, 1.2),
     ]
-    if not quick:
-        found += [
-            Case(_variant("nodes.pitch.crepe.Crepe", size="full", batch=32), (0.5, 1.5), 16, 2.5),
-            Case(_variant("nodes.separate.demucs.Demucs", name="htdemucs", segment=7.8), (3, 9), 6, 15, _demucs),
-            Case(_variant("nodes.convert.rvc.Rvc", index=0.0, segment=38.0), (2, 5, 10), 8, 15, _rvc),
-            Case(_variant("nodes.speak.xtts.Xtts", chunk=20), (2, 5), 6, 8, _xtts, characters=14),
-        ]
-    return found
 
 
 def _demucs(folder: Path) -> None:
@@ -69,13 +67,19 @@ def _xtts(folder: Path) -> None:
     xtts().save(folder)
 
 
-def run(quick: bool) -> dict[str, Any]:
-    """Rows by variant, and the bars of the whole."""
-    rows = {case.variant.name: _row(case) for case in cases(quick)}
+def pieces(quick: bool) -> Iterator[dict[str, Any]]:
+    """What is known after each variant: rows by variant, and the bars of all so far."""
+    rows: dict[str, Any] = {}
+    for case in cases(quick):
+        rows[case.variant.name] = _row(case)
+        yield _so_far(rows)
+
+
+def _so_far(rows: Mapping[str, Any]) -> dict[str, Any]:
     total = sum(row["runs"] for row in rows.values())
     return {
         "versions": library_versions(),
-        "variants": rows,
+        "variants": dict(rows),
         "runs": total,
         "bars": {
             "error at most max(10 %, 32 MiB)": all(row["outside"] == 0 for row in rows.values()),

@@ -70,7 +70,7 @@ class Live:
         count = f"[{data['index'] + 1:>{len(str(self._total))}}/{self._total}] "
         size = f"{self._bytes(peak):>{len(self._bytes(self._limit or 0)) + 1}}"
         # A simulated card tracks torch's tensors; of other engines it knows what they declare. Elsewhere all is measured.
-        source = data["source"].partition("+")[0]
+        source = data.get("source", "").partition("+")[0]
         how = f" {source:<8}" if source in ("tracked", "declared") else ""
         planned, seconds = f"{how}  planned {data['predicted_peak_bytes'] / MIB:>6,.0f}", f"  {data['seconds']:>6.1f} s"
         room = self._out.width - len(f"{count}unload {size}{seconds}") - 1
