@@ -9,12 +9,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.cli.main import no_rest
 from pipelines.cli.plan import add_selection, certified
 from pipelines.schema.errors import UsageError
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
+
+if TYPE_CHECKING:
+    from pipelines.cli.prepare import Prepared
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +49,31 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     prepared = prepare(settings, Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust)))
     made = certified(prepared.problem, prepared.plan())
     console().print(heading(prepared, made))
-    return _tell(prepared.problem, made, prepared.plan)
+    return _tell_of(prepared, made)
 
 
-def _tell(problem: Problem, plan: Plan, replan: Callable[[Problem], Plan]) -> int:
+def _tell_of(prepared: Prepared, made: Plan) -> int:
+    """Under other limits other chains stream, or none: each limit has its own problem."""
+    from pipelines.cli.streams import hungriest, streamed
+    from pipelines.plan.prices import floor_bytes, with_limit
+    from pipelines.schema.units import format_bytes
+
+    apart, tier = prepared.apart or prepared.problem, prepared.settings.tier
+
+    def replan(problem: Problem) -> Plan:
+        return prepared.plan(streamed(with_limit(apart, problem.limit_bytes), prepared.chains, tier))
+
+    _tell(prepared.problem, made, replan, floor_bytes(apart))
+    largest = hungriest(prepared.problem, tier)
+    if largest is not None and largest[1] > floor_bytes(apart):
+        task, need = largest
+        print(f"Streaming needs more: below {format_bytes(need)} ({need} bytes) {task.id} is run node by node.")
+    return 0
+
+
+def _tell(problem: Problem, plan: Plan, replan: Callable[[Problem], Plan], least: int | None = None) -> int:
     from pipelines.plan.explain import explain
     from pipelines.plan.explain_text import lines
 
-    print("\n".join(lines(explain(problem, plan, replan))))
+    print("\n".join(lines(explain(problem, plan, replan, least=least))))
     return 0

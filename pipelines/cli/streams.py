@@ -8,9 +8,8 @@ from dataclasses import replace
 from pipelines.cli.settings import Settings
 from pipelines.graph.build import Graph
 from pipelines.graph.chains import Chain, chains, streams_from
-from pipelines.graph.fuse import fuse
-from pipelines.plan import presolve
-from pipelines.plan.instance import Instance
+from pipelines.graph.fuse import alone, fuse, members
+from pipelines.plan.prices import floor_bytes
 from pipelines.run.chained import Streaming
 from pipelines.run.pacing import StreamSettings
 from pipelines.run.streaming import begins, follows
@@ -51,19 +50,28 @@ def streamed(problem: Problem, streams: Sequence[Chain], tier: Tier, notes: list
     return fused
 
 
-def _fits(problem: Problem, tier: Tier) -> Callable[[Problem, Task], bool]:
-    residency = tier.settings.get("residency")
-    weights = sum(model.weights_bytes for model in problem.models.values())
+def hungriest(problem: Problem, tier: Tier) -> tuple[Task, int] | None:
+    """The fused task that needs the largest limit, and that limit: under a smaller one it would not stream. None without any."""
+    fused = [task for task in problem.tasks if len(members(task.id)) > 1]
+    needs = [_least(problem, alone(problem, task), tier) for task in fused]
+    return max(zip(fused, needs, strict=True), key=lambda pair: pair[1], default=None)
 
-    def fits(alone: Problem, task: Task) -> bool:
-        if residency == "sequential" and len(task.models) > 1:
+
+def _fits(problem: Problem, tier: Tier) -> Callable[[Problem, Task], bool]:
+    def fits(own: Problem, task: Task) -> bool:
+        if tier.settings.get("residency") == "sequential" and len(task.models) > 1:
             return False
-        if residency == "normal":  # the other models are there as well
-            others = weights - sum(model.weights_bytes for model in alone.models.values())
-            alone = replace(alone, context_bytes=alone.context_bytes + others)
-        return presolve.refusal(Instance.of(alone)) is None
+        return problem.limit_bytes is None or _least(problem, own, tier) <= problem.limit_bytes
 
     return fits
+
+
+def _least(problem: Problem, own: Problem, tier: Tier) -> int:
+    """The smallest limit for `own`, a problem of one task of `problem`."""
+    if tier.settings.get("residency") != "normal":
+        return floor_bytes(own)
+    others = sum(model.weights_bytes for name, model in problem.models.items() if name not in own.models)
+    return floor_bytes(replace(own, context_bytes=own.context_bytes + others))  # the other models are there as well
 
 
 def _why(problem: Problem, refused: Sequence[Task], tier: Tier) -> str:

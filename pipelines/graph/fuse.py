@@ -53,7 +53,7 @@ def fuse(problem: Problem, chains: Sequence[Chain], may: Callable[[Problem, Task
             if len(parts) < len(chain):
                 continue
             task = _as_one(parts)
-            if may(_alone(problem, task), task):
+            if may(alone(problem, task), task):
                 fused |= {part.id: task for part in parts}
             else:
                 refused.append(task)
@@ -75,7 +75,8 @@ def _as_one(parts: Sequence[Task]) -> Task:
     )
 
 
-def _alone(problem: Problem, task: Task) -> Problem:
+def alone(problem: Problem, task: Task) -> Problem:
+    """The problem of `task` and nothing else."""
     models = {name: problem.models[name] for name in task.models}
     return replace(problem, models=models, tasks=(replace(task, after=()),))
 

@@ -51,11 +51,18 @@ class Explanation:
     prices: Prices
 
 
-def explain(problem: Problem, plan: Plan, replan: Callable[[Problem], Plan], *, most_plans: int = 12) -> Explanation:
+def explain(
+    problem: Problem,
+    plan: Plan,
+    replan: Callable[[Problem], Plan],
+    *,
+    most_plans: int = 12,
+    least: int | None = None,
+) -> Explanation:
     """Explain `plan`, a valid plan of `problem`.
 
     `replan` makes plans under other limits and raises `DoesNotFit`; it is called at most `most_plans` times, and fewer
-    where a plan takes long: so often that about `PLANNED` tasks are planned in all, but twice.
+    where a plan takes long: so often that about `PLANNED` tasks are planned in all, but twice. `least` as in `prices`.
     """
     most_plans = min(most_plans, max(2, PLANNED // max(1, len(problem.tasks))))
     bytes_at = moment_bytes(problem, plan.steps)
@@ -67,7 +74,7 @@ def explain(problem: Problem, plan: Plan, replan: Callable[[Problem], Plan], *, 
         binding=moment(problem, plan.steps, binding),
         headroom_bytes=None if problem.limit_bytes is None else problem.limit_bytes - plan.peak_bytes,
         load_time=load_time(problem, plan),
-        prices=prices(problem, plan, bytes_at, replan, most_plans),
+        prices=prices(problem, plan, bytes_at, replan, most_plans, least),
     )
 
 

@@ -37,10 +37,15 @@ class Prices:
     smallest_proved: bool
 
 
-def prices(problem: Problem, plan: Plan, bytes_at: Sequence[int], replan: Replan, most_plans: int) -> Prices:
-    """Prices around `plan`, within `most_plans` calls of `replan`. bytes_at: the highest bytes of each step."""
+def prices(
+    problem: Problem, plan: Plan, bytes_at: Sequence[int], replan: Replan, most_plans: int, least: int | None = None
+) -> Prices:
+    """Prices around `plan`, within `most_plans` calls of `replan`. bytes_at: the highest bytes of each step.
+
+    least: bytes that nothing `replan` makes can do without, where under other limits it may plan another problem.
+    """
     trials = _Trials(problem, plan, replan, most_plans)
-    floor, proved = _smallest(problem, plan, trials)
+    floor, proved = _smallest(floor_bytes(problem) if least is None else least, plan, trials)
     more = [] if problem.limit_bytes is None else _better(trials, useful_limits(problem, plan, bytes_at))
     heights = sorted({height for height in bytes_at if floor < height < plan.peak_bytes})
     less = [trials.at(limit) for limit in (floor, *_spread(heights, 2))] if floor < plan.peak_bytes else []
@@ -89,9 +94,9 @@ def floor_bytes(problem: Problem) -> int:
     return max(problem.context_bytes, max(needs, default=0))
 
 
-def _smallest(problem: Problem, plan: Plan, trials: _Trials) -> tuple[int, bool]:
-    """The lowest limit found to work, by bisection from what no plan can do without; whether that is proved."""
-    low, high = floor_bytes(problem), plan.peak_bytes
+def _smallest(low: int, plan: Plan, trials: _Trials) -> tuple[int, bool]:
+    """The lowest limit found to work, by bisection from `low`, which no plan can do without; whether that is proved."""
+    high = plan.peak_bytes
     if low >= high or trials.at(low) is not None:
         return min(low, high), True
     for _ in range(min(5, trials.left // 2)):

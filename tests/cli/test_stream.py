@@ -1,6 +1,7 @@
 """`headroom run` with nodes that stream: the same files as without, planned as one task, and a report."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,26 @@ def test_where_the_chain_does_not_fit_it_runs_node_by_node_and_says_so(headroom)
     assert sum(step["op"] == "run" for step in made["steps"]) == 3
     assert made["stream"] == {}
     assert (folder / "artifacts/one-two-three-four-five/wav/one-two-three-four-five.wav").exists()
+
+
+@pytest.mark.parametrize("residency", ["planned", "normal", "sequential"])
+def test_the_smallest_limits_are_told_with_streaming_and_without(headroom, residency):
+    """Each is the smallest: one byte below it does not plan, or does not stream. Where all stay, it is only searched for."""
+    told = headroom("explain", *DUB, TEXT, f"+tier.residency={residency}", toy=True).out
+    found = [int(count) for count in re.findall(r"(?:smallest limit|Streaming) .*\((\d+) bytes\)", told)]
+
+    def under(limit):
+        return headroom("plan", *DUB, TEXT, f"+tier.residency={residency}", f"tier.limit={limit}", toy=True)
+
+    assert under(found[0]).code == 0
+    assert under(found[0] - 1).code == 4 or residency == "normal"
+    if residency == "sequential":
+        assert len(found) == 1
+        return
+    _, streaming = found
+    assert "convert+wav" in told
+    assert "does not stream" not in under(streaming).out
+    assert "does not stream" in under(streaming - 1).out
 
 
 def test_only_as_many_items_stream_as_fit(headroom):
