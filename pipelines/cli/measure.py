@@ -33,8 +33,9 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     from pipelines.cli.show import console, table
     from pipelines.cli.verbs import composed_settings, names_and_settings
     from pipelines.run.allocator import set_before_torch
+    from pipelines.run.environments import built_python
     from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
-    from pipelines.run.measure import DEFAULT_SIZES, measure
+    from pipelines.run.measure import DEFAULT_SIZES, measure, sizes_for
     from pipelines.run.resolve import trusted_packages
     from pipelines.schema.units import MIB
 
@@ -60,7 +61,11 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
             if not args.all:
                 raise TaskFailed(f"{variant.name} cannot be measured: {lacking}.")
             continue
-        seen = measure(variant, sizes, weights=found.path, device=device, trusted=trusted_packages(args.trust))
+        own = built_python(variant.environment) if variant.environment else None
+        seen = measure(
+            variant, sizes_for(variant.role, sizes), weights=found.path, device=device, python=own,
+            trusted=trusted_packages(args.trust),
+        )  # fmt: skip
         kind = "cpu" if spec.kind in ("auto", "cpu") else spec.kind
         store.add(
             Key.of(variant, weights_digest(variant, found.path), device_key(kind, spec.name or kind)), seen.observations

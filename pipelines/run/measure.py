@@ -17,11 +17,15 @@ from typing import Any
 
 from pipelines.run.fit import Fit, fit
 from pipelines.run.footprints import Observation
+from pipelines.run.worker import environment_of
 from pipelines.schema.config import Item, Variant
 from pipelines.schema.errors import ExitCode, OutOfMemory, SurroundingsFailed, TaskFailed
+from pipelines.schema.roles import ROLES
 
 #: Sizes that show a base, a slope and a segment's bend without taking minutes. Seconds of audio.
 DEFAULT_SIZES = (2.0, 5.0, 10.0, 20.0)
+#: Characters of text in a second of speech.
+SPOKEN = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,10 @@ def measure(
     weights: Path | None = None,
     device: Mapping[str, Any] | None = None,
     trusted: Sequence[str] = ("nodes",),
+    python: Path | None = None,
     timeout_seconds: float = 1800,
 ) -> Measured:
-    """Measure `variant` in a fresh process of this interpreter.
+    """Measure `variant` in a fresh process of this interpreter, or of `python`, that of the variant's own environment.
 
     weights: what the resolver found. device: `{"spec": "cpu", "total": bytes}` as for `open_device`.
     Raises `OutOfMemory`, `TaskFailed` (the node failed; its words are quoted), `SurroundingsFailed` (no process, too long).
@@ -82,16 +87,28 @@ def measure(
             for s in wanted
         ],
     }
-    return _measured(variant.name, wanted, variant.knobs, _ask(variant.name, request, timeout_seconds))
+    return _measured(variant.name, wanted, variant.knobs, _ask(variant.name, request, python, timeout_seconds))
 
 
-def _ask(name: str, request: Mapping[str, Any], timeout_seconds: float) -> Mapping[str, Any]:
+def sizes_for(role: str, seconds: Sequence[float]) -> list[Size]:
+    """Inputs as a plan will know them: of a role that takes a text, as many characters as are said in `seconds`.
+
+    >>> [size.characters for size in sizes_for("speak", (2.0, 5.0))]
+    [28, 70]
+    """
+    takes = {port.type for port in ROLES[role].inputs.values() if not port.optional}
+    if "text" in takes and "audio" not in takes:
+        return [Size(characters=round(each * SPOKEN)) for each in seconds]
+    return [Size(each) for each in seconds]
+
+
+def _ask(name: str, request: Mapping[str, Any], python: Path | None, timeout_seconds: float) -> Mapping[str, Any]:
     paths = os.pathsep.join(path for path in sys.path if path)
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "pipelines.run.measure_child"],
+            [str(python or sys.executable), "-P", "-m", "pipelines.run.measure_child"],
             input=json.dumps(request), capture_output=True, text=True, timeout=timeout_seconds, check=False,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=environment_of(python) if python else {**os.environ, "PYTHONPATH": paths},
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise SurroundingsFailed(

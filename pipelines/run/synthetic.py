@@ -12,6 +12,8 @@ from pipelines.schema.node import Port
 from pipelines.schema.values import Audio, Contour, Note, Notes, Text, Value, Word, Words
 
 _RATE = 44_100
+#: Of a reference voice beside a text, which has no length of its own.
+_VOICE_SECONDS = 6.0
 _SENTENCE = "The measure of a song is not its length but the breath between the words. "
 
 
@@ -37,7 +39,7 @@ def synthetic_inputs(ports: Mapping[str, Port], item: Item) -> dict[str, Value]:
 def _audio(item: Item) -> Audio:
     """A gliding, vibrating voice-like tone over faint noise, float32 [channels, seconds * 44100]."""
     rng = np.random.default_rng(0)
-    times = np.arange(max(1, round(item.seconds * _RATE))) / _RATE
+    times = np.arange(round((item.seconds or _VOICE_SECONDS) * _RATE)) / _RATE
     hertz = 220 * 2 ** (np.sin(2 * np.pi * times / 7) / 2 + np.sin(2 * np.pi * 5.5 * times) / 48)
     phase = 2 * np.pi * np.cumsum(hertz) / _RATE
     voice = sum(np.sin(k * phase) / k for k in range(1, 9)) * (0.6 + 0.4 * np.sin(2 * np.pi * 2 * times))

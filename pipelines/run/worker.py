@@ -73,7 +73,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=self._words,
                 stderr=subprocess.STDOUT,
-                env=_environment(python),
+                env=environment_of(python),
                 start_new_session=True,  # Ctrl-C is for the run to answer, not for each of its workers
             )
         except OSError as error:
@@ -295,8 +295,8 @@ def _as_error(name: str, facts: Mapping[str, Any]) -> HeadroomError:
     return _KINDS.get(facts["exit_code"], TaskFailed)(text)
 
 
-def _environment(python: str | Path) -> dict[str, str]:
-    """What the worker inherits. Another interpreter gets our two packages and nothing else of this environment."""
+def environment_of(python: str | Path) -> dict[str, str]:
+    """What a worker of that interpreter inherits. Another interpreter gets our two packages and nothing else of this environment."""
     own = os.environ.copy()
     own["MALLOC_ARENA_MAX"] = "2"  # arenas reserve address space, which the rlimit counts
     own = {**malloc.variables(), **own}

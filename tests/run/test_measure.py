@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.run.fit import NOISE
-from pipelines.run.measure import Size, measure
+from pipelines.run.measure import Size, measure, sizes_for
 from pipelines.run.processes import death_sentence
 from pipelines.run.synthetic import synthetic_inputs
 from pipelines.schema.config import Item, Variant
 from pipelines.schema.errors import OutOfMemory, TaskFailed, UsageError
 from pipelines.schema.node import Port
 from pipelines.schema.units import GIB, MIB
+from pipelines.schema.values import Audio
 
 HERE = "tests.run.standins"
 
@@ -87,3 +88,20 @@ def test_made_up_inputs_have_the_size_asked_for() -> None:
 @pytest.mark.parametrize(("code", "words"), [(3, "exit code 3"), (-9, "SIGKILL"), (-11, "SIGSEGV"), (None, "answer")])
 def test_deaths_are_named(code: int | None, words: str) -> None:
     assert words in death_sentence(code, "it")
+
+
+def test_a_text_is_measured_by_its_characters_and_sound_by_its_seconds() -> None:
+    assert sizes_for("speak", [2.0]) == [Size(characters=28)]
+    assert sizes_for("convert", [2.0]) == [Size(2.0)]
+    voice = synthetic_inputs({"voice": Port("audio", optional=True)}, Size(characters=28).item())["voice"]
+    assert isinstance(voice, Audio)
+    assert voice.seconds == 6.0
+
+
+def test_another_interpreter_is_measured_in(tmp_path: Path) -> None:
+    """As for a variant with an environment of its own: its python, our packages, and of the rest numpy only."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexport OWN_ENVIRONMENT=yes\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    with pytest.raises(TaskFailed, match="here is yes"):
+        measure(variant("Elsewhere"), (1,), trusted=[HERE], python=python)

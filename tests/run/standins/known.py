@@ -72,6 +72,13 @@ class Misbehaving(Known):
         return super().run(model, inputs, context)
 
 
+class Elsewhere(Known):
+    """Tells in an error which environment it is in."""
+
+    def load(self, place: Place) -> Any:
+        raise ValueError(f"here is {os.environ.get('OWN_ENVIRONMENT')}")
+
+
 class Linear(Known):
     """A torch layer of `width` x `width`; a run multiplies `rows` rows by it."""
 
