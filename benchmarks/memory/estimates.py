@@ -34,7 +34,7 @@ class Case:
 
 
 def cases(quick: bool) -> list[Case]:
-    crepe, swift = "nodes.pitch.crepe.Crepe", "nodes.pitch.swift.SwiftF0"
+    crepe, swift = "nodes.pitch.crepe.Crepe", "nodes.pitch.swift.Swift"
     if quick:
         return [Case(_variant(crepe, size="tiny", batch=64), (0.5, 1, 2), 5, 2.2), Case(_variant(swift), (1, 4), 5, 12)]
     return [

@@ -37,7 +37,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
     from pipelines.run.measure import DEFAULT_SIZES, measure, sizes_for
     from pipelines.run.resolve import trusted_packages
-    from pipelines.schema.units import MIB
+    from pipelines.schema.units import MIB, format_bytes
 
     names, given = names_and_settings(args.variants)
     settings = composed_settings([*given, *rest, "pipeline=ultrasinger"])
@@ -70,7 +70,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         store.add(
             Key.of(variant, weights_digest(variant, found.path), device_key(kind, spec.name or kind)), seen.observations
         )
-        terms = " + ".join(f"{size / MIB:.1f} {term}" for term, size in seen.fit.terms.items()) or "0"
+        terms = " + ".join(f"{format_bytes(size)} {term}" for term, size in seen.fit.terms.items()) or "0"
         worst = max((abs(error) for error in seen.fit.errors), default=0.0)
         made.add_row(
             variant.name,
