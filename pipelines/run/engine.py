@@ -211,9 +211,11 @@ class Engine:
         )
 
     def wanted_beside(self, task: str) -> list[str]:
-        """The next task of each model that is resident beside `task`'s own, the largest first."""
+        """The next task of each model that lies beside `task`'s own, or is to be fetched while it runs, the largest first."""
         own, found = self._model_of(task), []
-        for model in sorted(self._resident, key=lambda m: -self.job.problem.models[m].weights_bytes):
+        coming = [step.model for step in with_prefetches(self.job.plan.steps, self._at) if isinstance(step, Load)]
+        beside = {*self._resident, *coming}
+        for model in sorted(beside, key=lambda name: (-self.job.problem.models[name].weights_bytes, name)):
             if model != own and (waiting := next(self._waiting_for(model), None)):
                 found.append(waiting)
         return found

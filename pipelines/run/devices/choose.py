@@ -59,5 +59,7 @@ def _cuda(index: int, total: int | None, name: str | None, driver: Driver | None
 def _not_more_than(device: Device, total: int | None) -> Device:
     if total and total > device.total_bytes:
         have = format_bytes(device.total_bytes)
-        raise UsageError(f"device.total={format_bytes(total)} (or MAX_CUDA_VRAM) is more than {device.name} has ({have}).")
+        raise UsageError(
+            f"device.total={format_bytes(total)} (or MAX_CUDA_VRAM) is more than {device.name} has ({have})."
+        )
     return device
