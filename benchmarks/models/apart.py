@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,14 +17,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipelines.run.devices.malloc import variables
+
 ROOT = Path(__file__).parents[2]
 
 
 def apart(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
-    """`function(**arguments)` in a fresh interpreter: its own dict of results."""
+    """`function(**arguments)` in a fresh interpreter: its own dict of results.
+
+    Its allocator gives back what is freed, as under the engine, so that what is counted is what is held. So does the library's.
+    """
     module = f"benchmarks.models.{Path(function.__code__.co_filename).stem}"  # its __module__ may be __main__
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.models.apart", module, function.__name__]
-    done = subprocess.run([*command, json.dumps(arguments)], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [*command, json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        env=os.environ | variables(),
+    )
     if done.returncode:
         raise RuntimeError(f"{function.__module__}.{function.__name__} failed: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -34,6 +49,8 @@ def measured(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
     `processor_seconds` are those of all its threads: what others do on the machine is not in them.
     """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed before would otherwise be taken again unseen
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     begun, used = time.perf_counter(), time.process_time()

@@ -73,6 +73,7 @@ def library(folder: str, seconds: float, keep_at: str | None = None) -> dict[str
 
     separator = Separator("htdemucs_ft", Path(folder), device="cpu", shifts=0)
     mix = torch.from_numpy(_sound(seconds))
+    separator.separate_tensor(torch.from_numpy(_sound(0.5)), RATE)  # imports what it imports on first use
     vocals, figures = measured(lambda: separator.separate_tensor(mix, RATE)[1]["vocals"])
     if keep_at:
         np.save(keep_at, vocals.numpy())
@@ -91,6 +92,7 @@ def node(folder: str, seconds: float, segment: float = 7.8, keep_at: str | None 
     bag, mix = separate.load(Place(weights=Path(folder))), Audio.of(_sound(seconds), RATE)
     with tempfile.TemporaryDirectory() as scratch:
         context = Context("clip", Path(scratch))
+        separate.run(bag, {"audio": Audio.of(_sound(0.5), RATE)}, context)  # imports what it imports on first use
         stems, figures = measured(lambda: separate.run(bag, {"audio": mix}, context))
         if keep_at:
             np.save(keep_at, stems["vocals"].read())

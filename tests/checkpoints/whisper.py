@@ -7,6 +7,7 @@ Whisper v3's vocabulary layout, the library's converter, faster-whisper's loader
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -103,9 +104,9 @@ def _recite(network: Any, language: int, script: list[int], end: int) -> None:
             token = script[index - 2] if index - 2 < len(script) else end
             positions[index] = 60 * embedding[token]
         decoder.embed_positions.weight.copy_(positions)
-        for layer in decoder.layers:
-            for linear in (layer.self_attn.out_proj, layer.encoder_attn.out_proj, layer.fc2):
-                linear.weight.zero_()
-                linear.bias.zero_()
+        silenced = [[layer.self_attn.out_proj, layer.encoder_attn.out_proj, layer.fc2] for layer in decoder.layers]
+        for index, linear in enumerate(itertools.chain.from_iterable(silenced)):
+            linear.weight.fill_((index + 1) * 1e-6)  # all but nothing; the converter stores equal tensors once
+            linear.bias.zero_()
         decoder.layer_norm.weight.fill_(3.0)
     network.proj_out.weight = decoder.embed_tokens.weight

@@ -30,11 +30,15 @@ def _runs(found: Mapping[str, Any]) -> list[str]:
     used = any("processor_seconds" in row for _, row in leaves)
     columns = ["run", "seconds", *(["of the processor"] if used else []), "MiB above what was held before"]
     rows = [
-        [" ".join(path).replace("_", " "), f"{row['seconds']:,.1f}", *([f"{row.get('processor_seconds', 0):,.1f}"] if used else []),
+        [" ".join(path).replace("_", " "), f"{row['seconds']:,.1f}", *([_seconds(row)] if used else []),
          f"{row['peak_mib']:,.0f}"]
         for path, row in leaves
     ]  # fmt: skip
     return [f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows]] if rows else []
+
+
+def _seconds(row: Mapping[str, Any]) -> str:
+    return f"{row['processor_seconds']:,.1f}" if "processor_seconds" in row else ""
 
 
 def _leaves(found: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
