@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Seconds heard at once; longer ones overflow the decoder's scores, which are 32-bit integers.
 _LONGEST = 12.0
+#: Bytes fed at once (half a second): the library holds the interpreter while it decodes, and nothing else could stop or draw.
+_PIECE = RATE
+#: The search that hears nothing, for the mean of a stretch's cepstra.
+_DEAF = "deaf"
 #: Frames a second of the model.
 _FRAME_RATE = 100
 
@@ -37,11 +41,13 @@ class PocketSphinx:
         import pocketsphinx
 
         try:
-            return pocketsphinx.Decoder(loglevel="FATAL", cmn="batch", topn=8)
+            decoder = pocketsphinx.Decoder(loglevel="FATAL", cmn="batch", topn=8)
+            decoder.add_fsg(_DEAF, decoder.create_fsg(_DEAF, 0, 1, [(0, 1, 1.0, "a")]))
         except (RuntimeError, ValueError) as error:
             raise TaskFailed(
                 f"PocketSphinx's own model cannot be loaded: {error}. Install pocketsphinx again."
             ) from error
+        return decoder
 
     def unload(self, model: Any) -> None:
         """Nothing of it is held elsewhere."""
@@ -64,19 +70,32 @@ class PocketSphinx:
 
 def _heard(decoder: Any, tape: Tape, sounding: Sequence[Stretch], context: Context) -> Iterator[Word]:
     """What is understood of each stretch."""
-    decoder.activate_search()
     for index, stretch in enumerate(sounding):
         yield from _decoded(decoder, tape.pcm(stretch.start, stretch.end), stretch.start)
         context.progress((index + 1) / len(sounding), "listening")
 
 
 def _decoded(decoder: Any, pcm: bytes, start: float) -> Iterator[Word]:
-    """The words the decoder's active search finds in sound that begins at second `start`, fillers left out."""
+    """The words found in sound that begins at second `start`, fillers left out: those found in all of it at once."""
+    mean = _mean(decoder, pcm)
+    decoder.activate_search()
     decoder.reinit_feat(decoder.config)  # it forgets the noise it believes to have heard before
     decoder.start_utt()
-    decoder.process_raw(pcm, no_search=False, full_utt=True)
+    for at in range(0, len(pcm), _PIECE):
+        decoder.set_cmn(mean)  # fed in pieces, it would go by what it has heard so far
+        decoder.process_raw(pcm[at : at + _PIECE], no_search=False, full_utt=False)
     decoder.end_utt()
     for found in decoder.seg() or ():
         if found.word[0] not in "<[+(":
             first, end = found.start_frame / _FRAME_RATE, (found.end_frame + 1) / _FRAME_RATE
             yield Word(found.word.partition("(")[0], start + first, start + end, min(found.prob, 1.0))
+
+
+def _mean(decoder: Any, pcm: bytes) -> str:
+    """The mean of the sound's cepstra, as `set_cmn` takes it."""
+    decoder.activate_search(_DEAF)
+    decoder.reinit_feat(decoder.config)
+    decoder.start_utt()
+    decoder.process_raw(pcm, no_search=False, full_utt=True)
+    decoder.end_utt()
+    return str(decoder.get_cmn(False))

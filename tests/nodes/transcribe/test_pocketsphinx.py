@@ -83,6 +83,42 @@ def test_what_came_before_does_not_change_what_is_found(decoder: Any) -> None:
     assert words(PocketSphinx().load(Place()), audio, {"lyrics": lyrics}) == first
 
 
+class Watched:
+    """A decoder whose calls of the search for words are noted: bytes given to it."""
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder, self.fed = decoder, list[int]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decoder, name)
+
+    def process_raw(self, pcm: bytes, **how: bool) -> Any:
+        if self._decoder.current_search() != "deaf":
+            self.fed.append(len(pcm))
+        return self._decoder.process_raw(pcm, **how)
+
+
+def test_sound_fed_in_pieces_is_heard_as_it_is_at_once(decoder: Any) -> None:
+    """Between pieces a Ctrl-C is heard and the screen is drawn."""
+    audio, _, lyrics = voice(5.0)
+    words(decoder, audio, {"lyrics": f"{lyrics} zzyzx"})  # a word it had to learn
+    watched = Watched(decoder)
+    found = words(watched, audio)
+    assert max(watched.fed) <= RATE  # half a second of 16 bits
+    level = levels([resampled(audio.mono(), audio.rate, RATE)])
+    tape = Tape(iter([resampled(audio.mono(), audio.rate, RATE)]), float(level.max()))
+    expected = []
+    decoder.activate_search()
+    for stretch in stretches(level, 12.0):
+        decoder.reinit_feat(decoder.config)
+        decoder.start_utt()
+        decoder.process_raw(tape.pcm(stretch.start, stretch.end), no_search=False, full_utt=True)
+        decoder.end_utt()
+        expected += [(seg.word.partition("(")[0], seg.prob) for seg in decoder.seg() if seg.word[0] not in "<[+("]
+    assert len(expected) > 3
+    assert [(word.text, word.confidence) for word in found] == [(text, min(prob, 1.0)) for text, prob in expected]
+
+
 def test_plain_speech_is_understood_at_8_khz_too(decoder: Any) -> None:
     text = {"text": Text("Good morning, how are you?")}
     said = Espeak(speed=110).run(None, text, Context("x", Path("unused")))["audio"]
