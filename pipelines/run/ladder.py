@@ -144,7 +144,7 @@ def way_back(home: Choice, free_bytes: int, held_bytes: int, margin: float, wait
 
 def stop_sentence(state: State) -> str:
     """What exit 5 says: the task, the bytes, everything that was tried, and the next step."""
-    tried = "; ".join(_told(rung) for rung in state.tried) or "nothing was left to try"
+    tried = "; ".join(_told(rung) for rung in state.tried if rung.action is not Action.STOP) or "nothing was left to try"
     held = f" Not touched, because you fixed it: {', '.join(sorted(state.pinned))}." if state.pinned else ""
     return (
         f"{state.task} needs {format_bytes(state.needed_bytes)} and {format_bytes(state.limit_bytes)} may be used: "
