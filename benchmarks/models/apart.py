@@ -60,6 +60,15 @@ def measured(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     return result, {**took, "peak_mib": round(_status("VmHWM") - before, 1)}
 
 
+def declared(role: str, name: str) -> Any:
+    """A variant as its file in conf/model says."""
+    import yaml
+
+    from pipelines.cli.settings import read_variant
+
+    return read_variant(role, name, yaml.safe_load((ROOT / "conf" / "model" / role / f"{name}.yaml").read_text()))
+
+
 def machine() -> dict[str, Any]:
     """What a figure was measured on."""
     import torch

@@ -26,25 +26,27 @@ def run(quick: bool) -> dict[str, Any]:
         theirs = apart(library, folder=f"{scratch}/real", seconds=CLIP, keep_at=f"{scratch}/theirs.npy")
         ours = apart(node, folder=f"{scratch}/real", seconds=CLIP, keep_at=f"{scratch}/ours.npy")
         short = apart(node, folder=f"{scratch}/real", seconds=CLIP, segment=2.0)
+        held = {s: apart(tensors, folder=f"{scratch}/real", segment=s) for s in (7.8, 2.0)}
         long = {
             f"{side.__name__}_{length}": apart(side, folder=f"{scratch}/tiny", seconds=length)["peak_mib"]
             for side in (library, node)
             for length in lengths
         }
         difference = apart(compare, a=f"{scratch}/ours.npy", b=f"{scratch}/theirs.npy")["difference"]
-    faster, share = theirs["processor_seconds"] / ours["processor_seconds"], short["peak_mib"] / ours["peak_mib"]
+    faster, share = theirs["processor_seconds"] / ours["processor_seconds"], held[2.0]["bytes"] / held[7.8]["bytes"]
+    ram = short["peak_mib"] / ours["peak_mib"]
     growth = {
         s: (long[f"{s}_{lengths[1]}"] - long[f"{s}_{lengths[0]}"]) / (lengths[1] - lengths[0])
         for s in ("library", "node")
     }
     return {
         "clip_seconds": CLIP, "library": theirs, "node": ours, "node_segment_2s": short,
-        "times_faster": round(faster, 2), "largest_difference": difference, "working_bytes_2s_over_7.8s": round(share, 3),
+        "times_faster": round(faster, 2), "largest_difference": difference, "tensor_bytes": held,
         "ram_mib_tiny_network": long, "ram_mib_per_second": {side: round(rate, 3) for side, rate in growth.items()},
         "bars": {
             f"htdemucs_ft: vocals {faster:.1f} times faster than demucs.api, in processor time (at least 3.5)": faster >= 3.5,
             f"the same samples: {difference:.1e} apart (at most 1e-6)": difference <= 1e-6,
-            f"a segment of 2 s takes {share:.3f} of the bytes of 7.8 s (at most 0.3)": share <= 0.3,
+            f"a segment of 2 s takes {share:.3f} of the device's bytes of 7.8 s (at most 0.3; of RAM {ram:.3f})": share <= 0.3,
             f"RAM grows {growth['node']:.2f} MiB a second of sound (at most a tenth of the library's {growth['library']:.2f})":
                 growth["node"] <= growth["library"] / 10,
         },
@@ -97,6 +99,20 @@ def node(folder: str, seconds: float, segment: float = 7.8, keep_at: str | None 
         if keep_at:
             np.save(keep_at, stems["vocals"].read())
     return figures
+
+
+def tensors(folder: str, segment: float) -> dict[str, Any]:
+    """The most bytes of tensors a run holds on a device, by the simulated one, which counts them."""
+    from dataclasses import replace
+
+    from benchmarks.models.apart import declared
+    from pipelines.run.measure import Size, measure
+
+    variant = declared("separate", "htdemucs_ft")
+    variant = replace(variant, knobs={**variant.knobs, "segment": segment})
+    device = {"spec": "simulated", "total": 8 << 30}
+    took = measure(variant, [Size(CLIP, channels=2)], weights=Path(folder), device=device)
+    return {"bytes": next(row.bytes for row in took.observations if row.op == "run"), "source": took.source}
 
 
 def compare(a: str, b: str) -> dict[str, Any]:

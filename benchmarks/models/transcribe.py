@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.models.apart import apart, measured
+from benchmarks.models.apart import apart, declared, measured
 
 #: Fields of Hugging Face's WhisperConfig (width, layers of encoder and decoder, heads, mel bands), each measured in 8 bits.
 SIZES = {
@@ -75,7 +75,7 @@ def take(folder: str, name: str, batches: tuple[int, ...]) -> dict[str, Any]:
     from pipelines.run.measure import Size, measure
     from pipelines.schema.config import evaluate
 
-    variant = declared(name)
+    variant = declared("transcribe", name)
     sizes = [Size(_WINDOW * batch, knobs={"batch": batch}) for batch in batches]
     took = measure(variant, sizes, weights=Path(folder), timeout_seconds=3000)
     says = variant.footprints["cpu"]
@@ -93,16 +93,6 @@ def take(folder: str, name: str, batches: tuple[int, ...]) -> dict[str, Any]:
         "seconds": {batch: round(row.seconds, 1) for batch, row in zip(batches, runs, strict=True)},
         "fit": dict(took.fit.terms),
     }
-
-
-def declared(name: str) -> Any:
-    """The variant of conf/model/transcribe."""
-    import yaml
-
-    from pipelines.cli.settings import read_variant
-
-    file = Path(__file__).parents[2] / "conf" / "model" / "transcribe" / f"{name}.yaml"
-    return read_variant("transcribe", name, yaml.safe_load(file.read_text()))
 
 
 def _bars(name: str, row: dict[str, Any]) -> dict[str, bool]:
