@@ -80,7 +80,9 @@ class MemoryTrouble(Exception):
 def forget_frames(error: BaseException) -> None:
     """Let go of what the frames of an error that is kept still hold: models, and tensors half-way through a run."""
     at: BaseException | None = error
-    while at is not None:
+    seen: set[int] = set()  # an error raised again `from` itself is its own cause
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
         at.__traceback__ = None  # clearing its frames would not do: each keeps its caller
         at = at.__cause__ or at.__context__
 

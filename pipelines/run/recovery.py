@@ -86,10 +86,10 @@ class Recovery:
         beside = self.engine.wanted_beside(trouble.task)
         while True:
             rung, variant = self._next(trouble)
-            self.tried.setdefault(trouble.task, []).append(rung)
             if rung.action is Action.STOP and beside:  # nothing helps it; what lies beside it may give way
                 trouble = self._blame(beside.pop(0), trouble)
                 continue
+            self.tried.setdefault(trouble.task, []).append(rung)
             if rung.action is Action.STOP and self._only_feared(trouble):
                 self.engine.emit(
                     "warning", text=f"{trouble.task} took more than planned; the plan is kept, for no other fits."
@@ -110,7 +110,9 @@ class Recovery:
 
     def _blame(self, task: str, trouble: MemoryTrouble) -> MemoryTrouble:
         """The same trouble with `task` to give way: what was tried in vain for the other was in vain for it too."""
-        vain = [rung for rung in self.tried[trouble.task] if rung.choice is None and rung.action is not Action.STOP]
+        vain = [
+            rung for rung in self.tried.get(trouble.task, []) if rung.choice is None and rung.action is not Action.STOP
+        ]
         self.tried[task] = [*self.tried.get(task, []), *vain]
         return trouble.of(task)
 
