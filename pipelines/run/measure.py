@@ -1,7 +1,8 @@
 """What a variant takes on this machine: measured at several input sizes in a fresh process, so that nothing else counts.
 
 The child (`measure_child`) loads, runs and unloads once to let libraries settle (what stays is context), then loads
-again and runs each size under a device's `watch`. Nothing is stored here; the caller adds `Measured.observations`.
+again, runs the largest size once and then each size under a device's `watch`. Nothing is stored here; the caller adds
+`Measured.observations`.
 """
 
 from __future__ import annotations
