@@ -55,7 +55,7 @@ def _variants(rows: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     lines = [
-        "| variant | weights | while loading | workspace, by batch | seconds for 28 s of sound, by batch |",
+        "| variant | weights | while loading | workspace, by batch | seconds for windows of 28 s, by batch |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name, row in rows.items():
