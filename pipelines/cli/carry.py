@@ -124,8 +124,8 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             draw(record.folder, events, plan.limit_bytes, prepared.settings.pipeline.name,
                  picture=bool(prepared.settings.values.get("memory_plot")))  # fmt: skip
             record.update(**_failures(events), rungs=rungs(recovery.tried), stream=streams_of(events))
-    for returned in engine.returns:
-        prepared.leaks.note(returned)
+            for returned in engine.returns:  # of a run that failed, too: a leak may be why
+                prepared.leaks.note(returned)
     remember(prepared.store, engine.job, engine.observed, job.digests, prepared.device_key)
     return outcome
 

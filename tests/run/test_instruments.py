@@ -1,0 +1,54 @@
+"""What an ordinary run teaches: bytes above the level after the last load, as `measure` counts them."""
+
+from benchmarks.memory.harness import Bench
+from pipelines.run.footprints import FootprintStore, Key
+from pipelines.run.instruments import remember
+from pipelines.run.outcome import Observed
+from pipelines.schema.plan import Load, Run, Unload
+from pipelines.schema.units import MIB
+
+JOB = Bench(((8 * MIB, MIB), (4 * MIB, MIB)), None, items=3).job()
+
+
+def step(kind, start, peak, end, *, alone=True, source="kernel"):
+    return Observed(kind, start * MIB, peak * MIB, end * MIB, 0.1, source, alone)
+
+
+def run(item, node):
+    return Run((f"i{item}/n{node}",), 0)
+
+
+def remembered(tmp_path, observed, node="n0"):
+    store = FootprintStore(tmp_path / "f.jsonl")
+    kept = remember(store, JOB, observed, {}, "cpu/2")
+    return kept, [seen.bytes // MIB for seen in store.observations(Key.of(JOB.choice[node], "", "cpu/2"))]
+
+
+def load(model):
+    return Load(model, 0)
+
+
+def test_what_earlier_runs_left_behind_counts_until_models_are_moved(tmp_path):
+    observed = [
+        step(load("n0"), 100, 110, 108),
+        step(run(0, 0), 108, 128, 118),  # keeps 10 MiB for good, as an arena does
+        step(run(1, 0), 118, 128, 118),
+        step(Unload("n0", 0), 118, 118, 110),
+        step(load("n0"), 110, 120, 118),
+        step(run(2, 0), 118, 128, 118),
+    ]
+    assert remembered(tmp_path, observed) == (3, [20, 20, 10])
+
+
+def test_what_others_left_behind_is_not_this_node_s(tmp_path):
+    observed = [step(load("n0"), 100, 110, 108), step(run(0, 1), 108, 150, 140), step(run(0, 0), 140, 150, 140)]
+    assert remembered(tmp_path, observed) == (2, [10])
+
+
+def test_guesses_and_shared_steps_teach_nothing(tmp_path):
+    observed = [
+        step(run(0, 0), 100, 110, 100, alone=False),
+        step(run(1, 0), 100, 110, 100, source="declared"),
+        step(run(2, 0), 100, 110, 100, source="sampled"),
+    ]
+    assert remembered(tmp_path, observed) == (0, [])
