@@ -32,10 +32,10 @@ class Notes(Plain):
 
     #: At 20, 60, 240 and 600 s of stereo: 57, 90, 167 and 414 MiB above librosa's own 205, and 0.6 to 7.4 s on one core.
     footprint: ClassVar[Footprint] = Footprint(
-        # librosa compiles its loops on the first use on a machine; that takes most of the base.
-        workspace={"base": 200 * MIB, "per_second": 640 * 1024},
+        workspace={"base": 60 * MIB, "per_second": 640 * 1024},
         seconds={"base": 0.5, "per_second": 0.012},
-        context={"librosa": 205 * MIB},
+        # What librosa compiles on its first use on a machine stays in the process; later processes need 120 MiB less.
+        context={"librosa": 330 * MIB},
         source="measured 2026-11 on two cores of a server CPU",
     )
 
