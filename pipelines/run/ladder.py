@@ -144,12 +144,14 @@ def way_back(home: Choice, free_bytes: int, held_bytes: int, margin: float, wait
 
 def stop_sentence(state: State) -> str:
     """What exit 5 says: the task, the bytes, everything that was tried, and the next step."""
-    tried = "; ".join(_told(rung) for rung in state.tried if rung.action is not Action.STOP) or "nothing was left to try"
-    held = f" Not touched, because you fixed it: {', '.join(sorted(state.pinned))}." if state.pinned else ""
-    return (
-        f"{state.task} needs {format_bytes(state.needed_bytes)} and {format_bytes(state.limit_bytes)} may be used: "
-        f"{state.trouble.value}. Tried: {tried}.{held} `headroom fit` shows the smallest tier that works."
+    tried = (
+        "; ".join(_told(rung) for rung in state.tried if rung.action is not Action.STOP) or "nothing was left to try"
     )
+    held = f" Not touched, because you fixed it: {', '.join(sorted(state.pinned))}." if state.pinned else ""
+    needed, limit = format_bytes(state.needed_bytes), format_bytes(state.limit_bytes)
+    over = state.needed_bytes > state.limit_bytes
+    bytes_ = f"needs {needed} and {limit} may be used" if over else f"was to take {needed} of {limit} and wanted more"
+    return f"{state.task} {bytes_}: {state.trouble.value}. Tried: {tried}.{held} `headroom fit` shows the smallest tier that works."
 
 
 def _applies(action: Action, state: State) -> bool:
