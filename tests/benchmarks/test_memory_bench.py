@@ -15,7 +15,6 @@ from benchmarks.memory.harness import Bench, some_sizes
 from benchmarks.memory.limits import run as limits
 from benchmarks.memory.pipelines import exact_minimum, planned_minimum
 from benchmarks.memory.table import written
-from pipelines.schema.errors import ExitCode
 from pipelines.schema.problem import Model, Problem, Task
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +51,7 @@ def test_outputs_on_the_device_have_no_such_minimum() -> None:
         exact_minimum(replace(problem, tasks=(replace(problem.tasks[0], output_bytes=1),)))
 
 
+@pytest.mark.slow
 def test_a_few_random_runs_hold_their_limit() -> None:
     found = limits(quick=True)
     assert all(found["bars"].values()), found["bad"]
@@ -71,7 +71,6 @@ def test_a_chain_is_carried_out_in_its_planned_bytes(tmp_path: Path) -> None:
     outcome = Bench(sizes, limit, items=3).run(device, tmp_path)
     assert outcome.measured_peak_bytes == limit
     assert len(outcome.done) == 12
-    assert ExitCode.OK == 0
 
 
 def _problem(rng: random.Random) -> Problem:
