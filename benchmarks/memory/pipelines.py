@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.adaptive.low_vram import CONTEXT, WEIGHTS, WORKSPACES
+from pipelines.cli.asked import options_of
 from pipelines.cli.choose import builder
-from pipelines.cli.prepare import options_of
 from pipelines.cli.settings import Settings, load_variant
 from pipelines.cli.verbs import composed_settings
 from pipelines.plan.planner import plan

@@ -19,7 +19,7 @@ from pipelines.schema.problem import Problem
 from pipelines.schema.units import format_bytes
 
 if TYPE_CHECKING:
-    from pipelines.cli.prepare import Asked
+    from pipelines.cli.asked import Asked
 
 Options = Mapping[str, tuple[Variant, ...]]
 

@@ -39,7 +39,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         problem = Problem.read(args.problem)
         made = Plan.read(args.plan) if args.plan is not None else plan(problem)
         return _tell(problem, certified(problem, made), plan)
-    from pipelines.cli.prepare import Selection, prepare
+    from pipelines.cli.prepare import prepare
+    from pipelines.cli.selection import Selection
     from pipelines.cli.show import console, heading
     from pipelines.cli.verbs import composed_settings
 

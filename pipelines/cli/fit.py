@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Print the frontier, the choice under the limit, and the smallest tier that works."""
+    from pipelines.cli.asked import options_of
     from pipelines.cli.choose import builder, choose, fit_nodes, planner_of
-    from pipelines.cli.prepare import Selection, options_of
+    from pipelines.cli.selection import Selection
     from pipelines.cli.show import console, table
     from pipelines.cli.verbs import composed_settings
     from pipelines.plan.fit import frontier

@@ -70,7 +70,7 @@ def _nodes(out: Console, settings: Settings) -> None:
 
 
 def _variants(out: Console, settings: Settings) -> None:
-    from pipelines.cli.prepare import device_of, limit_of
+    from pipelines.cli.on_device import device_of, limit_of
 
     search = settings.composed.search
     device = device_of(settings, [])

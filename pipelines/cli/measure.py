@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Measure, store, print."""
+    from pipelines.cli.asked import weights_digest
     from pipelines.cli.available import Availability
-    from pipelines.cli.prepare import weights_digest
     from pipelines.cli.show import console, table
     from pipelines.cli.verbs import composed_settings, names_and_settings
     from pipelines.run.allocator import set_before_torch

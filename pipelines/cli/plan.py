@@ -44,7 +44,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if args.problem is not None:
         no_rest(rest, "plan --problem")
         return _bare(args.problem, args.format)
-    from pipelines.cli.prepare import Selection, prepare
+    from pipelines.cli.prepare import prepare
+    from pipelines.cli.selection import Selection
     from pipelines.cli.verbs import composed_settings
 
     settings = composed_settings(rest)

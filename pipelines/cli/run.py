@@ -191,7 +191,8 @@ def _remove_if_fresh(folder: Path) -> None:
 def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -> int:
     from pipelines.cli.carry import carry, facts_of
     from pipelines.cli.fetching import brought
-    from pipelines.cli.prepare import Selection, prepare
+    from pipelines.cli.prepare import prepare
+    from pipelines.cli.selection import Selection
     from pipelines.cli.settings import read_settings
     from pipelines.cli.show import console
     from pipelines.run.allocator import set_before_torch

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import prepare
+from pipelines.cli import on_device
 from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.schema.units import MIB
 from tests.run.standins import known
@@ -29,7 +29,7 @@ def drifting(headroom, monkeypatch):
     def call(more):
         device = Heavier(total_bytes=1024 * MIB)
         device.more = more
-        monkeypatch.setattr(prepare, "open_device", lambda *a, **k: device)
+        monkeypatch.setattr(on_device, "open_device", lambda *a, **k: device)
         device.watch = _told_late(device)
         return headroom(*TOY, toy=True), *_record()
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.cli import prepare
+from pipelines.cli import on_device
 from pipelines.cli.compose import conf_dir
 from pipelines.cli.tier import detected_tier
 from pipelines.run import detect as detection
 from pipelines.run.detect import Detection
 from pipelines.run.devices.protocol import DeviceOutOfMemory
 from pipelines.run.devices.simulated import SimulatedDevice
-from pipelines.run.worker import _environment
+from pipelines.run.worker import environment_of
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware
 from pipelines.schema.units import GIB, MIB
@@ -218,7 +218,7 @@ class Hostile(SimulatedDevice):
 )
 def test_the_ladder_takes_its_cpu_rung_for_the_tiers_roles_only(two, monkeypatch, roles, code):
     monkeypatch.setattr("pipelines.run.recovery.Recovery.patience", 0.0)
-    monkeypatch.setattr(prepare, "open_device", lambda *a, **k: Hostile("separate/"))
+    monkeypatch.setattr(on_device, "open_device", lambda *a, **k: Hostile("separate/"))
     result = two("run", *TWELVE, f"++tier.cpu_fallback={roles}", toy=True)
     assert result.code == code, result.err
     _, made = record()
@@ -302,7 +302,7 @@ def test_auto_runs_on_the_card_whose_tier_it_takes(headroom, monkeypatch):
         return SimulatedDevice(total_bytes=24 * GIB, name=spec)
 
     monkeypatch.setattr(detection, "detect", lambda *a, **k: TWO)
-    monkeypatch.setattr(prepare, "open_device", fake)
+    monkeypatch.setattr(on_device, "open_device", fake)
     assert "tier high_end" in headroom("plan", "pipeline=dub", "text=x").out.splitlines()[0]
     assert "tier low_end" in headroom("plan", "pipeline=dub", "text=x", "device=cuda").out.splitlines()[0]
     assert opened == ["cuda:1", "cuda:0"]
@@ -313,7 +313,7 @@ def test_a_real_card_is_opened_smaller_and_the_limit_with_it(headroom, monkeypat
         return SimulatedDevice(total_bytes=total or 24 * GIB, name=spec)
 
     monkeypatch.setattr(detection, "detect", lambda *a, **k: FOUND)
-    monkeypatch.setattr(prepare, "open_device", fake)
+    monkeypatch.setattr(on_device, "open_device", fake)
     monkeypatch.setenv("MAX_CUDA_VRAM", "4")
     for tier, limit in (("auto", 3 * GIB), ("high_end", 4 * GIB)):  # auto is modest then
         plan = headroom("plan", "pipeline=dub", "text=x", f"tier={tier}", "--format", "json")
@@ -399,7 +399,7 @@ def test_a_worker_with_another_torch_reads_them_under_its_own_name(tmp_path, mon
     packages.mkdir(parents=True)
     (packages / "version.py").write_text(f"__version__ = '{version}'\n", encoding="utf-8")
     monkeypatch.setenv("PYTORCH_ALLOC_CONF", "max_split_size_mb:128")
-    seen = _environment(tmp_path / "bin" / "python")
+    seen = environment_of(tmp_path / "bin" / "python")
     assert {key: value for key, value in seen.items() if key.endswith("ALLOC_CONF")} == {name: "max_split_size_mb:128"}
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from pipelines.cli.prepare import weights_digest
+from pipelines.cli.asked import weights_digest
 from pipelines.cli.settings import load_variant
 from pipelines.run.environments import cache_folder, environment_for
 from pipelines.run.footprints import FootprintStore, Key, Observation, device_key, store_path

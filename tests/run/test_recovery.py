@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import prepare
+from pipelines.cli import on_device
 from pipelines.run.artifacts import digest
 from pipelines.run.devices.protocol import DeviceOutOfMemory, Process
 from pipelines.run.devices.simulated import SimulatedDevice
@@ -49,7 +49,7 @@ def run(headroom, monkeypatch):
     monkeypatch.setattr("pipelines.run.recovery.Recovery.patience", 0.0)
 
     def call(device, *more):
-        monkeypatch.setattr(prepare, "open_device", lambda *a, **k: device)
+        monkeypatch.setattr(on_device, "open_device", lambda *a, **k: device)
         result = headroom(*RUN, *more, toy=True)
         folder = next(Path("outputs").rglob("run.json")).parent
         assert device._declared == {}, "bytes were leaked"
