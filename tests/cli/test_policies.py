@@ -223,7 +223,7 @@ def test_the_ladder_takes_its_cpu_rung_for_the_tiers_roles_only(two, monkeypatch
     assert result.code == code, result.err
     _, made = record()
     rungs = [line for lines in made["rungs"].values() for line in lines]
-    assert any("@cpu" in line for line in rungs) == (code == 0)
+    assert any("separate/" in line and "@cpu" in line for line in rungs) == (code == 0)
 
 
 # -- streams --------------------------------------------------------------------------------------------------------
