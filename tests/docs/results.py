@@ -21,7 +21,8 @@ def measured(part: str) -> str:
         f"(load {machine['load_average_at_end']:g}), {machine['threads']} threads of torch {machine['torch']}."
     )
     bars = [f"- {'' if met else '**missed:** '}{bar}" for bar, met in found["bars"].items()]
-    return "\n".join([head, "", *bars, "", *_variants(found.get("variants") or {}), *_runs(found)])
+    note = [f"- {found['note']}."] if "note" in found else []
+    return "\n".join([head, "", *bars, *note, "", *_variants(found.get("variants") or {}), *_runs(found)])
 
 
 def _runs(found: Mapping[str, Any]) -> list[str]:
