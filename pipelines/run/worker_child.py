@@ -65,7 +65,8 @@ class Servant:
             if message[0] == "cancel":
                 self._cancelled.set()
             else:
-                self._cancelled.clear()  # here, so that a cancel right behind its order is not lost
+                if message[0] not in ("more", "here"):  # those go on with a stream, cancelled or not
+                    self._cancelled.clear()  # here, so that a cancel right behind its order is not lost
                 self._orders.put(message)
 
     def _load(self, target: str, knobs: Mapping[str, Any], place: Any, trusted: tuple[str, ...]) -> None:
