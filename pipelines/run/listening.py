@@ -144,9 +144,7 @@ class Live:
             )
         if player.gaps:
             total = sum(gap.seconds for gap in player.gaps)
-            notes.append(
-                f"{_gaps(len(player.gaps), total)}: the sound was made slower than it was heard."
-            )
+            notes.append(f"{_gaps(len(player.gaps), total)}: the sound was made slower than it was heard.")
         return StreamReport(
             audio_seconds=player.received,
             first_audio=player.started_at,
