@@ -12,8 +12,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-#: A file below this is read in the time Python takes to build the network's objects, which is then what a load costs.
-LARGE = 300_000_000
 HOWS = ("read", "library", "ours")
 
 
@@ -54,9 +52,8 @@ def _bars(rows: dict[str, Any]) -> dict[str, bool]:
     slowest = max(rows.values(), key=lambda row: row["library_core_seconds"])
     return {
         "slowest is at least twice as fast as its library": slowest["times_faster_than_library"] >= 2,
-        "at least 0.7 of reading speed, of files above 0.3 GB": all(
-            row["of_reading_speed"] >= 0.7 for row in rows.values() if row["file_bytes"] > LARGE
-        ),
+        # htdemucs misses it: its 168 MB are read in the time Python takes to build the network's objects.
+        "at least 0.7 of reading speed": all(row["of_reading_speed"] >= 0.7 for row in rows.values()),
         "peak at most 1.15 x weights": all(row["ours_peak_over_weights"] <= 1.15 for row in rows.values()),
         "the same weights": all(row["same_weights"] for row in rows.values()),
     }

@@ -33,7 +33,7 @@ def test_every_bar_that_is_kept_was_reached() -> None:
 
 
 #: Bars that were missed, as the README says too.
-_MISSED: list[str] = []
+_MISSED = ["loads: at least 0.7 of reading speed"]
 
 
 def test_the_exact_minimum_is_that_of_the_best_order_by_hand() -> None:
