@@ -72,6 +72,8 @@ class Engine:
         self.job, self._at = job, 0
         self._tasks = Tasks(job, self.device, self.artifacts, self.emit, self.cancel, self._clock)
         self._predicted = predicted_peaks(job, job.plan)
+        #: By subject: the most bytes over its plan that were looked into; as many again are no news.
+        self._known_drift: dict[tuple[str, bool], int] = {}
         self._taking = {task.id: task.workspace_bytes + task.output_bytes for task in job.problem.tasks}
 
     def carry_on(self) -> Outcome:
@@ -189,9 +191,11 @@ class Engine:
     def _drifted(self, index: int, step: Load | Run, peak: int) -> MemoryTrouble | None:
         """More than planned, its margin included, and still within the limit: trouble where a later step would break it."""
         trouble, more = self._trouble(Trouble.DRIFT, step, index, peak), peak - self._predicted[index]
-        broken = first_broken(
-            self.job, self._predicted, index + 1, trouble.subject, more, loading=isinstance(step, Load)
-        )
+        known = (trouble.subject, loading := isinstance(step, Load))
+        if more <= self._known_drift.get(known, 0):
+            return None
+        self._known_drift[known] = more
+        broken = first_broken(self.job, self._predicted, index + 1, trouble.subject, more, loading=loading)
         then = "the plan still holds" if broken is None else "a later step would pass the limit"
         self.emit("alert", what="drift", text=f"{trouble.subject} took {format_bytes(more)} more than planned; {then}.")
         return None if broken is None else trouble

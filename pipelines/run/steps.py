@@ -42,16 +42,20 @@ def first_broken(job: Job, predicted: Sequence[int], at: int, subject: str, more
     """The first step from `at` on that passes the limit if `subject` (a variant, or a node without one) takes `more` bytes
     than planned: of its weights (loading) in every step while it is held, else in its own runs."""
     limit, held = job.plan.limit_bytes, loading
+    if limit is None:
+        return None
     for index, step in enumerate(job.plan.steps[at:], at):
         if not isinstance(step, Run):
             held = held if step.model != subject else loading and isinstance(step, Load)
-        own = isinstance(step, Run) and any(
-            subject == _subject(job, one) for task in step.tasks for one in members(task)
-        )
-        passes = limit is not None and predicted[index] + more > limit
-        if (held or own) and passes and not isinstance(step, Unload):
+        if isinstance(step, Unload) or predicted[index] + more <= limit:
+            continue
+        if held or (isinstance(step, Run) and subject in _subjects(job, step)):
             return index
     return None
+
+
+def _subjects(job: Job, step: Run) -> set[str]:
+    return {_subject(job, one) for task in step.tasks for one in members(task)}
 
 
 def _subject(job: Job, task: str) -> str:
