@@ -1,5 +1,6 @@
 """What memory does against the plan is answered by `headroom run` itself: drift, leaks, workers that want too much."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import on_device
+from pipelines.run.devices.malloc import trim
 from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.schema.units import MIB
 from tests.run.standins import known
@@ -102,6 +104,8 @@ def own(tmp_path):
 def test_a_model_that_leaks_is_named_and_isolated_next_time(headroom, own, monkeypatch):
     monkeypatch.setattr(known, "_LEAKED", [])
     monkeypatch.setattr("pipelines.run.engine.RETURN_SECONDS", 0.2)
+    gc.collect()  # what other tests left would otherwise come back during the run, and hide what leaks in it
+    trim()
     leaks = []
     for out in ("first", "second"):
         result = headroom(*own, "model/convert=leaky", f"outputs_dir={out}")
