@@ -38,12 +38,12 @@ def cases(quick: bool) -> list[Case]:
     if quick:
         return [Case(_variant(crepe, size="tiny", batch=64), (0.5, 1, 2), 5, 2.2), Case(_variant(swift), (1, 4), 5, 12)]
     return [
-        Case(_variant(crepe, size="tiny", batch=64), (0.5, 1, 2), 80, 2.5),
+        Case(_variant(crepe, size="tiny", batch=64), (0.5, 1, 2), 80, 8),
         Case(_variant(swift), (1, 4, 8), 90, 12),
         Case(_variant("nodes.separate.demucs.Demucs", name="htdemucs", segment=7.8), (3, 9), 6, 15, _demucs),
         Case(_variant("nodes.convert.rvc.Rvc", index=0.0, segment=38.0), (1, 2, 5), 6, 8, _rvc),
         Case(_variant("nodes.speak.xtts.Xtts", chunk=20), (2, 5), 6, 8, _xtts, characters=14),
-        Case(_variant(crepe, size="full", batch=32), (0.5, 1.0), 12, 1.2),
+        Case(_variant(crepe, size="full", batch=32), (0.5, 1.0), 12, 3),
     ]
 
 
