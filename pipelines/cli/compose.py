@@ -56,7 +56,7 @@ def parse_hydra_flags(arguments: Sequence[str]) -> argparse.Namespace:
         raise UsageError(f"These arguments cannot be read: {error}. See `headroom --help`.") from None
     for word in flags.overrides:
         if "=" not in word and not word.startswith("~"):
-            hint = f"input={word}" if Path(word).exists() else f"KEY={word}"
+            hint = f"input={word}" if _is_there(word) else f"KEY={word}"
             raise UsageError(f"{word!r} cannot be read as an override: settings are KEY=VALUE. Did you mean {hint}?")
     flags.overrides = [*from_environment(flags.overrides), *map(_as_listed, flags.overrides)]
     strange = [argument for argument in unknown if argument.startswith("-")]
@@ -85,11 +85,19 @@ def quote(argument: str) -> str:
         return argument
     value = match[3]
     listed = value[:1] + value[-1:] in ("[]", "''", '""')
-    if value in ("", "null") or (listed and not Path(value).exists()):
+    if value in ("", "null") or (listed and not _is_there(value)):
         return argument
     escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", value).replace("${", "\\${")
     trailing = re.search(r"\\+$", escaped)
     return f"{match[1]}{match[2]}='{escaped}{trailing[0] if trailing else ''}'"
+
+
+def _is_there(name: str) -> bool:
+    """Whether a path exists; a name that is too long for one does not."""
+    try:
+        return Path(name).exists()
+    except OSError:
+        return False
 
 
 class Composer:

@@ -280,3 +280,8 @@ def test_a_full_outputs_folder_is_the_surroundings_and_leaves_nothing_half_writt
                            timeout=60, check=False)  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert len(list((tmp_path / "outputs").rglob("artifacts/song/vocals/*.wav"))) == 1
+
+
+def test_a_long_text_in_quotes_is_no_file_name(headroom):
+    result = headroom("plan", "pipeline=dub", f"text='{'word ' * 300}'")
+    assert result.code == 0, result.err
