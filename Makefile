@@ -10,7 +10,7 @@ UV       := UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(BIN)/uv pip install --quiet --py
 unexport PYTHONDONTWRITEBYTECODE
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help setup demo test test-all check lint bench clean
+.PHONY: help setup demo test test-fast check lint bench clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 16
@@ -29,11 +29,11 @@ demo: $(STAMP)   ## make a song, turn it into a song file, show both
 	$(BIN)/headroom sample --out outputs/sample
 	$(BIN)/headroom run pipeline=ultrasinger input=outputs/sample/song.wav lyrics=outputs/sample/lyrics.txt
 
-test: $(STAMP) lint  ## style, types, layers, and every test that is not marked slow
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
-
-test-all: $(STAMP)  ## the slow tests too: real libraries on checkpoints made here
+test: $(STAMP) lint  ## style, types, layers and every test (about 15 minutes on two cores)
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: $(STAMP)  ## the tests that are not marked slow (about 6 minutes)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 check: $(STAMP)  ## the fast part, for one's own loop
 	$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/lint-imports --no-cache > /dev/null
