@@ -13,7 +13,7 @@ TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 .PHONY: help setup demo test test-fast check lint bench clean
 
 help:            ## this list
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(STAMP)  ## an environment in .venv with the command .venv/bin/headroom
 
@@ -45,7 +45,7 @@ lint: $(STAMP)   ## style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(STAMP)  ## remake every figure of the README (about an hour on two cores)
+bench: $(STAMP)  ## remake every figure of the README (some hours on two cores)
 	$(BIN)/python -m benchmarks
 
 clean:           ## remove caches; runs and the environment stay
