@@ -58,7 +58,7 @@ def heading(prepared: Prepared, plan: Plan) -> Text:
         (settings.pipeline.name, "bold"),
         f" on {sequence_of(prepared.items)}, tier {settings.tier.name}, residency {residency_of(settings.tier)}, "
         f"{prepared.device.name}: "
-        f"{tasks} task{'s' * (tasks != 1)}, {len(plan.steps)} steps",
+        f"{tasks} task{'s' * (tasks != 1)}, {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}",
     )
 
 
