@@ -118,7 +118,13 @@ def test_normal_is_refused_exactly_where_no_order_has_room_for_everything(proble
         plan_under("normal", problem)
     refusal = caught.value.refusal
     assert refusal.proved
-    assert refusal.short_bytes == refusal.needed_bytes - problem.limit_bytes > 0
+    if (
+        refusal.needed_bytes is None
+    ):  # no task alone is too large, but outputs that wait on the device leave no order room
+        assert any(task.output_bytes for task in problem.tasks)
+        assert refusal.short_bytes is None
+    else:
+        assert refusal.short_bytes == refusal.needed_bytes - problem.limit_bytes > 0
 
 
 def test_a_batch_costs_sequential_a_load_for_every_task_and_planned_far_less():
