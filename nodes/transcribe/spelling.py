@@ -23,11 +23,10 @@ _SIGNS = {"&": "and", "+": "plus", "%": "percent", "@": "at", "$": "dollars", "â
 
 @dataclass(frozen=True, slots=True)
 class Sung:
-    """A word as it was written, and the parts of it to look up: lower-case letters and apostrophes. `ends_line`: a breath may follow."""
+    """A word as it was written, and the parts of it to look up: lower-case letters and apostrophes."""
 
     text: str
     parts: tuple[str, ...]
-    ends_line: bool = False
 
 
 def lyrics_words(text: str) -> list[Sung]:
@@ -40,8 +39,7 @@ def lyrics_words(text: str) -> list[Sung]:
     for line in text.splitlines():
         if re.fullmatch(r"\s*\[.*\]\s*", line):
             continue
-        found = [Sung(token, parts) for token in line.split() if (parts := _parts(token))]
-        words += [Sung(word.text, word.parts, at == len(found) - 1) for at, word in enumerate(found)]
+        words += [Sung(token, parts) for token in line.split() if (parts := _parts(token))]
     return words
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from pipelines.plan import bounds
 from pipelines.plan.heuristics.guard import component_lists
-from pipelines.plan.heuristics.jobs import UNLIMITED, contract, plain, topological
+from pipelines.plan.heuristics.jobs import UNLIMITED, contract, plain
 from pipelines.plan.instance import Instance
 from pipelines.schema.problem import Problem
 
@@ -90,7 +90,7 @@ def detours(instance: Instance) -> float:
 def _after_edges(instance: Instance, *, forward: bool) -> list[int]:
     """For each model, the bit mask of models that come after it came (or, backwards, that went before it went)."""
     edges = [0] * len(instance.model_ids)
-    order = topological(instance.preds, instance.succs)
+    order = instance.topological
     later = [0] * len(instance.task_ids)
     following, sequence = (instance.succs, reversed(order)) if forward else (instance.preds, iter(order))
     room = UNLIMITED if instance.room is None else instance.room

@@ -10,12 +10,12 @@ can be read off, and one is called proved only where it happens to be the least 
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pipelines.plan import bounds, presolve
 from pipelines.plan.assemble import LoadMove, Move, RunMove, UnloadMove, assemble
+from pipelines.plan.heuristics.orders import first_in_first_out
 from pipelines.plan.instance import Instance
 from pipelines.plan.planner import plan as planned
 from pipelines.schema.errors import DoesNotFit, UsageError, did_you_mean
@@ -52,7 +52,7 @@ def sequential(problem: Problem) -> Plan:
     refused = presolve.refusal(instance)
     if refused is not None:
         raise DoesNotFit(refused)
-    made = _one_by_one(instance, _in_given_order(instance))
+    made = _one_by_one(instance, first_in_first_out(instance))
     if _fits(made):
         return made
     made = _one_by_one(instance, _tasks_of(instance, planned(problem)))
@@ -88,21 +88,6 @@ def _one_by_one(instance: Instance, order: Iterable[int]) -> Plan:
         models = presolve.load_order(instance, instance.need_lists[task])
         moves += [*map(LoadMove, models), RunMove((task,)), *map(UnloadMove, models)]
     return _assembled(instance, moves, "sequential")
-
-
-def _in_given_order(instance: Instance) -> list[int]:
-    """The tasks as the problem lists them, but none before its predecessors."""
-    waiting = [len(before) for before in instance.preds]
-    ready = [task for task, count in enumerate(waiting) if count == 0]
-    order = []
-    while ready:
-        task = heapq.heappop(ready)
-        order.append(task)
-        for after in instance.succs[task]:
-            waiting[after] -= 1
-            if waiting[after] == 0:
-                heapq.heappush(ready, after)
-    return order
 
 
 def _tasks_of(instance: Instance, plan: Plan) -> list[int]:

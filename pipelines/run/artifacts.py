@@ -43,8 +43,7 @@ class Artifacts:
         """
         folder = self.folder(item, node)
         try:
-            if not folder.is_dir():
-                folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             entries = {port: _write(folder, port, value) for port, value in outputs.items()}
             digests = {name: digest(folder / name) for entry in entries.values() for name in _files(entry)}
             note = {"schema": SCHEMA, **about, "outputs": entries, "sha256": digests}

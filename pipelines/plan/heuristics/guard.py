@@ -17,7 +17,6 @@ left. As models can always be unloaded, a task's own need is constant, and only 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipelines.plan.heuristics.jobs import Jobs
@@ -198,8 +197,3 @@ class Guard:
 def feasible(parts: Components, room: int) -> bool:
     """Whether each component fits in its own order. False proves nothing."""
     return all(not tail or tail[0] <= room for tail in parts.tails)
-
-
-def one_after_the_other(parts: Components) -> Sequence[int]:
-    """The order that finishes each component before the next: feasible where `feasible` says so."""
-    return [job for order in parts.orders for job in order]

@@ -48,18 +48,6 @@ class Jobs:
         return [task for job in order for task in self.members[job]]
 
 
-def topological(preds: Sequence[Sequence[int]], succs: Sequence[Sequence[int]]) -> list[int]:
-    """Indices with every predecessor before its successors, otherwise breadth first by index. O(n + edges)."""
-    waiting = [len(before) for before in preds]
-    order = [index for index, count in enumerate(waiting) if count == 0]
-    for index in order:
-        for after in succs[index]:
-            waiting[after] -= 1
-            if waiting[after] == 0:
-                order.append(after)
-    return order
-
-
 def keeps_outputs(instance: Instance) -> bool:
     """Whether any output outlives its task."""
     return any(size and after for size, after in zip(instance.output, instance.succs, strict=True))
@@ -91,7 +79,7 @@ def contract(instance: Instance) -> Jobs:
     job_of = [0] * len(instance.task_ids)
     members: list[list[int]] = []
     before: list[frozenset[int]] = []
-    for task in topological(instance.preds, instance.succs):
+    for task in instance.topological:
         mask, behind = instance.needs[task], frozenset(job_of[pred] for pred in instance.preds[task])
         host = next(
             (

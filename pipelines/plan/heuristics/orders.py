@@ -13,6 +13,7 @@ from random import Random
 
 from pipelines.plan.heuristics.guard import Components, own_needs
 from pipelines.plan.heuristics.jobs import Jobs
+from pipelines.plan.instance import Instance
 
 WIDTHS = (4, 16, 64)  # components side by side
 STRAY = 0.05  # how often the greedy with a generator leaves for any set
@@ -26,8 +27,8 @@ def simple(jobs: Jobs, parts: Components) -> Iterator[list[int]]:
         yield stage_by_stage(jobs, parts, width)
 
 
-def first_in_first_out(jobs: Jobs) -> list[int]:
-    """Every job as soon as it is ready, lowest number first."""
+def first_in_first_out(jobs: Jobs | Instance) -> list[int]:
+    """Every job (or task) as soon as it is ready, lowest number first."""
     waiting = [len(before) for before in jobs.preds]
     ready = [job for job, count in enumerate(waiting) if count == 0]
     order = []
@@ -132,7 +133,7 @@ class _Greedy:
         self.order.append(job)
 
 
-def _released(jobs: Jobs, job: int, waiting: list[int]) -> list[int]:
+def _released(jobs: Jobs | Instance, job: int, waiting: list[int]) -> list[int]:
     freed = []
     for after in jobs.succs[job]:
         waiting[after] -= 1
