@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -29,6 +30,19 @@ def _own_home(tmp_path_factory, monkeypatch):
         monkeypatch.setenv(name, str(home / name.lower()))
     for name in ("LOW_VRAM", "MAX_CUDA_VRAM", "HEADROOM_FROZEN"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def undisturbed():
+    """The collector rests: no garbage of other tests is finalised within this one.
+
+    What a finaliser raises is kept by pytest until the test ends, and with it the frames it came up in and all they
+    hold, so that a network would seem to outlive its unload.
+    """
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,10 @@ def load(folder: Path | None, device: str) -> Loaded:
 
 
 def _network(folder: Path, device: str) -> Any:
+    # The library hears the target voice by these and would import, on a new machine compile, them in the first run, whose
+    # peak and time would count them.
+    import librosa.effects
+    import librosa.feature.spectral  # noqa: F401
     import TTS.vc.models.freevc as library
     from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
     from TTS.vc.configs.freevc_config import FreeVCConfig

@@ -7,6 +7,7 @@ Nodes without a role keep it in `test_plain_contract.py`; plan, load, run and un
 import gc
 import importlib
 import shutil
+import sys
 import warnings
 import weakref
 from contextlib import contextmanager, nullcontext
@@ -207,7 +208,7 @@ def test_none_is_left_out():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRIED)
-def test_load_run_unload(name, weights, tmp_path):
+def test_load_run_unload(name, weights, tmp_path, undisturbed):
     before = tensors()
     node = node_of(name)
     with building(name):
@@ -220,8 +221,26 @@ def test_load_run_unload(name, weights, tmp_path):
     assert not isinstance(model, Worker) or model.used_bytes() == 0
     del model
     gc.collect()
-    assert all(ref() is None for ref in held), "a network outlives its unload"
+    alive = [ref() for ref in held if ref() is not None]
+    assert not alive, f"a network outlives its unload, held by {holders(alive[0])}"
     assert tensors() <= before + 2**20
+
+
+def holders(kept, depth=8):
+    """Who holds `kept`, and who holds them, a level a line: what to look at when something is not let go of."""
+    level, seen, lines = [kept], {id(kept)}, []
+    for _ in range(depth):
+        above = [
+            referrer
+            for referrer in gc.get_referrers(*level)
+            if id(referrer) not in seen and referrer is not level and referrer is not sys._getframe()
+        ]
+        if not above:
+            break
+        seen.update(map(id, above))
+        lines.append("; ".join(f"{type(one).__qualname__} {repr(one)[:160]}" for one in above[:6]))
+        level = above
+    return "\n".join(lines) or "no object the collector knows"
 
 
 def torch_modules(model, depth=3):

@@ -31,7 +31,7 @@ def models(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [TaskFailed, ValueError])
-def test_a_failed_task_holds_nothing_of_its_model(models, tmp_path, error):
+def test_a_failed_task_holds_nothing_of_its_model(models, tmp_path, error, undisturbed):
     def fault(when, node):
         if (when, node) == ("run", "n0"):
             raise error("no") from OSError("below")

@@ -1,6 +1,8 @@
 """FreeVC on tiny weights of the genuine formats: the library's samples, nothing downloaded, nothing evaluated."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -96,7 +98,7 @@ class TestConverting:
         with pytest.raises(TaskFailed, match="cannot be used"):
             FreeVc().load(Place("cpu", tmp_path / "w"))
 
-    def test_unload_lets_go(self, made):
+    def test_unload_lets_go(self, made, undisturbed):
         import gc
         import weakref
 
@@ -106,3 +108,25 @@ class TestConverting:
         node.unload(model)
         gc.collect()
         assert network() is None
+
+    def test_what_it_hears_by_is_imported_before_there_is_a_network(self, made):
+        """Imported in the first run instead, librosa's parts would count as what that run needs."""
+        command = [sys.executable, "-W", "ignore", "-c", LATE, str(made[0])]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1] == "late: []"
+
+
+#: Loads and runs in a fresh process, and prints what of librosa and numba was imported between the two.
+LATE = """
+import sys
+from pathlib import Path
+from nodes.convert.freevc import FreeVc
+from pipelines.schema.node import Context, Place
+from tests.nodes.convert.test_freevc import tone
+node = FreeVc()
+model = node.load(Place("cpu", Path(sys.argv[1])))
+before = set(sys.modules)
+node.run(model, {"audio": tone(0.5), "voice": tone(1)}, Context("a", Path(sys.argv[1]), seed=3))
+late = [name for name in set(sys.modules) - before if name.split(".")[0] in ("librosa", "numba")]
+print("late:", late)
+"""

@@ -184,7 +184,7 @@ def test_an_absent_folder_is_named(tmp_path):
         Rvc().load(Place("cpu", tmp_path / "absent"))
 
 
-def test_unload_lets_go(folder):
+def test_unload_lets_go(folder, undisturbed):
     import gc
     import weakref
 

@@ -188,7 +188,7 @@ def test_damaged_files_are_refused_and_run_nothing(damage, file, folder, tmp_pat
     assert "ran code" not in capsys.readouterr().out
 
 
-def test_unload_lets_go(folder):
+def test_unload_lets_go(folder, undisturbed):
     import gc
     import weakref
 
