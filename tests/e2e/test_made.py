@@ -48,7 +48,7 @@ def cli(tmp_path):
         env = {**kept, "HOME": str(home), "NO_COLOR": "1", "COLUMNS": "120", **environment}
         command = [sys.executable, "-m", "pipelines.cli.main", verb, *words]
         done = subprocess.run(
-            command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), **env}, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), **env}, capture_output=True, text=True, timeout=900, check=False
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
