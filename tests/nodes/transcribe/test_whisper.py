@@ -1,10 +1,13 @@
 """Whisper, on a model that recites: words with times out of windows, unloading that is true, folders that are not whole."""
 
+import ctypes
+import sys
+
 import numpy as np
 import pytest
 
 from nodes.transcribe.stretches import Stretch
-from nodes.transcribe.whisper import Whisper, _joined
+from nodes.transcribe.whisper import Whisper, _joined, _open_cublas
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio
@@ -106,6 +109,23 @@ def test_folders_that_are_not_whole(folder, tmp_path):
     (bands / "preprocessor_config.json").unlink()
     with pytest.raises(TaskFailed, match="128 mel bands"):
         Whisper().load(Place(weights=bands))
+
+
+def test_on_a_card_cublas_is_opened_before_ctranslate2_looks_for_it(folder, tmp_path, monkeypatch):
+    library, opened = tmp_path / "nvidia" / "cublas" / "lib" / "libcublas.so.12", []
+    library.parent.mkdir(parents=True)
+    library.touch()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(ctypes, "CDLL", opened.append)
+    _open_cublas()
+    assert opened == [str(library)] or opened[0].endswith("site-packages/nvidia/cublas/lib/libcublas.so.12")
+
+    def absent(name):
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", absent)
+    with pytest.raises(TaskFailed, match=r"libcublas\.so\.12.*nvidia-cublas-cu12"):
+        Whisper().load(Place("cuda:0", folder))
 
 
 def test_near_stretches_share_a_window():
