@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.run import detect, measure
-from pipelines.run.devices import choose
 from pipelines.run.detect import Detection
+from pipelines.run.devices import choose
 from pipelines.run.fit import fit
 from pipelines.run.footprints import Observation, device_key, store_path
 from pipelines.schema.hardware import Card, Hardware
