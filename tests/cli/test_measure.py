@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipelines.run import detect, measure
 from pipelines.run.detect import Detection
@@ -12,6 +13,8 @@ from pipelines.run.fit import fit
 from pipelines.run.footprints import Observation, device_key, store_path
 from pipelines.schema.hardware import Card, Hardware
 from tests.run.devices.fakes import FakeCard
+
+CONF = Path(__file__).parents[2] / "conf" / "model"
 
 
 @pytest.mark.parametrize("given", [(), ("device=cuda",)])
@@ -30,3 +33,10 @@ def test_a_cards_measurements_are_found_again_by_a_run_on_it(headroom, monkeypat
     assert asked == [{"spec": "cuda:0", "total": 8_000_000_000}]
     (line,) = Path(store_path()).read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["key"]["device"] == device_key("cuda", "Fake 8 GB")
+
+
+def test_what_is_measured_in_an_environment_of_its_own_can_ask_the_driver_there():
+    said = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in CONF.glob("*/*.yaml")]
+    own = [one["environment"] for one in said if one.get("environment") and "cuda" in one["footprint"]["context"]]
+    assert own
+    assert all(any(package.startswith("nvidia-ml-py==") for package in packages) for packages in own)
