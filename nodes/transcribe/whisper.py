@@ -65,6 +65,7 @@ class Whisper:
 
     def load(self, place: Place) -> Any:
         """A faster-whisper pipeline from the folder `place.weights`. Raises `TaskFailed` for what is missing or damaged."""
+        from ctranslate2 import get_supported_compute_types
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
         folder = _complete(place.weights)
@@ -72,6 +73,14 @@ class Whisper:
         if device == "cuda":
             _open_cublas()
         compute = (_CPU_TYPES if device == "cpu" else _CUDA_TYPES).get(self.compute, self.compute)
+        try:
+            known = get_supported_compute_types(device, int(index or 0))
+        except RuntimeError as error:
+            raise TaskFailed(f"CTranslate2 cannot use {place.device}: {_first_line(error)}.") from error
+        if compute not in known:
+            raise TaskFailed(
+                f"{place.device} cannot compute in {compute}, only in {', '.join(sorted(known))}. Choose another variant."
+            )
         try:
             model = WhisperModel(
                 str(folder),

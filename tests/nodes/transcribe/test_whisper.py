@@ -128,6 +128,20 @@ def test_on_a_card_cublas_is_opened_before_ctranslate2_looks_for_it(folder, tmp_
         Whisper().load(Place("cuda:0", folder))
 
 
+def test_a_device_that_lacks_a_precision_or_fails_is_not_the_models_fault(folder, monkeypatch):
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda device, index: {"float32"})
+    with pytest.raises(TaskFailed, match="cpu cannot compute in int8, only in float32"):
+        Whisper(compute="int8").load(Place("cpu", folder))
+
+    def fails(device, index):
+        raise RuntimeError("CUDA failed with error CUDA driver version is insufficient for CUDA runtime version")
+
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", fails)
+    monkeypatch.setattr("nodes.transcribe.whisper._open_cublas", lambda: None)
+    with pytest.raises(TaskFailed, match=r"cannot use cuda:0: CUDA failed.*insufficient"):
+        Whisper().load(Place("cuda:0", folder))
+
+
 def test_near_stretches_share_a_window():
     found = [Stretch(0, 5), Stretch(6, 12), Stretch(20, 25), Stretch(27, 45), Stretch(46, 50)]
     assert _joined(found) == [Stretch(0, 12), Stretch(20, 45), Stretch(46, 50)]
