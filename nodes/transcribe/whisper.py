@@ -32,6 +32,7 @@ _TRIES = 500
 #: What a precision is called where it exists; a CPU has no half precision.
 _CPU_TYPES = {"float16": "float32", "bfloat16": "float32", "int8_float16": "int8", "int8_bfloat16": "int8"}
 _CUDA_TYPES = {"int8": "int8_float16"}
+_CUBLAS = "libcublas.so.12"
 _FILES = ("model.bin", "config.json", "tokenizer.json")
 
 
@@ -64,11 +65,22 @@ class Whisper:
 
     def load(self, place: Place) -> Any:
         """A faster-whisper pipeline from the folder `place.weights`. Raises `TaskFailed` for what is missing or damaged."""
+        from ctranslate2 import get_supported_compute_types
         from faster_whisper import BatchedInferencePipeline, WhisperModel
 
         folder = _complete(place.weights)
         device, _, index = place.device.partition(":")
+        if device == "cuda":
+            _open_cublas()
         compute = (_CPU_TYPES if device == "cpu" else _CUDA_TYPES).get(self.compute, self.compute)
+        try:
+            known = get_supported_compute_types(device, int(index or 0))
+        except RuntimeError as error:
+            raise TaskFailed(f"CTranslate2 cannot use {place.device}: {_first_line(error)}.") from error
+        if compute not in known:
+            raise TaskFailed(
+                f"{place.device} cannot compute in {compute}, only in {', '.join(sorted(known))}. Choose another variant."
+            )
         try:
             model = WhisperModel(
                 str(folder),
@@ -170,6 +182,27 @@ def _complete(folder: Path | None) -> Path:
     if missing:
         raise TaskFailed(f"{folder} is not a whole Whisper model: it has no {', '.join(missing)}. Fetch it again.")
     return folder
+
+
+def _open_cublas() -> None:
+    """Open cuBLAS 12, which CTranslate2 asks for by its bare name when it first computes: once open, it is found.
+
+    torch brings another release, or this one in a folder where the system does not look. Raises `TaskFailed` without it.
+    """
+    import ctypes
+    import sys
+
+    folders = [Path(entry, "nvidia", "cublas", "lib") for entry in sys.path]
+    for found in [*(str(folder / _CUBLAS) for folder in folders if (folder / _CUBLAS).is_file()), _CUBLAS]:
+        try:
+            ctypes.CDLL(found)
+        except OSError:
+            continue
+        return
+    raise TaskFailed(
+        f"Whisper needs {_CUBLAS} to compute on a card, and it is not here. Install nvidia-cublas-cu12, or let it compute on the "
+        "CPU with device.transcribe=cpu."
+    )
 
 
 def _threads() -> int:

@@ -30,6 +30,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Measure, store, print."""
     from pipelines.cli.asked import weights_digest
     from pipelines.cli.available import Availability
+    from pipelines.cli.on_device import device_of
     from pipelines.cli.show import console, table
     from pipelines.cli.verbs import composed_settings, names_and_settings
     from pipelines.run.allocator import set_before_torch
@@ -48,11 +49,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     sizes = _sizes(args.sizes) or DEFAULT_SIZES
     store = FootprintStore(store_path())
     how = Availability.of(settings.values, settings.composed, trusted_packages(args.trust))
-    spec = settings.device
-    device = {
-        "spec": spec.kind if spec.kind != "cuda" else f"cuda:{spec.index}",
-        **({"total": spec.total} if spec.total and not spec.cards_only else {}),
-    }
+    device = device_of(settings, [])
+    place = {"spec": device.torch_device if device.kind == "cuda" else device.kind, "total": device.total_bytes}
     made = table("variant", "weights MiB", "load s", "workspace", "error", "source", right=(1, 2))
     for variant in wanted:
         found = how.find(variant)
@@ -63,13 +61,11 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
             continue
         own = built_python(variant.environment) if variant.environment else None
         seen = measure(
-            variant, sizes_for(variant.role, sizes), weights=found.path, device=device, python=own,
+            variant, sizes_for(variant.role, sizes), weights=found.path, device=place, python=own,
             trusted=trusted_packages(args.trust),
         )  # fmt: skip
-        kind = "cpu" if spec.kind in ("auto", "cpu") else spec.kind
-        store.add(
-            Key.of(variant, weights_digest(variant, found.path), device_key(kind, spec.name or kind)), seen.observations
-        )
+        key = device_key(device.kind, device.name)  # as a run asks for it
+        store.add(Key.of(variant, weights_digest(variant, found.path), key), seen.observations)
         terms = " + ".join(f"{format_bytes(size)} {term}" for term, size in seen.fit.terms.items()) or "0"
         worst = max((abs(error) for error in seen.fit.errors), default=0.0)
         made.add_row(

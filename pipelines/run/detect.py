@@ -162,7 +162,7 @@ class MachineProbe:
         """Host, driver, cards on the bus, which of them are visible, and the memory this process may hold."""
         driver = Path("/proc/driver/nvidia")
         buses = sorted(path.name for path in driver.glob("gpus/*"))
-        version = (driver / "version").read_text() if (driver / "version").is_file() else ""
+        version = (driver / "version").read_text() if (driver / "version").is_file() else _windows_driver()
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
         return "\n".join([platform.node(), version, *buses, visible, str(_memory())])
 
@@ -178,6 +178,14 @@ class MachineProbe:
     def torch(self) -> TorchBuild | None:
         """Read from its files."""
         return installed_torch()
+
+
+def _windows_driver(library: Path = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")) -> str:
+    """Under WSL the driver is Windows' own and tells of itself nowhere else; a new one brings a new library."""
+    try:
+        return str(library.stat().st_mtime_ns)
+    except OSError:
+        return ""
 
 
 def _memory() -> tuple[int, int]:
@@ -198,6 +206,8 @@ def _with_cards(machine: Hardware) -> Hardware:
             cards.append(_card(driver, index))
         except Exception as error:  # one card off the bus must not take the others with it
             silent.append(f"cuda:{index} does not answer ({' '.join(str(error).split())}) and is left out.")
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith("MIG-"):
+        silent.append("CUDA_VISIBLE_DEVICES names a part of a card (MIG), and only whole cards can be used here.")
     return replace(machine, cards=tuple(cards), driver=driver.version(), cuda=driver.cuda(), trouble=" ".join(silent))
 
 

@@ -77,6 +77,7 @@ class Recovery:
                     self._climb(trouble)
                 except _Homeward as way:
                     self._go_home(way)
+                self.engine.device.reclaim()  # not sooner: until here the error's frames held what had been taken
         finally:
             self.engine.unload_all()
 

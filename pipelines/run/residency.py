@@ -100,7 +100,9 @@ class Residency:
         """Memory now, in 001's fields: GB are 1024**3 bytes. `available` is whether there is a card; without one the figures are RAM."""
         device = self.device
         used = device.used_bytes() if device else sum(held.size for held in self._held.values())
-        allocated, reserved = _torch_bytes() if device is not None and device.kind == "cuda" else (used, used)
+        allocated, reserved = (
+            _torch_bytes(device.torch_device) if device is not None and device.kind == "cuda" else (used, used)
+        )
         return {
             "available": device is not None and device.kind != "cpu",
             "low_vram_mode": self.policy == "sequential",
@@ -360,11 +362,11 @@ def _refuse_to_block_a_loop(key: str) -> None:
     )
 
 
-def _torch_bytes() -> tuple[int, int]:
-    """torch's allocated and reserved bytes on its current card; zeros where torch has not started."""
+def _torch_bytes(card: str) -> tuple[int, int]:
+    """torch's allocated and reserved bytes on a card; zeros where torch has not started."""
     import sys
 
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return 0, 0
-    return int(torch.cuda.memory_allocated()), int(torch.cuda.memory_reserved())
+    return int(torch.cuda.memory_allocated(card)), int(torch.cuda.memory_reserved(card))

@@ -29,7 +29,7 @@ def test_a_cap_that_holds_and_one_that_does_not() -> None:
     assert held["ok"]
     assert held["peak_bytes"] <= 2000 * MB
     assert held["refused"] > 0
-    card.set_fraction = lambda index, fraction: None  # type: ignore[method-assign]
+    card.limit = lambda index, size: None  # type: ignore[method-assign]
     assert not under_cap(device, 2000 * MB, Block, [300 * MB] * 10)["ok"]
 
 

@@ -1,7 +1,9 @@
 import json
+import os
 
 import pytest
 
+from pipelines.run import detect as detection
 from pipelines.run.detect import MachineProbe, as_if, decide, detect, render
 from pipelines.run.torch_build import TorchBuild, complaint, parse_build
 from pipelines.schema.errors import UsageError
@@ -67,6 +69,25 @@ def test_a_spoilt_cache_is_no_reason_to_fail(tmp_path, text):
 def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert detect(FakeProbe(machine(BLACKWELL)), cache=tmp_path / "file" / "detection.json").tier == "upper_mid"
+
+
+def test_a_new_driver_under_wsl_and_a_part_of_a_card_are_not_silent(tmp_path, monkeypatch):
+    library = tmp_path / "libnvidia-ml.so.1"
+    marks = [detection._windows_driver(library)]
+    for when in (1, 2):
+        library.touch()
+        os.utime(library, (when, when))
+        marks.append(detection._windows_driver(library))
+    assert len(set(marks)) == 3
+
+    class Empty:
+        count = staticmethod(lambda: 0)
+        version = staticmethod(lambda: "580.95")
+        cuda = staticmethod(lambda: (13, 0))
+
+    monkeypatch.setattr(detection, "Nvml", Empty)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-4b7e")
+    assert "MIG" in decide(MachineProbe().hardware()).notes[0]
 
 
 def test_who_else_is_on_the_card_is_told_and_never_remembered(tmp_path):

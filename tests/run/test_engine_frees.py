@@ -58,3 +58,26 @@ def test_an_interrupted_run_calls_nobody_a_leak(models, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         bench.run(device, tmp_path)
     assert not [event for event in bench.events if event.data.get("what") == "leak"]
+
+
+@pytest.mark.parametrize("step", [("run", "n1"), ("load", "n1")])
+def test_what_ran_out_of_memory_holds_nothing_when_it_is_tried_again(step, tmp_path):
+    held, alive = [], []
+
+    def fault(when, node):
+        if (when, node) != step:
+            return
+        alive.extend(ref() is not None for ref in held)
+        if not held:
+            taken = type("Taken", (), {})()  # a tensor, half-way through
+            held.append(weakref.ref(taken))
+            raise RuntimeError("CUDA out of memory.")
+
+    gc.disable()  # when it comes by itself is chance
+    try:
+        bench = Bench(SIZES, None, fault=fault)
+        bench.run(SimulatedDevice(total_bytes=100 * MIB, track=False), tmp_path)
+    finally:
+        gc.enable()
+    assert alive
+    assert not any(alive)

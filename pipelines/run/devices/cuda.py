@@ -91,6 +91,8 @@ class CudaDevice:
     @contextmanager
     def watch(self, declared_bytes: int = 0) -> Iterator[Reading]:
         """Measure one step by torch's marks and by polling the driver. `declared_bytes` is not used."""
+        if not self._open:  # what torch has cached, other engines cannot use; and it is no part of this step's own peak
+            self.allocator.empty_cache(self.index)
         self._apply_cap()
         reading = Reading(start_bytes=self.used_bytes())
         watch = _Watch(outside=self._outside())
@@ -126,10 +128,10 @@ class CudaDevice:
     def reclaim(self) -> None:
         """Collect garbage and give torch's cached blocks back to the driver."""
         gc.collect()
-        self.allocator.empty_cache()
+        self.allocator.empty_cache(self.index)
 
     def cap(self, limit_bytes: int | None) -> None:
-        """Have torch refuse what would take us over. The context is outside torch's count, so it is taken off."""
+        """Have torch refuse what would take us over. What is outside torch now, the context first, is taken off."""
         self.limit_bytes = limit_bytes
         self._apply_cap()
 
@@ -140,10 +142,8 @@ class CudaDevice:
     def _apply_cap(self) -> None:
         if not self.allocator.started():
             return  # the next watch sets it
-        card = self._card().total
-        limit = card if self.limit_bytes is None else min(self.limit_bytes, card)
-        ours = 0 if self.limit_bytes is None else max(self.context_bytes(), self._outside())
-        self.allocator.set_fraction(self.index, min(1.0, max(0, limit - ours) / card))
+        limit = self.limit_bytes
+        self.allocator.limit(self.index, None if limit is None else max(0, limit - self._outside()))
 
     def _card(self) -> Card:
         return self.driver.card(self.index)
@@ -151,15 +151,16 @@ class CudaDevice:
     def _ours_pids(self) -> set[int]:
         return {self.pid, *self._workers}
 
-    def _listed(self) -> bool:
-        """Whether the driver's list has us with a figure; in a container its pids are often another world's."""
-        return self.driver.processes(self.index).get(self.pid, 0) > 0
+    def _listed(self) -> int:
+        """Our bytes by the driver's list; 0 where it has none of us: in a container its pids are often another world's."""
+        listed = self.driver.processes(self.index)
+        return sum(listed.get(pid, 0) for pid in self._ours_pids())
 
     def _ours(self) -> int:
         """Our bytes on the card, caches included."""
-        listed = self.driver.processes(self.index)
-        if listed.get(self.pid, 0) > 0:
-            return sum(listed.get(pid, 0) for pid in self._ours_pids())
+        listed = self._listed()
+        if listed:
+            return listed
         reserved = self.allocator.bytes(self.index).reserved
         return max(reserved, self._card().used - max(self._foreign_at_start, 0))
 

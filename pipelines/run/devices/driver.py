@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,11 +72,11 @@ class Allocator(Protocol):
     def reset_peak(self, index: int) -> None:
         """Bring the marks down to now."""
 
-    def empty_cache(self) -> None:
+    def empty_cache(self, index: int) -> None:
         """Give cached blocks back to the driver."""
 
-    def set_fraction(self, index: int, fraction: float) -> None:
-        """Refuse to reserve more than this part of the card."""
+    def limit(self, index: int, size: int | None) -> None:
+        """Refuse to reserve more than `size` bytes of the card; None lifts it."""
 
 
 class Nvml:
@@ -87,9 +88,10 @@ class Nvml:
         self._nvml: Any = pynvml
         try:
             pynvml.nvmlInit()
+            uuids = self._uuids()
         except pynvml.NVMLError as error:
             raise OSError(f"NVML does not answer: {error}") from error
-        self._order = _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), self._uuids())
+        self._order = _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), uuids)
 
     def count(self) -> int:
         """Cards visible to this process."""
@@ -149,7 +151,10 @@ class Nvml:
     def _or_none(self, ask: Any, *given: Any) -> Any:
         try:
             return ask(*given)
-        except self._nvml.NVMLError:
+        except (
+            self._nvml.NVMLError,
+            self._nvml.NVMLLibraryMismatchError,
+        ):  # the second: a driver older than the question
             return None
 
 
@@ -187,20 +192,25 @@ class TorchAllocator:
 
             torch.cuda.reset_peak_memory_stats(index)
 
-    def empty_cache(self) -> None:
+    def empty_cache(self, index: int) -> None:
         """Wait for the card, then give cached blocks back."""
         if self.started():
             import torch
 
-            torch.cuda.synchronize()
-            torch.cuda.empty_cache()
+            # After a fault on the card every call fails. The fault was told where it happened; here it would hide itself.
+            with suppress(RuntimeError):
+                torch.cuda.synchronize(index)  # of the current card, another, it would make a context there
+                torch.cuda.empty_cache()
 
-    def set_fraction(self, index: int, fraction: float) -> None:
-        """Hold torch's reservations to a part of the card. No effect before `started`."""
+    def limit(self, index: int, size: int | None) -> None:
+        """Hold torch's reservations to so many bytes. No effect before `started`."""
         if self.started():
             import torch
 
-            torch.cuda.set_per_process_memory_fraction(fraction, index)
+            whole = torch.cuda.get_device_properties(index).total_memory  # less than the driver's: it keeps some itself
+            share = 1.0 if size is None else min(1.0, max(0, size) / whole)
+            with suppress(RuntimeError):  # as above
+                torch.cuda.set_per_process_memory_fraction(share, index)
 
 
 def _visible(setting: str | None, uuids: list[str]) -> list[int]:

@@ -13,6 +13,8 @@ _MESSAGES = (
     "failed to allocate memory",
     "bad_alloc",
     "alloc_failed",
+    "allocation_failed",
+    "unable to find an engine to execute this computation",  # a convolution whose every algorithm was refused its workspace
 )
 
 
@@ -29,7 +31,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     while link is not None and id(link) not in seen:
         if isinstance(link, MemoryError) or (isinstance(link, OSError) and link.errno == errno.ENOMEM):
             return True
-        if isinstance(link, RuntimeError) and any(piece in str(link).lower() for piece in _MESSAGES):
+        library = isinstance(link, RuntimeError) or type(link).__module__.startswith("onnxruntime.")
+        if library and any(piece in str(link).lower() for piece in _MESSAGES):
             return True
         seen.add(id(link))
         link = link.__cause__ or link.__context__

@@ -1,10 +1,13 @@
 """Whisper, on a model that recites: words with times out of windows, unloading that is true, folders that are not whole."""
 
+import ctypes
+import sys
+
 import numpy as np
 import pytest
 
 from nodes.transcribe.stretches import Stretch
-from nodes.transcribe.whisper import Whisper, _joined
+from nodes.transcribe.whisper import Whisper, _joined, _open_cublas
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio
@@ -106,6 +109,37 @@ def test_folders_that_are_not_whole(folder, tmp_path):
     (bands / "preprocessor_config.json").unlink()
     with pytest.raises(TaskFailed, match="128 mel bands"):
         Whisper().load(Place(weights=bands))
+
+
+def test_on_a_card_cublas_is_opened_before_ctranslate2_looks_for_it(folder, tmp_path, monkeypatch):
+    library, opened = tmp_path / "nvidia" / "cublas" / "lib" / "libcublas.so.12", []
+    library.parent.mkdir(parents=True)
+    library.touch()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(ctypes, "CDLL", opened.append)
+    _open_cublas()
+    assert opened == [str(library)] or opened[0].endswith("site-packages/nvidia/cublas/lib/libcublas.so.12")
+
+    def absent(name):
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", absent)
+    with pytest.raises(TaskFailed, match=r"libcublas\.so\.12.*nvidia-cublas-cu12"):
+        Whisper().load(Place("cuda:0", folder))
+
+
+def test_a_device_that_lacks_a_precision_or_fails_is_not_the_models_fault(folder, monkeypatch):
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda device, index: {"float32"})
+    with pytest.raises(TaskFailed, match="cpu cannot compute in int8, only in float32"):
+        Whisper(compute="int8").load(Place("cpu", folder))
+
+    def fails(device, index):
+        raise RuntimeError("CUDA failed with error CUDA driver version is insufficient for CUDA runtime version")
+
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", fails)
+    monkeypatch.setattr("nodes.transcribe.whisper._open_cublas", lambda: None)
+    with pytest.raises(TaskFailed, match=r"cannot use cuda:0: CUDA failed.*insufficient"):
+        Whisper().load(Place("cuda:0", folder))
 
 
 def test_near_stretches_share_a_window():

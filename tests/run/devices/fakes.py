@@ -16,7 +16,7 @@ class FakeCard:
     context: int = 400 * MB
     foreign: dict[int, int] = field(default_factory=dict)
     lists_us: bool = True
-    fraction: float = 1.0
+    cap: int | None = None
     running: bool = False
     outside: int = 0
     active: int = 0
@@ -56,16 +56,16 @@ class FakeCard:
     def reset_peak(self, index: int) -> None:
         self.peak_active, self.peak_reserved = self.active, self.reserved
 
-    def empty_cache(self) -> None:
+    def empty_cache(self, index: int) -> None:
         self.reserved = self.active
 
-    def set_fraction(self, index: int, fraction: float) -> None:
-        self.fraction = fraction
+    def limit(self, index: int, size: int | None) -> None:
+        self.cap = size
 
     def allocate(self, size: int) -> None:
-        """As torch does: reuse the cache, then take from the driver, up to the fraction."""
+        """As torch does: reuse the cache, then take from the driver, up to the cap."""
         self.active += size
-        if self.active > self.fraction * self.total:
+        if self.active > (self.total if self.cap is None else self.cap):
             self.active -= size
             raise RuntimeError("CUDA out of memory. Tried to allocate")
         self.reserved = max(self.reserved, self.active)

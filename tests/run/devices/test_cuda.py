@@ -110,6 +110,41 @@ def test_a_cap_set_before_cuda_starts_is_in_force_in_the_first_step() -> None:
     card.allocate(7000 * MB)
 
 
+def test_what_other_engines_hold_is_taken_off_the_cap_only_while_they_hold_it() -> None:
+    card = FakeCard(outside=900 * MB)
+    cuda = device(card)
+    cuda.cap(2400 * MB)
+    card.start(0)
+    with cuda.watch(), pytest.raises(RuntimeError, match="out of memory"):
+        card.allocate(1101 * MB)
+    card.outside = 0
+    with cuda.watch() as reading:
+        card.allocate(2000 * MB)
+    assert reading.peak_bytes == 2400 * MB
+
+
+def test_what_torch_cached_before_is_neither_a_steps_own_nor_kept_from_other_engines() -> None:
+    card = FakeCard()
+    cuda = device(card)
+    card.start(0)
+    with cuda.watch():
+        card.allocate(3000 * MB)
+        card.free(3000 * MB)
+    with cuda.watch() as reading:
+        assert card.card(0).free == 7600 * MB
+        card.outside = 900 * MB
+    assert reading.peak_bytes == 1300 * MB
+
+
+def test_a_card_that_only_workers_use_is_told_from_what_others_take() -> None:
+    card = FakeCard(foreign={5: 600 * MB})
+    cuda = device(card)
+    cuda.adopt(5)
+    card.foreign[6] = 2000 * MB
+    assert cuda.used_bytes() == 600 * MB
+    assert [(process.pid, process.bytes) for process in cuda.others()] == [(6, 2000 * MB)]
+
+
 def test_workers_count_as_ours() -> None:
     card = FakeCard(foreign={5: 600 * MB, 6: 100 * MB})
     cuda = device(card)
