@@ -149,12 +149,13 @@ class Nvml:
         return [_text(self._nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
 
     def _or_none(self, ask: Any, *given: Any) -> Any:
-        try:
-            return ask(*given)
-        except (
+        unanswered = (
             self._nvml.NVMLError,
             self._nvml.NVMLLibraryMismatchError,
-        ):  # the second: a driver older than the question
+        )  # the second: a driver older than the question
+        try:
+            return ask(*given)
+        except unanswered:
             return None
 
 
