@@ -87,9 +87,10 @@ class Nvml:
         self._nvml: Any = pynvml
         try:
             pynvml.nvmlInit()
+            uuids = self._uuids()
         except pynvml.NVMLError as error:
             raise OSError(f"NVML does not answer: {error}") from error
-        self._order = _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), self._uuids())
+        self._order = _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), uuids)
 
     def count(self) -> int:
         """Cards visible to this process."""
@@ -143,8 +144,11 @@ class Nvml:
 
     def _uuids(self) -> list[str]:
         count = self._nvml.nvmlDeviceGetCount()
-        handles = [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-        return [_text(self._nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+        return [_text(self._or_none(self._uuid, index) or "") for index in range(count)]
+
+    def _uuid(self, index: int) -> str | bytes:
+        uuid: str | bytes = self._nvml.nvmlDeviceGetUUID(self._nvml.nvmlDeviceGetHandleByIndex(index))
+        return uuid
 
     def _or_none(self, ask: Any, *given: Any) -> Any:
         try:
