@@ -30,7 +30,9 @@ class Pipe(Generic[Item]):
             raise ValueError("A pipe's depth is at least 1.")
         self._shared: _Shared[Item] = _Shared(depth)
         # The thread knows the shared state and not the pipe, so that a forgotten pipe can be collected, which stops the thread.
-        self._thread = threading.Thread(target=_produce, args=(iter(items), self._shared), daemon=True, name="headroom-pipe")
+        self._thread = threading.Thread(
+            target=_produce, args=(iter(items), self._shared), daemon=True, name="headroom-pipe"
+        )
         self._stop = weakref.finalize(self, self._shared.cancel)
         self._thread.start()
 
