@@ -7,6 +7,7 @@ node's own environment. `Worker` is the process; `Isolated` makes one look like 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -16,7 +17,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any
 
@@ -192,7 +192,7 @@ class Worker:
                 raise Interrupted(
                     f"{context.item} was cancelled; {self.name} did not listen and its process was ended."
                 )
-            if not wait([self._channel], _TURN_SECONDS):
+            if not self._says_something(_TURN_SECONDS):
                 if ended:
                     raise EOFError("the process has ended; its socket lives on in one that it forked")
                 ended = not self.alive
@@ -202,9 +202,14 @@ class Worker:
                 return kind, given[0] if given else None
             _pass_on(kind, given, context)
 
+    def _says_something(self, seconds: float) -> bool:
+        poll = select.poll()  # `select` refuses descriptors over 1,023
+        poll.register(self._channel, select.POLLIN)
+        return bool(poll.poll(1000 * seconds))
+
     def _death(self) -> HeadroomError:
         """What to raise for a process that is gone: the signal named, its last words quoted."""
-        self._end(1.0)
+        self._end(GRACE_SECONDS)
         code = self._process.returncode
         said = self._last_words()
         text = f"{self.name}: {death_sentence(code, 'its own process')}" + (f" Its last words: {said}" if said else "")

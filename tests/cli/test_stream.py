@@ -238,9 +238,9 @@ def test_memory_that_runs_out_in_a_stream_leads_down_the_ladder_to_node_by_node(
 
 
 def plan_of_last(folder):
-    return json.loads(
-        max(folder.glob("plan*.json"), key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8")
-    )
+    """`plan.json`, `plan_2.json`...: times would not do, two may be written within a tick of the file system's clock."""
+    last = max(folder.glob("plan*.json"), key=lambda path: (len(path.name), path.name))
+    return json.loads(last.read_text(encoding="utf-8"))
 
 
 def test_a_model_of_a_chain_that_cannot_be_loaded_fails_its_own_node_only(headroom, monkeypatch):
