@@ -187,7 +187,7 @@ def test_stopped_in_the_middle_leaves_no_half_written_file(tmp_path, name, code)
 
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env=environment
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False, env=environment
     )
     assert done.returncode == code, done.stderr
     folder, made = run_of(tmp_path / "outputs")
