@@ -62,6 +62,7 @@ def test_a_run_there_is_a_run_here(tmp_path: Path) -> None:
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
+    ours.settimeout(60)  # to fail rather than to hang
     yield ours, theirs
     ours.close()
     theirs.close()
