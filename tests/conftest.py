@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# The same examples on every machine; HYPOTHESIS_PROFILE=default looks for new ones.
-settings.register_profile("same", derandomize=True)
+# The same examples on every machine, however slow it is today; HYPOTHESIS_PROFILE=default looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 APPS = Path(__file__).parent / "apps" / "conf"

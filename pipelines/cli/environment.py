@@ -137,11 +137,12 @@ VARIABLES: Mapping[str, Variable] = {
 def read_dotenv(file: Path) -> dict[str, str]:
     """`NAME=value` lines of a `.env` file: comments, quotes and a leading `export` allowed, nothing is expanded or executed.
 
-    A missing file is empty. Raises `UsageError` naming the line that is none of these.
+    A missing file is empty, and so is a folder: some keep a virtual environment under that name.
+    Raises `UsageError` naming the line that is none of these.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()  # some editors begin it with a mark
+    except (FileNotFoundError, IsADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}.") from None

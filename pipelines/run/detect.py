@@ -93,6 +93,7 @@ def _crowded(card: Card) -> str:
 def detect(probe: Probe | None = None, *, cache: Path | None = None, force: bool = False) -> Detection:
     """The tier of this machine. The cards are remembered in `cache` (a file; None: the user's) while the fingerprint stays.
 
+    That there is none is asked every time: it costs nothing, and not every system's fingerprint shows a new driver (WSL's does not).
     force: ask anew. A cache that cannot be read or written costs nothing but the time to ask.
     """
     probe = probe or MachineProbe()
@@ -100,7 +101,7 @@ def detect(probe: Probe | None = None, *, cache: Path | None = None, force: bool
     mark = hashlib.sha256(probe.fingerprint().encode()).hexdigest()
     known = None if force else _recall(file, mark)
     hardware = known or probe.hardware()
-    if known is None and not hardware.trouble:
+    if known is None and hardware.cards and not hardware.trouble:
         _remember(file, mark, hardware)
     return replace(decide(hardware, probe.torch()), remembered=known is not None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.graph.expand import footprint_of, is_isolated
@@ -47,20 +47,24 @@ def warm_up(libraries: Iterable[str]) -> list[str]:
 
 
 def remember(
-    store: FootprintStore, job: Job, observed: Sequence[Observed], digests: Mapping[str, str], device: str
-) -> int:
+    store: FootprintStore, job: Job, observed: Sequence[Observed], digests: Mapping[str, str], device: str,
+    failed: Collection[str] = (),
+) -> int:  # fmt: skip
     """Keep what a run showed of its variants' workspaces. Steps that shared the device with a prefetch say nothing.
 
     Bytes are above the level after the last load or unload, as `measure` counts them: what earlier runs of the node left
     behind is its own. Returns the number of observations kept. Loads are not kept: the first also brings what stays.
+    Nor are `failed` tasks, which broke off; of a node in a process of its own the others neither, which may have been given a new one.
     """
-    kept = 0
+    kept, broken = 0, {split_task(task)[1] for task in failed}
     for seen, task, level in _with_levels(observed):
         if not seen.alone or seen.source not in _MEASURED:
             continue
         item_name, node = split_task(task)
         variant = job.choice.get(node)
         if variant is None or seen.peak_bytes < level:
+            continue
+        if task in failed or (node in broken and is_isolated(variant)):
             continue
         item, footprint = job.items[item_name], footprint_of(job.graph, node, job.choice, device.partition("/")[0])
         segment = variant.knobs.get("segment")

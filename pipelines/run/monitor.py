@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +73,8 @@ class Monitor:
             try:
                 pause = max(self.every, self.look() / _OVERHEAD)
             except Exception as error:  # a driver that stumbles must not end the run
-                self.emit("alert", what="monitor", text=f"Monitoring stopped: {error}")
+                with suppress(Exception):  # a disk that takes no more: the run itself meets it too, and says so
+                    self.emit("alert", what="monitor", text=f"Monitoring stopped: {error}")
                 return
 
     def _facts(self) -> dict[str, Any]:

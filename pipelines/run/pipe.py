@@ -30,7 +30,9 @@ class Pipe(Generic[Item]):
             raise ValueError("A pipe's depth is at least 1.")
         self._shared: _Shared[Item] = _Shared(depth)
         # The thread knows the shared state and not the pipe, so that a forgotten pipe can be collected, which stops the thread.
-        self._thread = threading.Thread(target=_produce, args=(items, self._shared), daemon=True, name="headroom-pipe")
+        self._thread = threading.Thread(
+            target=_produce, args=(iter(items), self._shared), daemon=True, name="headroom-pipe"
+        )
         self._stop = weakref.finalize(self, self._shared.cancel)
         self._thread.start()
 
@@ -101,15 +103,14 @@ class _Shared(Generic[Item]):
             self.changed.notify_all()
 
 
-def _produce(items: Iterable[Item], shared: _Shared[Item]) -> None:
+def _produce(items: Iterator[Item], shared: _Shared[Item]) -> None:
     error: BaseException | None = None
-    iterator = iter(items)
     try:
-        for item in iterator:
+        for item in items:
             if not shared.put(item):
                 break
     except BaseException as raised:  # handed to the reader, who is on another thread
         error = raised
     finally:
-        close(iterator)
+        close(items)
         shared.end(error)

@@ -32,6 +32,7 @@ class Record:
     steps: list[StepRecord] = field(default_factory=list)
     started: float = field(default_factory=time.time)
     is_open: bool = False
+    _begun: float = field(default_factory=time.monotonic, init=False)  # `started` is for people: that clock may be set
 
     def open(self, facts: Mapping[str, Any]) -> None:
         """Begin: the folder, and a `run.json` that says running. Raises `SurroundingsFailed` where nothing can be written."""
@@ -77,7 +78,7 @@ class Record:
 
     def elapsed(self) -> float:
         """Seconds since the record was made."""
-        return time.time() - self.started
+        return time.monotonic() - self._begun
 
     def _line(self, event: Event) -> None:
         try:

@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,10 +55,12 @@ class Residency:
     _held: dict[str, _Held] = field(default_factory=dict, init=False)
     _sizes: dict[str, int] = field(default_factory=dict, init=False)
     _holders: Counter[object] = field(default_factory=Counter, init=False)
-    _waiting: Counter[tuple[object, str]] = field(default_factory=Counter, init=False)
+    #: Uses that wait, and whether nothing has changed since they last looked.
+    _waiting: dict[Use, bool] = field(default_factory=dict, init=False)
     _to_come: list[str] = field(default_factory=list, init=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
     _wakers: set[Callable[[], Any]] = field(default_factory=set, init=False)
+    _moves: int = field(default=0, init=False)
     _caller: contextvars.ContextVar[object] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,10 +102,9 @@ class Residency:
     def vram_stats(self) -> dict[str, Any]:
         """Memory now, in 001's fields: GB are 1024**3 bytes. `available` is whether there is a card; without one the figures are RAM."""
         device = self.device
-        used = device.used_bytes() if device else sum(held.size for held in self._held.values())
-        allocated, reserved = (
-            _torch_bytes(device.torch_device) if device is not None and device.kind == "cuda" else (used, used)
-        )
+        used = device.used_bytes() if device else sum(held.size for held in tuple(self._held.values()))
+        cuda = device is not None and device.kind == "cuda"
+        allocated, reserved = _torch_bytes(device.torch_device) if device and cuda else (used, used)
         return {
             "available": device is not None and device.kind != "cpu",
             "low_vram_mode": self.policy == "sequential",
@@ -127,6 +129,7 @@ class Residency:
         if use.key in self._to_come:
             del self._to_come[: self._to_come.index(use.key) + 1]
         if held is None:
+            self._moves += 1
             self._held[use.key] = _Held(self._size(use), use.unload, users=1)
             return "load"
         held.users += 1
@@ -150,12 +153,12 @@ class Residency:
                 continue
             stuck = {other for other, count in self._holders.items() if count} <= {
                 caller,
-                *(who for who, _ in self._waiting),
+                *(other._caller for other, in_vain in self._waiting.items() if in_vain),
             }
             if stuck:
                 raise OutOfMemory(
                     f"{use.key} needs {format_bytes(self._size(use))} and is {format_bytes(self._short(use))} short of the limit of "
-                    f"{format_bytes(self.limit_bytes or 0)}; {', '.join(self._held) or 'nothing else'} is in use and cannot be let go. "
+                    f"{format_bytes(self._limit or 0)}; {', '.join(self._held) or 'nothing else'} is in use and cannot be let go. "
                     "Use one model after the other instead of nested, or raise the limit."
                 )
             return False
@@ -169,17 +172,31 @@ class Residency:
                 return
             self._let_go(max(idle, key=self._worth_letting_go))
 
+    def _let_go_of_unwanted(self) -> None:
+        """`sequential` holds what is in use, and what somebody waits for."""
+        wanted = {use.key for use in self._waiting}
+        idle = [key for key, held in self._held.items() if held.users == 0 and key not in wanted]
+        for key in idle if self.policy == "sequential" else ():
+            self._let_go(key)
+
+    @property
+    def _limit(self) -> int | None:
+        if self.limit_bytes is None and self.device is not None:
+            return self.device.total_bytes
+        return self.limit_bytes
+
     def _over(self) -> int:
-        if self.limit_bytes is None:
+        limit = self._limit
+        if limit is None:
             return 0
         if self.device is None:
-            return sum(held.size for held in self._held.values()) - self.limit_bytes
+            return sum(held.size for held in self._held.values()) - limit
         # What another thread is loading is not on the device yet, but its room is taken.
         coming = sum(held.size for held in self._held.values() if held.loading)
-        return self.device.used_bytes() + coming - self.limit_bytes
+        return self.device.used_bytes() + coming - limit
 
     def _short(self, use: Use) -> int:
-        return self._over() + self._size(use) if self.limit_bytes is not None else 0
+        return self._over() + self._size(use) if self._limit is not None else 0
 
     def _worth_letting_go(self, key: str) -> float:
         """Uses until its next one, times bytes freed for each second it costs to bring back."""
@@ -189,19 +206,24 @@ class Residency:
 
     def _let_go(self, key: str) -> None:
         held = self._held.pop(key)
+        self._moves += 1
         try:
             if held.unload is not None and held.model is not None:
                 held.unload(held.model)
         except Exception:  # the caller's own work is done; its result must not be lost to a failing clean-up
             _log.exception("%s did not unload cleanly", key)
         held.model = None
-        if self.device is not None:
-            self.device.unloaded(key)
-            self.device.reclaim()
+        try:
+            if self.device is not None:
+                self.device.unloaded(key)
+                self.device.reclaim()
+        except Exception:
+            _log.exception("the device did not give back what %s held", key)
         if not held.loading:
             _log.info("unloaded %s (%s)", key, format_bytes(held.size))
 
     def _wake(self) -> None:
+        self._waiting = dict.fromkeys(self._waiting, False)
         self._changed.notify_all()
         for waker in self._wakers:
             waker()
@@ -210,12 +232,16 @@ class Residency:
 
     def _load(self, use: Use, caller: object) -> Any:
         """Load outside the lock, so that others may go on."""
-        before, start = self.device.used_bytes() if self.device else 0, self.clock()
-        model = None
+        model, grown = None, 0
+        with self._changed:
+            moves, alone = self._moves, sum(held.loading for held in self._held.values()) == 1
         try:
+            before, start = self.device.used_bytes() if self.device else 0, self.clock()
             model = use.load()
+            seconds = self.clock() - start
             if self.device is not None:
                 self.device.loaded(use.key, self._size(use), model)
+                grown = max(0, self.device.used_bytes() - before)
         except BaseException:
             with self._changed:
                 self._held[use.key].model = model
@@ -225,10 +251,10 @@ class Residency:
             raise
         with self._changed:
             held = self._held[use.key]
-            held.model, held.loading, held.seconds = model, False, self.clock() - start
-            if not held.size and self.device is not None:
-                held.size = max(0, self.device.used_bytes() - before)
-            self._sizes[use.key] = held.size
+            held.model, held.loading, held.seconds = model, False, seconds
+            if held.size or (alone and moves == self._moves):  # else others' bytes are in what was measured
+                self._sizes[use.key] = held.size or grown
+            held.size = held.size or grown
             self._settle()
             self._wake()
         _log.info("loaded %s (%s) in %s", use.key, format_bytes(held.size), format_seconds(held.seconds))
@@ -239,9 +265,13 @@ class Residency:
             held = self._held[key]
             held.users -= 1
             self._leave(caller)
-            wanted = any(name == key for _, name in self._waiting)
-            if held.users == 0 and self.policy == "sequential" and not wanted:
-                self._let_go(key)
+            self._let_go_of_unwanted()
+            self._wake()
+
+    def _give_up(self) -> None:
+        """Somebody no longer waits."""
+        with self._changed:
+            self._let_go_of_unwanted()
             self._wake()
 
     def _leave(self, caller: object) -> None:
@@ -269,14 +299,15 @@ class Use:
             with home._changed:
                 while (step := home._try(self, caller)) == "wait":
                     _refuse_to_block_a_loop(self.key)
-                    self._queue(caller, 1)
+                    home._waiting[self] = True
                     try:
                         home._changed.wait()
                     finally:
-                        self._queue(caller, -1)
+                        del home._waiting[self]
             return home._load(self, caller) if step == "load" else home._held[self.key].model
         except BaseException:
             self._forget()
+            home._give_up()
             raise
 
     def __exit__(self, *error: object) -> None:
@@ -289,15 +320,19 @@ class Use:
         try:
             if await self._turn(caller) == "ready":
                 return home._held[self.key].model
-            loading = asyncio.ensure_future(asyncio.to_thread(home._load, self, caller))
+            # A thread of its own: those of the loop's pool may all be waiting for what this will let go.
+            pool = ThreadPoolExecutor(1, thread_name_prefix="headroom-load")
+            loading = pool.submit(contextvars.copy_context().run, home._load, self, caller)
+            pool.shutdown(wait=False)
             try:
-                return await asyncio.shield(loading)
+                return await asyncio.shield(asyncio.wrap_future(loading))
             except asyncio.CancelledError:
-                # The load cannot be stopped half-way; what it makes is let go as soon as it is there.
+                # The load cannot be stopped half-way; what it makes is let go as soon as it is there, loop or no loop.
                 loading.add_done_callback(lambda done: self._abandon(done, caller))
                 raise
         except BaseException:
             self._forget()
+            home._give_up()
             raise
 
     async def __aexit__(self, *error: object) -> None:
@@ -307,7 +342,8 @@ class Use:
         home, loop, changed = self.home, asyncio.get_running_loop(), asyncio.Event()
 
         def waker() -> None:
-            loop.call_soon_threadsafe(changed.set)
+            with contextlib.suppress(RuntimeError):  # a loop that was closed around those who wait
+                loop.call_soon_threadsafe(changed.set)
 
         while True:
             with home._changed:
@@ -315,24 +351,18 @@ class Use:
                 step = home._try(self, caller)
                 if step != "wait":
                     return step
-                self._queue(caller, 1)
+                home._waiting[self] = True
                 home._wakers.add(waker)
             try:
                 await changed.wait()
             finally:
                 with home._changed:
-                    self._queue(caller, -1)
+                    del home._waiting[self]
                     home._wakers.discard(waker)
 
-    def _abandon(self, done: asyncio.Future[Any], caller: object) -> None:
+    def _abandon(self, done: Future[Any], caller: object) -> None:
         if not done.cancelled() and done.exception() is None:
             self.home._release(self.key, caller)
-
-    def _queue(self, caller: object, change: int) -> None:
-        waiting = self.home._waiting
-        waiting[caller, self.key] += change
-        if not waiting[caller, self.key]:
-            del waiting[caller, self.key]
 
     def _identify(self) -> object:
         """This caller's identity: that of the use around it, or a new one."""
@@ -363,7 +393,7 @@ def _refuse_to_block_a_loop(key: str) -> None:
 
 
 def _torch_bytes(card: str) -> tuple[int, int]:
-    """torch's allocated and reserved bytes on a card; zeros where torch has not started."""
+    """torch's allocated and reserved bytes on `card`; zeros where torch has not started."""
     import sys
 
     torch = sys.modules.get("torch")

@@ -8,6 +8,7 @@ side can be made to execute what a stranger's checkpoint put into the other.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import mmap
@@ -33,7 +34,7 @@ _PLAIN = {
 
 
 def send(channel: socket.socket, message: Any) -> None:
-    """Send one message. `OSError` when the other side is gone; `TypeError`-like pickling errors before anything is sent."""
+    """Send one message. `OSError` when the other side is gone; what cannot be pickled or shared raises before anything is sent."""
     shared: list[pickle.PickleBuffer] = []
 
     def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
@@ -43,14 +44,15 @@ def send(channel: socket.socket, message: Any) -> None:
         return False
 
     body = pickle.dumps(message, protocol=5, buffer_callback=keep_in_band)
-    channel.sendall(_HEAD.pack(len(body), len(shared)))
-    for start in range(0, len(shared), _AT_ONCE):
-        files = [_shared_file(buffer) for buffer in shared[start : start + _AT_ONCE]]
-        try:
-            socket.send_fds(channel, [b"+"], files)
-        finally:
-            for file in files:
-                os.close(file)
+    files: list[int] = []
+    try:
+        files.extend(map(_shared_file, shared))
+        channel.sendall(_HEAD.pack(len(body), len(files)))
+        for start in range(0, len(files), _AT_ONCE):
+            socket.send_fds(channel, [b"+"], files[start : start + _AT_ONCE])
+    finally:
+        for file in files:
+            os.close(file)
     channel.sendall(body)
 
 
@@ -60,10 +62,13 @@ def receive(channel: socket.socket) -> Any:
     files: list[int] = []
     try:
         while len(files) < count:
-            mark, some, _, _ = socket.recv_fds(channel, 1, min(count - len(files), _AT_ONCE))
+            wanted = min(count - len(files), _AT_ONCE)
+            mark, some, _, _ = socket.recv_fds(channel, 1, wanted)
+            files += some
             if not mark:
                 raise EOFError("the other process ended while sending")
-            files += some
+            if len(some) < wanted:  # the kernel drops those that this process may not open
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         maps = [mmap.mmap(file, 0) for file in files]
     finally:
         for file in files:

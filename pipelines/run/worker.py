@@ -60,8 +60,13 @@ class Worker:
         trusted: Sequence[str] = ("nodes",),
         kernel: Kernel | None = None,
     ) -> None:
-        self.name = name
-        self._trusted, self._kernel = tuple(trusted), kernel or Kernel()
+        self.name, self.place = name, Place()
+        self._python, self._trusted, self._kernel = python, tuple(trusted), kernel or Kernel()
+        self.start(limit_bytes)
+
+    def start(self, limit_bytes: int | None) -> None:
+        """Start the process; once more after `close`, where a node must be loaded again."""
+        name, python = self.name, self._python
         self._channel, theirs = socket.socketpair()
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as the worker
         self._oom_kills = self._kernel.oom_kills()
@@ -88,9 +93,14 @@ class Worker:
         """Its process id, for `Device.adopt`."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process still is there."""
+        return self._process.poll() is None
+
     def used_bytes(self) -> int:
         """Its resident set now; 0 once it has ended."""
-        return self._kernel.resident_bytes(self.pid) if self._process.poll() is None else 0
+        return self._kernel.resident_bytes(self.pid) if self.alive else 0
 
     def peak_bytes(self) -> int:
         """Its highest resident set so far."""
@@ -98,6 +108,7 @@ class Worker:
 
     def load(self, target: str, knobs: Mapping[str, Any], place: Place) -> None:
         """Make the node and load it there. Raises as the node does, `TaskFailed` where the process dies."""
+        self.place = place
         self._order(("load", target, dict(knobs), place, self._trusted), Context(self.name, Path()))
 
     def run(self, inputs: Inputs, context: Context) -> Outputs:
@@ -156,15 +167,22 @@ class Worker:
     def _reached(self, message: tuple[Any, ...], context: Context) -> tuple[str, Any]:
         try:
             wire.send(self._channel, message)
-            return self._answer(context)
-        except (EOFError, BrokenPipeError, ConnectionError) as error:
+            kind, value = self._answer(context)
+        except (EOFError, ConnectionError) as error:
             raise self._death() from error
-        except OSError as error:
-            raise SurroundingsFailed(f"{self.name}: its process cannot be reached: {error}.") from error
+        except BaseException as error:
+            self._end(0)  # an answer that comes late would be taken for the next order's
+            if isinstance(error, OSError):
+                raise SurroundingsFailed(f"{self.name}: its process cannot be reached: {error}.") from error
+            raise
+        if kind == "failed":
+            raise _as_error(self.name, value)
+        return kind, value
 
     def _answer(self, context: Context) -> tuple[str, Any]:
-        """What came back: `done`, or of a stream a `piece` or a `want`, and its value."""
+        """What came back: `done` or `failed`, or of a stream a `piece` or a `want`, and its value."""
         give_up: float | None = None
+        ended = False
         while True:
             if give_up is None and context.cancelled():
                 wire.send(self._channel, ("cancel",))
@@ -174,18 +192,24 @@ class Worker:
                 raise Interrupted(
                     f"{context.item} was cancelled; {self.name} did not listen and its process was ended."
                 )
-            if not select.select([self._channel], [], [], _TURN_SECONDS)[0]:
+            if not self._says_something(_TURN_SECONDS):
+                if ended:
+                    raise EOFError("the process has ended; its socket lives on in one that it forked")
+                ended = not self.alive
                 continue
             kind, *given = wire.receive(self._channel)
-            if kind in ("done", "piece", "want"):
+            if kind in ("done", "failed", "piece", "want"):
                 return kind, given[0] if given else None
-            if kind == "failed":
-                raise _as_error(self.name, given[0])
             _pass_on(kind, given, context)
+
+    def _says_something(self, seconds: float) -> bool:
+        poll = select.poll()  # `select` refuses descriptors over 1,023
+        poll.register(self._channel, select.POLLIN)
+        return bool(poll.poll(1000 * seconds))
 
     def _death(self) -> HeadroomError:
         """What to raise for a process that is gone: the signal named, its last words quoted."""
-        self._end(1.0)
+        self._end(GRACE_SECONDS)
         code = self._process.returncode
         said = self._last_words()
         text = f"{self.name}: {death_sentence(code, 'its own process')}" + (f" Its last words: {said}" if said else "")
@@ -197,7 +221,7 @@ class Worker:
         try:
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self.pid, signal.SIGKILL)  # it leads a session of its own: what it started goes with it
             self._process.wait()
 
     def _last_words(self) -> str:
@@ -236,13 +260,16 @@ class Isolated:
     def load(self, place: Place) -> Worker:
         """Start the process and load there."""
         worker = Worker(self.name, python=self.python, limit_bytes=self.limit(), trusted=self.trusted)
+        self._load_in(worker, place)
+        return worker
+
+    def _load_in(self, worker: Worker, place: Place) -> None:
         self.started(worker.pid)
         try:
             worker.load(self.target, self.knobs, place)
         except BaseException:
             worker.close()
             raise
-        return worker
 
     def unload(self, model: Worker) -> None:
         """End the process, which gives every byte back."""
@@ -251,7 +278,7 @@ class Isolated:
     def run(self, model: Worker | None, inputs: Inputs, context: Context) -> Outputs:
         """Run there. A node that is no model is never loaded, so it has a process for each run."""
         if model is not None:
-            return model.run(inputs, context)
+            return self._living(model, context).run(inputs, context)
         with self.load(Place(context.device)) as worker:
             return worker.run(inputs, context)
 
@@ -259,7 +286,16 @@ class Isolated:
         self, model: Worker, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Generator[Value, None, Outputs]:
         """Stream there. Only where the node itself is one that streams."""
-        return model.stream(inputs, chunks, context)
+        return (yield from self._living(model, context).stream(inputs, chunks, context))
+
+    def _living(self, model: Worker, context: Context) -> Worker:
+        """The model, in a new process where its own has died: what one item did to it must not be the end of all others."""
+        if not model.alive:
+            context.warn(f"{self.name}: its process had ended and is started again.")
+            model.close()
+            model.start(self.limit())
+            self._load_in(model, model.place)
+        return model
 
 
 def _fields(context: Context) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Servant:
         self._channel, self._make, self._limit = channel, make, limit_bytes
         self._orders: queue.Queue[tuple[Any, ...]] = queue.Queue()
         self._cancelled = threading.Event()
+        self._speaking = threading.Lock()
         self._node: Node | None = None
         self._model: Any = None
 
@@ -52,9 +53,13 @@ class Servant:
                 traceback.print_exc()
                 answer = ("failed", _facts(error))
             try:
-                wire.send(self._channel, answer)
-            except (TypeError, AttributeError, ValueError) as error:
-                wire.send(self._channel, ("failed", _facts(error)))
+                self._say(answer)
+            except Exception as error:  # it cannot travel, or there is no memory for it; nothing of it was sent
+                self._say(("failed", _facts(error)))
+
+    def _say(self, message: tuple[Any, ...]) -> None:
+        with self._speaking:  # a node may report from threads of its own
+            wire.send(self._channel, message)
 
     def _listen(self) -> None:
         while True:
@@ -62,6 +67,9 @@ class Servant:
                 message = wire.receive(self._channel)
             except (EOFError, OSError):
                 os._exit(0)
+            except Exception:  # what may not travel; without this thread nobody would ever get an answer
+                traceback.print_exc()
+                os._exit(1)
             if message[0] == "cancel":
                 self._cancelled.set()
             else:
@@ -87,7 +95,7 @@ class Servant:
         try:
             while True:
                 piece = next(made)
-                wire.send(self._channel, ("piece", piece))
+                self._say(("piece", piece))
                 self._told("more")
         except StopIteration as ended:
             return dict(ended.value or {})
@@ -96,7 +104,7 @@ class Servant:
 
     def _fed(self) -> Iterator[Any]:
         while True:
-            wire.send(self._channel, ("want",))
+            self._say(("want",))
             (chunk,) = self._told("here")
             if chunk is None:
                 return
@@ -111,9 +119,9 @@ class Servant:
     def _context(self, fields: Mapping[str, Any]) -> Context:
         return Context(
             **fields,
-            report=lambda fraction, note: wire.send(self._channel, ("progress", fraction, note)),
+            report=lambda fraction, note: self._say(("progress", fraction, note)),
             cancelled=self._cancelled.is_set,
-            warn=lambda sentence: wire.send(self._channel, ("warn", sentence)),
+            warn=lambda sentence: self._say(("warn", sentence)),
         )
 
     def _unload(self) -> None:

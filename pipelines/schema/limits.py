@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, TypeVar
 
 from pipelines.schema.errors import UsageError
@@ -50,14 +51,15 @@ class Bound:
         if value in (None, False, "none"):
             return True
         if self.most is not None:
-            return isinstance(value, int | float) and not math.isnan(value) and value <= self.most
+            return isinstance(value, Real) and not math.isnan(value) and value <= self.most
         return value in self.one_of
 
     def nearest(self, value: Any) -> Any:
         """The allowed value nearest to one that is not."""
         if self.most is None:
             return self.one_of[0] if self.one_of else None
-        return type(value)(self.most) if isinstance(value, int | float) and not isinstance(value, bool) else self.most
+        kind: Any = type(value)
+        return kind(self.most) if isinstance(value, Real) and not isinstance(value, bool) else self.most
 
     def __str__(self) -> str:
         if self.most is not None:
@@ -87,9 +89,13 @@ def within(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """`request` inside its bounds, and a sentence for each value that was lowered.
 
-    on_excess: `clamp`, or `refuse`, which raises `UsageError` naming every value over its bound.
+    on_excess: `clamp`, or `refuse`, which raises `UsageError` naming every value over its bound. What should be a number and is
+    none cannot be lowered and is refused either way.
     """
     over = {name: bound for name, bound in bounds.items() if name in request and not bound.holds(request[name])}
+    for name, bound in over.items():
+        if bound.most is not None and not isinstance(request[name], Real):
+            raise UsageError(f"{name}={request[name]!r} is not a number; it must be {bound}.")
     said = tuple(
         f"{name}={request[name]!r} is over what this tier allows; it must be {bound}" for name, bound in over.items()
     )
@@ -117,20 +123,22 @@ def limited(
 
     def decorate(function: Function) -> Function:
         signature = inspect.signature(function)
+        keywords = next((each.name for each in signature.parameters.values() if each.kind is each.VAR_KEYWORD), "")
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs)
             given.apply_defaults()
-            asked: dict[str, Any] = {
-                name: given.arguments[name] for name in ("duration", "batch", "lm") if name in given.arguments
-            }
+            rest = given.arguments.get(keywords, {})
+            homes = {name: given.arguments if name in given.arguments else rest for name in ("duration", "batch", "lm")}
+            asked: dict[str, Any] = {name: home[name] for name, home in homes.items() if name in home}
             # A request for a model that is not allowed is lowered first: then the longer duration applies.
             asked, lm_notes = within(asked, {"lm": Bound(one_of=limits.lm)}, on_excess)
             held, notes = within(asked, limits.bounds(asked), on_excess)
             for note in (*lm_notes, *notes):
                 warn(note)
-            given.arguments.update(held)
+            for name, value in held.items():
+                homes[name][name] = value
             return function(*given.args, **given.kwargs)
 
         return call  # type: ignore[return-value]

@@ -257,7 +257,7 @@ def test_a_read_only_outputs_folder_is_the_surroundings(tmp_path, unprivileged, 
     outputs.mkdir()
     outputs.chmod(stat.S_IRUSR | stat.S_IXUSR)
     done = subprocess.run([*unprivileged, *command, "run", *STEMS, "input=song.wav"], cwd=tmp_path, capture_output=True,
-                          text=True, timeout=60, check=False)  # fmt: skip
+                          text=True, timeout=300, check=False)  # fmt: skip
     assert done.returncode == 6, done.stderr
     assert "outputs_dir=" in done.stderr
     assert "Permission denied" in done.stderr
@@ -270,14 +270,14 @@ def test_a_full_outputs_folder_is_the_surroundings_and_leaves_nothing_half_writt
     write(str(tmp_path / "song.wav"), tone(4.0))
     script = 'ulimit -f 300; exec "$0" "$@"'
     done = subprocess.run(["bash", "-c", script, *command, "run", *STEMS, "input=song.wav"], cwd=tmp_path, capture_output=True,
-                          text=True, timeout=60, check=False)  # fmt: skip
+                          text=True, timeout=300, check=False)  # fmt: skip
     assert done.returncode == 6, done.stderr
     assert "Is the disk full?" in done.stderr.splitlines()[-1]
     (path,) = (tmp_path / "outputs").rglob("run.json")
     assert json.loads(path.read_text(encoding="utf-8"))["status"] == "failed"
     assert not list((tmp_path / "outputs").rglob("*.wav"))
     again = subprocess.run([*command, "run", "--resume", str(path.parent)], cwd=tmp_path, capture_output=True, text=True,
-                           timeout=60, check=False)  # fmt: skip
+                           timeout=300, check=False)  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert len(list((tmp_path / "outputs").rglob("artifacts/song/vocals/*.wav"))) == 1
 

@@ -187,7 +187,9 @@ def test_dotenv_files_are_read_as_people_write_them(tmp_path):
     file = tmp_path / ".env"
     file.write_text("# a comment\n\nexport A=1\nB = 'two words' # why\nC=\"x#y\"\nD=pla#in # note\nE=\nF=$(rm -rf /)\n")
     assert read_dotenv(file) == {"A": "1", "B": "two words", "C": "x#y", "D": "pla#in", "E": "", "F": "$(rm -rf /)"}
-    assert read_dotenv(tmp_path / "none") == {}
+    assert read_dotenv(tmp_path / "none") == read_dotenv(tmp_path) == {}
+    file.write_bytes(b"\xef\xbb\xbfA=1\r\nB=2\r\n")
+    assert read_dotenv(file) == {"A": "1", "B": "2"}
 
 
 @pytest.mark.parametrize("text", ["JUST WORDS", "1A=2", "=x", "A='open"])

@@ -22,7 +22,7 @@ def test_runs_begun_at_once_have_a_folder_each(tmp_path):
     command = [sys.executable, "-m", "pipelines.cli.main", "run", *DUB, "memory_plot=false"]
 
     def begin(_):
-        return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=120,
+        return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=300,
                               env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
 
     with ThreadPoolExecutor(3) as pool:
@@ -77,7 +77,7 @@ def test_onnx_runtime_writes_nothing_into_the_home_folder(tmp_path, command):
     unset = ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY", "CI")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     words = ("run", "-cd", "own", "pipeline=tracked", "input=a.wav", "model/pitch=swift_f0", "memory_plot=false")
-    done = subprocess.run([*command, *words], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=120,
+    done = subprocess.run([*command, *words], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=300,
                           env={**environment, "HOME": str(tmp_path / "home")})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "home").rglob("*Microsoft*")) == []

@@ -121,7 +121,7 @@ def test_a_model_that_leaks_is_named_and_isolated_next_time(headroom, own, monke
 def test_a_worker_that_wants_more_than_the_limit_is_refused_by_the_kernel(tmp_path, command, own):
     done = subprocess.run(
         [*command, *own, "model/convert=greedy", "tier.limit=900MiB"], cwd=tmp_path, capture_output=True, text=True,
-        timeout=120, check=False,
+        timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 5, done.stderr
     assert "Tried:" in done.stderr

@@ -107,7 +107,7 @@ def test_experiments_are_found_and_unknown_ones_refused_with_what_there_is(headr
 def begun(headroom, command):
     """The folder of a run that has done half its work, in a process of its own."""
     line = [*command, "run", "--trust", "tests", "-cd", str(APPS), "--until", "separate", *TOY]
-    subprocess.run(line, check=True, capture_output=True, timeout=60)
+    subprocess.run(line, check=True, capture_output=True, timeout=300)
     (path,) = Path("outputs").rglob("run.json")
     return path.parent
 

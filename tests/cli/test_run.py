@@ -209,7 +209,7 @@ def test_interrupts_are_recorded(tmp_path, name, code):
                f"+pipeline.nodes.slow.knobs.send={name}", "+pipeline.nodes.slow.knobs.seconds=20"]  # fmt: skip
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env=_environment(root)
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False, env=_environment(root)
     )
     assert done.returncode == code, done.stderr
     made = record(tmp_path / "outputs")

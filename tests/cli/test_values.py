@@ -66,7 +66,7 @@ def test_a_reader_that_leaves_ends_nothing_and_a_full_one_is_said(tmp_path, sink
         os.close(read)
         out = full if sink == "full" else write
         done = subprocess.run([sys.executable, "-m", "pipelines.cli.main", "list", "pipelines"], check=False, cwd=tmp_path, stdout=out,
-                              stderr=subprocess.PIPE, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+                              stderr=subprocess.PIPE, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
         os.close(write)
     assert "bug" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,10 +1,14 @@
 import json
 import os
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 
 from pipelines.run import detect as detection
 from pipelines.run.detect import MachineProbe, as_if, decide, detect, render
+from pipelines.run.devices.choose import open_device
+from pipelines.run.devices.driver import Nvml
 from pipelines.run.torch_build import TorchBuild, complaint, parse_build
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware
@@ -47,6 +51,54 @@ def test_the_second_look_is_remembered_and_force_asks_again(tmp_path):
     assert second.card == first.card
     assert detect(probe, cache=cache, force=True).remembered is False
     assert probe.asked == 2
+
+
+def test_that_there_is_no_card_is_not_remembered(tmp_path):
+    cache = tmp_path / "detection.json"
+    assert detect(FakeProbe(machine()), cache=cache).tier == "cpu"
+    assert detect(FakeProbe(machine(BLACKWELL)), cache=cache).tier == "upper_mid"
+
+
+def nvml(monkeypatch, count, lost):
+    """NVML with `count` cards of 8 GiB, of which those in `lost` have fallen off the bus."""
+
+    def handle(index):
+        if index in lost:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return index
+
+    def cards():
+        if count is None:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
+        return count
+
+    says = {
+        "nvmlInit": lambda: None, "nvmlDeviceGetCount": cards, "nvmlDeviceGetHandleByIndex": handle,
+        "nvmlDeviceGetUUID": "GPU-{}".format, "nvmlDeviceGetName": "Card {}".format,
+        "nvmlDeviceGetMemoryInfo": lambda _: SimpleNamespace(total=8 * GIB, free=8 * GIB, used=0),
+        "nvmlDeviceGetComputeRunningProcesses": lambda _: [], "nvmlDeviceGetGraphicsRunningProcesses": lambda _: [],
+        "nvmlDeviceGetCudaComputeCapability": lambda _: (8, 6), "nvmlSystemGetDriverVersion": lambda: "580.95",
+        "nvmlSystemGetCudaDriverVersion_v2": lambda: 13000,
+    }  # fmt: skip
+    for name, answer in says.items():
+        monkeypatch.setattr(pynvml, name, answer)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_a_card_off_the_bus_does_not_take_the_others_with_it(monkeypatch):
+    nvml(monkeypatch, 2, lost={0})
+    found = MachineProbe().hardware()
+    assert [(card.index, card.name) for card in found.cards] == [(1, "Card 1")]
+    assert found.trouble.startswith("cuda:0 does not answer")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    assert [(card.index, card.name) for card in MachineProbe().hardware().cards] == [(0, "Card 1")]
+
+
+def test_a_driver_that_cannot_count_its_cards_is_none(monkeypatch):
+    nvml(monkeypatch, None, lost=set())
+    with pytest.raises(OSError, match="NVML does not answer"):
+        Nvml()
+    assert open_device("auto").kind == "cpu"
 
 
 def test_a_new_driver_or_card_is_not_answered_from_memory(tmp_path):

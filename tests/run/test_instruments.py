@@ -1,5 +1,7 @@
 """What an ordinary run teaches: bytes above the level after the last load, as `measure` counts them."""
 
+from dataclasses import replace
+
 from benchmarks.memory.harness import Bench
 from pipelines.run.footprints import FootprintStore, Key
 from pipelines.run.instruments import remember
@@ -18,10 +20,10 @@ def run(item, node):
     return Run((f"i{item}/n{node}",), 0)
 
 
-def remembered(tmp_path, observed, node="n0"):
+def remembered(tmp_path, observed, node="n0", job=JOB, failed=()):
     store = FootprintStore(tmp_path / "f.jsonl")
-    kept = remember(store, JOB, observed, {}, "cpu/2")
-    return kept, [seen.bytes // MIB for seen in store.observations(Key.of(JOB.choice[node], "", "cpu/2"))]
+    kept = remember(store, job, observed, {}, "cpu/2", failed)
+    return kept, [seen.bytes // MIB for seen in store.observations(Key.of(job.choice[node], "", "cpu/2"))]
 
 
 def load(model):
@@ -43,6 +45,19 @@ def test_what_earlier_runs_left_behind_counts_until_models_are_moved(tmp_path):
 def test_what_others_left_behind_is_not_this_node_s(tmp_path):
     observed = [step(load("n0"), 100, 110, 108), step(run(0, 1), 108, 150, 140), step(run(0, 0), 140, 150, 140)]
     assert remembered(tmp_path, observed) == (2, [10])
+
+
+def test_a_run_that_failed_teaches_nothing(tmp_path):
+    observed = [step(load("n0"), 100, 110, 108), step(run(0, 0), 108, 109, 108), step(run(1, 0), 108, 128, 108)]
+    assert remembered(tmp_path, observed, failed={"i0/n0"}) == (1, [20])
+
+
+def test_where_one_failed_in_a_process_of_its_own_no_other_does(tmp_path):
+    """Its process may have died, and then the next run's bytes hold what the new one loaded."""
+    apart = replace(JOB, choice={**JOB.choice, "n0": replace(JOB.choice["n0"], isolation="process")})
+    observed = [step(load("n0"), 100, 110, 108), step(run(0, 0), 108, 109, 90), step(run(1, 0), 90, 128, 108)]
+    assert remembered(tmp_path, observed, job=apart, failed={"i0/n0"}) == (0, [])
+    assert remembered(tmp_path, [step(run(0, 0), 100, 120, 100)], job=apart, failed={"i0/n1"}) == (1, [20])
 
 
 def test_guesses_and_shared_steps_teach_nothing(tmp_path):

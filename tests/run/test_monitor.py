@@ -1,6 +1,8 @@
 """Samples and alerts, on devices made of numbers."""
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from pipelines.run.devices.cpu import CpuDevice
@@ -79,14 +81,30 @@ def test_a_slow_look_is_taken_more_rarely() -> None:
     assert all(took / pause < 0.01 for pause in pauses[1:])
 
 
+def _until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "the monitor does not look"
+        time.sleep(0.001)
+
+
 def test_it_runs_beside_the_work_and_ends_with_it() -> None:
     heard = Heard()
-    with Monitor(SimulatedDevice(total_bytes=1000, track=False), heard, every=0.01) as monitor:
-        threading.Event().wait(0.2)
-    count = len(heard.events)
-    assert count >= 2
+    device = SimulatedDevice(total_bytes=1000, track=False)
+    with Monitor(device, heard, every=0.001, clock=lambda: 0.0) as monitor:
+        _until(lambda: len(heard.events) >= 2)
     assert monitor._thread is not None
     assert not monitor._thread.is_alive()
+
+
+def test_a_monitor_that_cannot_tell_stops_quietly() -> None:
+    """Nothing can be written on a full disk, not even that; what the thread raised would be printed over the run's screen."""
+
+    def full(kind: str, **data: Any) -> None:
+        raise OSError("No space left on device")
+
+    monitor = Monitor(SimulatedDevice(total_bytes=1000, track=False), full, every=0.0)
+    monitor._loop()
 
 
 class Broken(FakeCard):
@@ -97,5 +115,5 @@ class Broken(FakeCard):
 def test_a_driver_that_stumbles_does_not_end_the_run() -> None:
     card, heard = Broken(), Heard()
     with Monitor(CudaDevice(card, card, pid=OURS), heard, every=0.001):
-        threading.Event().wait(0.1)
+        _until(lambda: heard.of("alert"))
     assert heard.of("alert") == [{"what": "monitor", "text": "Monitoring stopped: GPU is lost"}]

@@ -1,6 +1,12 @@
 import asyncio
+import contextvars
+import itertools
 import logging
+import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -33,8 +39,16 @@ class Shelf:
             self.alive.remove(model["name"])
 
 
+class Ledger(SimulatedDevice):
+    """Counts what is declared. To collect the garbage of a process that has run many tests takes too long for tests of many loads."""
+
+    def reclaim(self):
+        pass
+
+
 def home(policy, limit=None, total=16 * GIB):
-    return Residency(policy, device=SimulatedDevice(total), limit_bytes=limit), Shelf()
+    every_load_takes_a_second = itertools.count().__next__
+    return Residency(policy, Ledger(total), limit, every_load_takes_a_second), Shelf()
 
 
 def use(residency, shelf, name, size, **more):
@@ -73,6 +87,16 @@ def test_planned_keeps_what_fits_and_lets_go_of_what_is_needed_last():
             assert residency.device.used_bytes() <= 2 * GIB
     # c had to take the place of b (needed after a), so a was still there.
     assert shelf.loads == ["a", "b", "c"]
+
+
+def test_planned_without_a_limit_keeps_to_the_device():
+    residency, shelf = home("planned", total=2 * GIB)
+    for name in ("a", "b", "c"):
+        with use(residency, shelf, name, 1 * GIB):
+            pass
+    assert len(residency.held()) == 2
+    with pytest.raises(OutOfMemory, match="limit of 2,048 MiB"), use(residency, shelf, "d", 3 * GIB):
+        raise AssertionError("the body must not run")
 
 
 def test_nested_use_of_two_models_and_of_one_twice():
@@ -115,6 +139,46 @@ def test_a_device_that_refuses_lets_go_of_what_was_made():
     assert residency.device.used_bytes() == 0
 
 
+class Failing(Ledger):
+    """Fails when asked what `fails` names."""
+
+    fails = ""
+
+    def used_bytes(self):
+        if self.fails == "used_bytes":
+            raise RuntimeError("the card is lost")
+        return super().used_bytes()
+
+    def reclaim(self):
+        if self.fails == "reclaim":
+            raise RuntimeError("device-side assert")
+
+
+@pytest.mark.parametrize("fails", ["used_bytes", "reclaim"])
+def test_a_device_that_fails_keeps_nobody_waiting(fails):
+    residency = Residency("sequential", device=Failing(16 * GIB))
+    inside = threading.Event()
+
+    def first():
+        with residency.use("a", lambda: "a", size=1):
+            inside.set()
+            while not residency._waiting:
+                time.sleep(0.001)
+            residency.device.fails = fails
+
+    def second():
+        inside.wait(10)
+        with residency.use("b", lambda: "b", size=1):
+            pass
+
+    failures = run_threads(first, second)
+    residency.device.fails = ""
+    assert [str(failure) for failure in failures] == (["the card is lost"] if fails == "used_bytes" else [])
+    assert residency.held() == ()
+    with residency.use("c", lambda: "c", size=1) as model:
+        assert model == "c"
+
+
 def test_an_unload_that_fails_does_not_hide_the_result(caplog):
     residency, _ = home("sequential")
 
@@ -147,7 +211,7 @@ def test_loads_and_unloads_are_logged_with_sizes(caplog):
 
 
 def test_a_model_of_unknown_size_is_measured_at_its_first_load():
-    class Measuring(SimulatedDevice):
+    class Measuring(Ledger):
         real = 0
 
         def used_bytes(self):
@@ -168,6 +232,38 @@ def test_a_model_of_unknown_size_is_measured_at_its_first_load():
             pass
     with residency.use("b", load, "b", 2 * GIB, unload=unload):
         assert device.real == 2 * GIB  # known by now, so room was made before
+
+
+def test_sizes_measured_while_others_load_are_not_believed():
+    class Measuring(Ledger):
+        real = 0
+
+        def used_bytes(self):
+            return self.real
+
+    device, both = Measuring(16 * GIB), threading.Barrier(2)
+    residency = Residency("planned", device=device, limit_bytes=3 * GIB)
+
+    def load(*sides):
+        for side in sides:
+            side.wait(10)
+        device.real += GIB
+        for side in sides:
+            side.wait(10)
+        return "model"
+
+    def unload(model):
+        device.real -= GIB
+
+    def work(name):
+        with residency.use(name, load, both, unload=unload):
+            pass
+
+    assert run_threads(lambda: work("a"), lambda: work("b")) == []
+    residency.close()
+    with residency.use("a", load, unload=unload), residency.use("b", load, unload=unload):  # 2 GiB each would not fit
+        assert device.real == 2 * GIB
+    assert residency._sizes == {"a": GIB, "b": GIB}
 
 
 def test_what_can_never_fit_is_said_at_once():
@@ -261,6 +357,35 @@ def test_two_threads_that_would_wait_for_each_other_do_not():
     assert isinstance(failures[0], OutOfMemory)
 
 
+def test_one_who_waits_for_what_has_come_is_not_waited_for_in_vain():
+    """The waiting one goes on as soon as it gets the processor, and then gives the room that the other asks for."""
+    residency, shelf = home("planned", limit=3 * GIB)
+    holding, loading = threading.Event(), threading.Event()
+
+    def slow(name):
+        loading.set()
+        while not residency._waiting:
+            time.sleep(0.001)
+        return shelf.load(name)
+
+    def waits():
+        with use(residency, shelf, "a", 1 * GIB):
+            holding.set()
+            loading.wait(10)
+            with use(residency, shelf, "k", 1 * GIB):
+                pass
+
+    def asks_for_more():
+        holding.wait(10)
+        with (
+            residency.use("k", slow, "k", size=1 * GIB, unload=shelf.unload),
+            use(residency, shelf, "z", 2 * GIB),
+        ):
+            pass
+
+    assert run_threads(waits, asks_for_more) == []
+
+
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 3)), min_size=1, max_size=25), st.integers(3, 6))
 @settings(max_examples=25, deadline=None)
 def test_planned_never_passes_the_limit_and_always_serves(uses, limit):
@@ -343,6 +468,109 @@ def test_a_coroutine_cancelled_while_it_waits_or_loads_leaves_nothing_behind():
     assert shelf.alive == set()
     with use(residency, shelf, "f5", F5):
         pass
+
+
+def test_a_load_outlives_its_event_loop_and_is_let_go():
+    residency, shelf = home("sequential")
+    loading, go = threading.Event(), threading.Event()
+
+    def slow(name):
+        loading.set()
+        go.wait(10)
+        return shelf.load(name)
+
+    async def user():
+        async with residency.use("xtts", slow, "xtts", size=XTTS, unload=shelf.unload):
+            raise AssertionError("the body must not run")
+
+    async def main():
+        task = asyncio.create_task(user())
+        while not loading.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+
+    asyncio.run(main())
+    go.set()
+
+    def next_one():
+        with use(residency, shelf, "rvc", RVC):
+            assert shelf.alive == {"rvc"}
+
+    assert run_threads(next_one) == []
+
+
+def test_a_model_is_let_go_when_the_one_who_waited_for_it_no_longer_does():
+    residency, shelf = home("sequential")
+
+    async def user():
+        async with use(residency, shelf, "xtts", XTTS):
+            raise AssertionError("the body must not run")
+
+    async def main():
+        async with use(residency, shelf, "xtts", XTTS):
+            loop = asyncio.get_running_loop()
+            waiting = loop.create_task(user(), context=contextvars.Context())
+            while not residency._waiting:
+                await asyncio.sleep(0)
+        assert residency.held() == ("xtts",)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+    assert residency.held() == ()
+
+
+def test_a_loop_closed_around_those_who_wait_does_not_disturb_others():
+    residency, shelf = home("sequential")
+
+    async def user():
+        async with use(residency, shelf, "rvc", RVC):
+            raise AssertionError("the body must not run")
+
+    async def until_it_waits():
+        while not residency._waiting:
+            await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    with use(residency, shelf, "xtts", XTTS):
+        task = loop.create_task(user(), context=contextvars.Context())
+        loop.run_until_complete(until_it_waits())
+        loop.close()
+    assert residency.held() == ()
+    task._log_destroy_pending = False  # asyncio would tell of a task that was never ended, which is what this is
+
+
+def test_a_coroutine_loads_though_every_thread_of_its_loop_is_taken():
+    residency, shelf = home("sequential")
+    done = threading.Event()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        taken = loop.run_in_executor(None, done.wait, 60)
+        try:
+            async with asyncio.timeout(20), use(residency, shelf, "xtts", XTTS):
+                pass
+        finally:
+            done.set()
+            await taken
+
+    asyncio.run(main())
+    assert shelf.loads == ["xtts"]
+
+
+def test_stats_of_a_card_are_those_of_that_card(monkeypatch):
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True,
+        memory_allocated=lambda card=None: {"cuda:1": 1 * GIB}.get(card, 0),
+        memory_reserved=lambda card=None: {"cuda:1": 2 * GIB}.get(card, 0),
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    residency, _ = home("normal")
+    residency.device.kind, residency.device.torch_device = "cuda", "cuda:1"
+    stats = residency.vram_stats()
+    assert (stats["allocated_gb"], stats["reserved_gb"]) == (1.0, 2.0)
 
 
 def test_stats_have_the_documents_fields():

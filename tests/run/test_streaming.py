@@ -239,9 +239,18 @@ def test_a_forgotten_pipe_stops_by_itself():
             closed.set()
 
     pipe = Pipe(endless())
+    thread = pipe._thread
     del pipe
     gc.collect()
     assert closed.wait(10)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_what_cannot_be_iterated_is_said_and_not_waited_for():
+    with pytest.raises(TypeError, match="not iterable"):
+        Pipe(7)
+    assert threads() == []
 
 
 def test_an_error_comes_after_what_was_made_before_it():

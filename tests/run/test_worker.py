@@ -1,12 +1,16 @@
 """Nodes in their own process: values arrive whole, deaths are named, nothing is left running."""
 
+import fcntl
 import os
 import pickle
+import resource
+import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +62,7 @@ def test_a_run_there_is_a_run_here(tmp_path: Path) -> None:
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
+    ours.settimeout(60)  # to fail rather than to hang
     yield ours, theirs
     ours.close()
     theirs.close()
@@ -93,6 +98,30 @@ def test_many_arrays_at_once(pair: Pair) -> None:
     threading.Thread(target=wire.send, args=(theirs, arrays)).start()
     found = wire.receive(ours)
     assert [array[7] for array in found] == list(range(450))
+
+
+def test_arrays_that_may_not_be_opened_here_are_missed_and_not_waited_for(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    whole = socket.recv_fds
+    monkeypatch.setattr(socket, "recv_fds", lambda channel, size, most: whole(channel, size, most - 1))
+    wire.send(theirs, [audio(5), audio(5)])
+    with pytest.raises(OSError, match="Too many open files"):
+        wire.receive(ours)
+
+
+def test_a_message_that_cannot_be_sent_whole_is_not_begun(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pair
+
+    def full(buffer: pickle.PickleBuffer) -> int:
+        raise MemoryError("no memory file")
+
+    monkeypatch.setattr(wire, "_shared_file", full)
+    with pytest.raises(MemoryError):
+        wire.send(theirs, audio(5))
+    wire.send(theirs, "the next")
+    assert wire.receive(ours) == "the next"
 
 
 def test_large_arrays_do_not_go_through_the_pipe(pair: Pair) -> None:
@@ -171,6 +200,111 @@ def test_after_a_failed_run_the_worker_serves_on(tmp_path: Path) -> None:
         worker.unload()
 
 
+def test_what_cannot_travel_fails_its_run_and_no_other(tmp_path: Path) -> None:
+    with loaded("Secretive") as worker:
+        with pytest.raises(TaskFailed, match="pickle"):
+            worker.run({"audio": audio()}, context(tmp_path))
+        worker.unload()
+
+
+def patient(seconds: float = 20.0) -> Callable[[], bool]:
+    """For `cancelled`: ends a test that would otherwise hang."""
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() > until
+
+
+def test_an_order_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> None:
+    given = context(tmp_path, settings={"day": date(2024, 2, 29)}, cancelled=patient())
+    with loaded() as worker, pytest.raises(TaskFailed, match="may not travel"):
+        worker.run({"audio": audio()}, given)
+
+
+def test_a_node_may_report_from_threads_of_its_own(tmp_path: Path) -> None:
+    said: list[float] = []
+    with loaded("Chatty") as worker:
+        worker.run({"audio": audio()}, context(tmp_path, report=lambda fraction, note: said.append(fraction)))
+    assert len(said) == 6 * 200
+
+
+def test_a_death_is_seen_though_a_process_it_forked_lives_on(tmp_path: Path) -> None:
+    forked: list[int] = []
+
+    def kill(fraction: float, note: str) -> None:
+        forked.append(int(note))
+        os.kill(worker.pid, signal.SIGKILL)
+
+    with loaded("Deaf") as worker:
+        try:
+            with pytest.raises(TaskFailed, match="SIGKILL"):
+                worker.run({"audio": audio()}, context(tmp_path, report=kill, cancelled=patient()))
+        finally:
+            os.kill(forked[0], signal.SIGKILL)
+
+
+def test_what_a_node_started_ends_with_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.run.worker.GRACE_SECONDS", 0.0)
+    forked: list[int] = []
+    with loaded("Deaf") as worker, pytest.raises(Interrupted, match="did not listen"):
+        worker.run(
+            {"audio": audio()},
+            context(tmp_path, report=lambda _, note: forked.append(int(note)), cancelled=lambda: bool(forked)),
+        )
+    deadline = time.monotonic() + 20
+    while _alive(forked[0]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _alive(forked[0])
+
+
+def test_it_is_reached_in_a_program_with_many_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < 1200:
+        pytest.skip("no more than 1,200 files may be open here")
+    plain = socket.socketpair
+
+    def high() -> Pair:
+        ours, theirs = plain()
+        with ours:
+            return socket.socket(fileno=fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 1100)), theirs
+
+    monkeypatch.setattr(socket, "socketpair", high)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    try:
+        with loaded() as worker:
+            assert "audio" in worker.run({"audio": audio()}, context(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def isolated(name: str = "Known", **knobs: object) -> Isolated:
+    return Isolated(Known(), f"{HERE}.known.{name}", knobs, "test/node", trusted=[HERE])
+
+
+def test_an_item_after_a_death_has_a_new_process(tmp_path: Path) -> None:
+    node, told = isolated(weights=1), list[str]()
+    model = node.load(Place())
+    os.kill(model.pid, signal.SIGKILL)
+    with pytest.raises(TaskFailed, match="SIGKILL"):
+        model.run({"audio": audio()}, context(tmp_path))
+    given = audio(2)
+    found = node.run(model, {"audio": given}, context(tmp_path, warn=told.append))
+    np.testing.assert_array_equal(found["audio"].data, given.data / 2)
+    assert told == ["test/node: its process had ended and is started again."]
+    node.unload(model)
+    assert not model.alive
+
+
+def test_after_an_order_that_was_left_half_way_the_next_gets_its_own_answer(tmp_path: Path) -> None:
+    def broken(fraction: float, note: str) -> None:
+        raise ValueError("the screen is gone")
+
+    node = isolated(weights=1, base=1)
+    model = node.load(Place())
+    with pytest.raises(ValueError, match="screen"):
+        node.run(model, {"audio": audio(1)}, context(tmp_path, report=broken))
+    assert node.run(model, {"audio": audio(2)}, context(tmp_path))["audio"].seconds == 2.0
+    node.unload(model)
+
+
 def test_cancelling_passes_through(tmp_path: Path) -> None:
     begun = time.monotonic()
     with loaded("Misbehaving", what="hang") as worker, pytest.raises(Interrupted, match="song was cancelled"):
@@ -233,7 +367,7 @@ def test_a_worker_ends_with_its_run(tmp_path: Path) -> None:
         check=False,
     )
     pid = int(done.stdout)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 300
     while _alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _alive(pid)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +74,24 @@ def test_the_decorator_holds_positions_keywords_and_defaults_and_says_so():
     assert generate("a", 100.0, 1) == ("a", 100.0, 1, None, 0)
     assert len(said) == 3
     assert generate.__doc__ == "Make music."
+
+
+def test_the_decorator_holds_what_a_function_takes_as_any_keywords():
+    @limited(music_limits(ROWS, 4 * GIB))
+    def generate(text, **settings):
+        return settings
+
+    assert generate("a", duration=500, batch=9, seed=3) == {"duration": 180, "batch": 1, "seed": 3}
+    assert generate("a") == {}
+
+
+def test_a_number_of_any_kind_is_one_and_a_text_is_refused():
+    bounds = {"duration": Bound(most=180)}
+    assert within({"duration": np.int64(30)}, bounds) == ({"duration": 30}, ())
+    assert within({"duration": np.float32(500)}, bounds)[0] == {"duration": 180}
+    for on_excess in ("clamp", "refuse"):
+        with pytest.raises(UsageError, match="duration='30' is not a number; it must be at most 180"):
+            within({"duration": "30"}, bounds, on_excess)
 
 
 def test_the_decorator_refuses_where_so_configured():

@@ -46,7 +46,9 @@ class CpuDevice:
 
     def used_bytes(self) -> int:
         """Resident sets of this process and its living workers. Pages they share count once for each."""
-        self._workers -= {pid for pid in self._workers if not self.kernel.resident_bytes(pid)}
+        for pid in tuple(self._workers):  # others adopt, and forget, while this looks
+            if not self.kernel.resident_bytes(pid):
+                self._workers.discard(pid)
         return sum(self.kernel.resident_bytes(pid) for pid in self._pids())
 
     def context_bytes(self) -> int:

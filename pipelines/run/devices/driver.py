@@ -145,8 +145,11 @@ class Nvml:
 
     def _uuids(self) -> list[str]:
         count = self._nvml.nvmlDeviceGetCount()
-        handles = [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-        return [_text(self._nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+        return [_text(self._or_none(self._uuid, index) or "") for index in range(count)]
+
+    def _uuid(self, index: int) -> str | bytes:
+        uuid: str | bytes = self._nvml.nvmlDeviceGetUUID(self._nvml.nvmlDeviceGetHandleByIndex(index))
+        return uuid
 
     def _or_none(self, ask: Any, *given: Any) -> Any:
         unanswered = (

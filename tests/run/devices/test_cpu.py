@@ -70,14 +70,22 @@ def test_watches_of_two_threads_both_see_the_sum() -> None:
 
 
 def test_without_a_resettable_mark_the_reading_says_sampled() -> None:
+    looks: list[int] = []
+
     class Hardened(Kernel):
         def reset_peak(self, pid: int) -> bool:
             return False
 
+        def resident_bytes(self, pid: int) -> int:
+            looks.append(pid)
+            return Kernel.resident_bytes(self, pid)
+
     device = CpuDevice(kernel=Hardened(), sample_seconds=0.001)
     with device.watch() as reading:
         block = bytearray(64 * MIB)
-        threading.Event().wait(0.1)
+        before = len(looks)
+        while len(looks) < before + 2:  # the first may have been on its way
+            threading.Event().wait(0.001)
         del block
     assert reading.source == "sampled"
     assert reading.peak_bytes - reading.start_bytes >= 60 * MIB
@@ -132,3 +140,16 @@ def test_a_dead_worker_is_forgotten() -> None:
     device.adopt(2**22 - 3)
     assert device.used_bytes() > 0
     assert device._workers == set()
+
+
+def test_a_worker_may_be_adopted_while_another_thread_looks() -> None:
+    class Adopting(Kernel):
+        def resident_bytes(self, pid: int) -> int:
+            if len(device._workers) < 3:
+                device.adopt(pid + 1)
+            return 100
+
+    device = CpuDevice(kernel=Adopting(), pid=1)
+    device.adopt(2)
+    assert device.used_bytes() >= 200
+    assert device._workers == {2, 3, 4}

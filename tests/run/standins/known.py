@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -70,6 +71,40 @@ class Misbehaving(Known):
         if self.what == "pid":
             context.warn(str(os.getpid()))
         return super().run(model, inputs, context)
+
+
+class Deaf(Known):
+    """Forks a process, tells its number and listens to nobody any more."""
+
+    def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
+        child = os.fork()
+        if child:
+            context.progress(0.1, str(child))
+        while True:
+            signal.pause()
+
+
+class Chatty(Known):
+    """Tells of its progress from six threads, 200 times each."""
+
+    def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
+        tellers = [threading.Thread(target=self._tell, args=(context,)) for _ in range(6)]
+        for teller in tellers:
+            teller.start()
+        for teller in tellers:
+            teller.join()
+        return {}
+
+    def _tell(self, context: Context) -> None:
+        for _ in range(200):
+            context.progress(0.5, "x" * 2000)
+
+
+class Secretive(Known):
+    """Gives what no other process can be given."""
+
+    def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
+        return {"audio": lambda: None}  # type: ignore[dict-item]
 
 
 class Elsewhere(Known):
