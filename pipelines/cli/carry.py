@@ -126,7 +126,7 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             record.update(**_failures(events), rungs=rungs(recovery.tried), stream=streams_of(events))
             for returned in engine.returns:  # of a run that failed, too: a leak may be why
                 prepared.leaks.note(returned)
-    remember(prepared.store, engine.job, engine.observed, job.digests, prepared.device_key)
+    remember(prepared.store, engine.observed, prepared.device_key)
     return outcome
 
 

@@ -166,7 +166,7 @@ class Engine:
         predicted, limit = self._predicted[index], self.job.plan.limit_bytes
         self.outcome.measured_peak_bytes = max(self.outcome.measured_peak_bytes, reading.peak_bytes)
         seen = Observed(
-            step, reading.start_bytes, reading.peak_bytes, reading.end_bytes, seconds, reading.source, alone
+            step, reading.start_bytes, reading.peak_bytes, reading.end_bytes, seconds, reading.source, alone, self.job
         )
         self.observed.append(seen)
         if isinstance(step, Load):

@@ -1,5 +1,7 @@
 """What an ordinary run teaches: bytes above the level after the last load, as `measure` counts them."""
 
+from dataclasses import replace
+
 from benchmarks.memory.harness import Bench
 from pipelines.run.footprints import FootprintStore, Key
 from pipelines.run.instruments import remember
@@ -10,8 +12,8 @@ from pipelines.schema.units import MIB
 JOB = Bench(((8 * MIB, MIB), (4 * MIB, MIB)), None, items=3).job()
 
 
-def step(kind, start, peak, end, *, alone=True, source="kernel"):
-    return Observed(kind, start * MIB, peak * MIB, end * MIB, 0.1, source, alone)
+def step(kind, start, peak, end, *, alone=True, source="kernel", job=JOB):
+    return Observed(kind, start * MIB, peak * MIB, end * MIB, 0.1, source, alone, job)
 
 
 def run(item, node):
@@ -20,7 +22,7 @@ def run(item, node):
 
 def remembered(tmp_path, observed, node="n0"):
     store = FootprintStore(tmp_path / "f.jsonl")
-    kept = remember(store, JOB, observed, {}, "cpu/2")
+    kept = remember(store, observed, "cpu/2")
     return kept, [seen.bytes // MIB for seen in store.observations(Key.of(JOB.choice[node], "", "cpu/2"))]
 
 
@@ -43,6 +45,16 @@ def test_what_earlier_runs_left_behind_counts_until_models_are_moved(tmp_path):
 def test_what_others_left_behind_is_not_this_node_s(tmp_path):
     observed = [step(load("n0"), 100, 110, 108), step(run(0, 1), 108, 150, 140), step(run(0, 0), 140, 150, 140)]
     assert remembered(tmp_path, observed) == (2, [10])
+
+
+def test_what_one_variant_took_is_not_remembered_of_the_one_that_replaced_it(tmp_path):
+    small = replace(JOB.choice["n0"], name="small")
+    later = replace(JOB, choice={**JOB.choice, "n0": small}, digests={"small": "abc"})
+    store = FootprintStore(tmp_path / "f.jsonl")
+    observed = [step(run(0, 0), 100, 190, 100), step(run(1, 0), 100, 105, 100, job=later)]
+    assert remember(store, observed, "cpu/2") == 2
+    found = [store.observations(Key.of(*key, "cpu/2")) for key in ((JOB.choice["n0"], ""), (small, "abc"))]
+    assert [[seen.bytes // MIB for seen in each] for each in found] == [[90], [5]]
 
 
 def test_guesses_and_shared_steps_teach_nothing(tmp_path):
