@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -68,7 +67,9 @@ def facts_of(prepared: Prepared) -> dict[str, Any]:
             for node, v in prepared.choice.items()
         },
         "inputs": {
-            item.name: {"path": item.path, "sha256": digest(Path(item.path))} for item in prepared.items if item.path
+            item.name: {"path": item.path, "sha256": prepared.sources[item.name]}
+            for item in prepared.items
+            if item.path
         },
         "notes": list(prepared.notes),
         "footprints": {"store": prepared.store.digest(), "frozen": prepared.store.frozen},
@@ -140,12 +141,22 @@ def _failures(events: Iterable[Event]) -> dict[str, Any]:
 
 
 def finished(job: Job, artifacts: Artifacts) -> set[str]:
-    """Tasks whose results lie in the run folder already, made by the same variant and settings."""
-    return {
-        task
-        for task in _tasks(job.problem)
-        if artifacts.is_done(*split_task(task), job.about(split_task(task)[1], split_task(task)[0]))
-    }
+    """Tasks whose results lie in the run folder already, made by the same variant and settings of what lies there now."""
+    done = set[str]()
+    for node in job.graph.order:
+        before = job.graph.predecessors(node)
+        for item in job.items:
+            if all(f"{item}/{name}" in done for name in before) and _is_made(job, artifacts, item, node):
+                done.add(f"{item}/{node}")
+    return done
+
+
+def _is_made(job: Job, artifacts: Artifacts, item: str, node: str) -> bool:
+    about = job.about(node, item)
+    try:
+        return artifacts.is_done(item, node, {**about, "from": artifacts.made_from(item, about["takes"])})
+    except (OSError, InvalidError):
+        return False
 
 
 def _tasks(problem: Problem) -> list[str]:
