@@ -109,7 +109,9 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             live(event)
 
         engine = Engine(job, prepared.device, artifacts, observe, cancel=cancel)
-        recovery = Recovery(engine, Replanner(prepared), prepared.mode, on_plan=lambda new: _write_plan(record, new))
+        recovery = Recovery(
+            engine, Replanner(prepared), prepared.mode, on_plan=lambda new: _write_plan(record, new, anew=True)
+        )
         if isinstance(prepared.device, SimulatedDevice):
             prepared.device.context = job.problem.context_bytes
         if prepared.device.kind in ("cpu", "simulated"):  # where models run in this process, on this CPU
@@ -185,10 +187,10 @@ def _nothing(problem: Problem) -> Plan:
     return Plan(problem.objective, problem.limit_bytes, problem.context_bytes, 0.0, 0.0, 0.0, True, (), ())
 
 
-def _write_plan(record: Record, job: Job) -> None:
+def _write_plan(record: Record, job: Job, *, anew: bool = False) -> None:
     """The problem, its plan and the graph; those of a run planned anew are numbered after the first."""
     labels = {node: variant.name for node, variant in job.choice.items()}
-    count = len(list(record.folder.glob("plan*.json"))) if record.steps else 0
+    count = len(list(record.folder.glob("plan*.json"))) if anew else 0
     tail = f"-{count + 1}" if count else ""
     try:
         write_atomic(record.folder / f"problem{tail}.json", job.problem.to_json())

@@ -151,6 +151,9 @@ def test_two_nodes_change_where_one_change_is_not_enough(run):
     assert record["measured_peak_bytes"] <= 64 * MIB
     assert any("separate/small" in line for line in record["rungs"]["one/separate"])
     assert any("convert/quiet" in line for line in record["rungs"]["one/convert"])
+    folder = next(Path("outputs").rglob("run.json")).parent
+    plans = [json.loads((folder / name).read_text(encoding="utf-8")) for name in ("plan.json", "plan-2.json")]
+    assert [plan["limit_bytes"] // MIB for plan in plans] == [64, 20], "the first plan is kept as it was"
 
 
 @pytest.mark.slow
