@@ -161,13 +161,12 @@ def _applies(action: Action, state: State) -> bool:
 
 
 def _times(action: Action, state: State) -> int:
-    return sum(rung.action is action for rung in _since_last_change(state.tried))
+    """How often it was tried: a new plan for the task as it is now, patience at all."""
+    since = _since_last_change if action is Action.REPLAN else _since_home
+    return sum(rung.action is action for rung in since(state.tried))
 
 
 def _allowed(action: Action, state: State) -> int:
-    """After the task was changed, only a new plan for it is due; caches were freed and patience shown before."""
-    if any(rung.choice is not None for rung in state.tried):
-        return 1 if action is Action.REPLAN else 0
     return state.mode.retries if action is Action.RETRY else 1
 
 

@@ -21,6 +21,8 @@ from pipelines.schema.errors import DoesNotFit, OutOfMemory
 
 #: How long another process is given to end before its memory is planned around.
 PATIENCE_SECONDS = 2.0
+#: In vain for one task is in vain for the one that has to give way next.
+_CHANGING_NOTHING = frozenset({Action.FREE, Action.RETRY, Action.REPLAN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,44 +87,41 @@ class Recovery:
         """Rungs until one can be carried out; the engine then tries again."""
         self._learn(trouble)
         beside = self.engine.wanted_beside(trouble.task)
-        choice, vain = dict(self.engine.job.choice), list[Rung]()
+        choice, mode, vain = dict(self.engine.job.choice), self.mode, list[Rung]()
         while True:
-            rung, variant = self._next(trouble, vain)
+            rung, variant = self._next(trouble, mode, vain)
             if rung.action is Action.STOP and beside:  # nothing helps it; what lies beside it may give way
-                vain += self._in_vain(trouble.task)
-                trouble, choice = trouble.of(beside.pop(0)), dict(self.engine.job.choice)
-                continue
-            self.tried.setdefault(trouble.task, []).append(rung)
-            if rung.action is Action.STOP and self._only_feared(trouble):
-                self.engine.emit(
-                    "warning", text=f"{trouble.task} took more than planned; the plan is kept, for no other fits."
-                )
-                return
-            self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
-            if rung.action is Action.STOP:
-                raise OutOfMemory(rung.because) from trouble
-            blamed = self._do(rung, variant, trouble, choice)
-            if blamed is None:
-                return
+                blamed, choice = beside.pop(0), dict(self.engine.job.choice)
+            else:
+                self.tried.setdefault(trouble.task, []).append(rung)
+                if rung.action is Action.STOP and self._only_feared(trouble):
+                    self.engine.emit(
+                        "warning", text=f"{trouble.task} took more than planned; the plan is kept, for no other fits."
+                    )
+                    return
+                self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
+                if rung.action is Action.STOP:
+                    raise OutOfMemory(rung.because) from trouble
+                stands = self._do(rung, variant, trouble, choice)
+                if stands is None:
+                    return
+                blamed = stands
             if blamed != trouble.task:  # both may have to change: what the first changed to is kept
-                vain += self._in_vain(trouble.task)
+                vain += [tried for tried in self.tried.get(trouble.task, []) if tried.action in _CHANGING_NOTHING]
+                mode = replace(self.mode, rungs=self.mode.rungs - _CHANGING_NOTHING)
                 trouble = trouble.of(blamed)
 
     def _only_feared(self, trouble: MemoryTrouble) -> bool:
         """Whether the limit was not passed yet: then going on is no worse than stopping."""
         return trouble.kind is Trouble.DRIFT and trouble.needed_bytes <= self._limit(trouble)
 
-    def _in_vain(self, task: str) -> list[Rung]:
-        """What was tried for `task` and changed no task: it is in vain for the one to give way next, too."""
-        return [rung for rung in self.tried.get(task, []) if rung.choice is None and rung.action is not Action.STOP]
-
-    def _next(self, trouble: MemoryTrouble, vain: Sequence[Rung]) -> tuple[Rung, Variant | None]:
+    def _next(self, trouble: MemoryTrouble, mode: Mode, vain: Sequence[Rung]) -> tuple[Rung, Variant | None]:
         node = split_task(trouble.task)[1]
         options = self.planner.alternatives(self.engine.job, node, self.seen)
         state = State(
             task=trouble.task,
             trouble=trouble.kind,
-            mode=self.mode,
+            mode=mode,
             limit_bytes=self._limit(trouble),
             needed_bytes=trouble.needed_bytes,
             choices=tuple(choice for choice, _ in options),

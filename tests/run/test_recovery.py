@@ -16,6 +16,8 @@ STEPS = 14
 UNLOADS = (6, 10)
 #: All steps in `make test`; a load, a run and the last in `make check`.
 EVERY = [pytest.param(at, marks=() if at in (2, 5, STEPS) else pytest.mark.slow) for at in range(1, STEPS + 1)]
+#: A table of eight items.
+EIGHT = "".join(f'{{"text": "{n}"}}\n' for n in range(8))
 RUN = (
     "run",
     "pipeline=twelve",
@@ -136,6 +138,7 @@ def test_a_moved_task_goes_home_when_the_bytes_are_back(run):
         away = 2 <= device.count <= 5
         device.foreign = (Process(4242, "python", 1024 * MIB - 45 * MIB),) if away else ()
 
+    Path("t.jsonl").write_text(EIGHT, encoding="utf-8")  # enough that some wait when the bytes are back
     result, record = run(Faulty(1, come_and_go))
     assert result.code == 0, result.err
     assert "going back to" in result.out or not record["rungs"]
@@ -156,6 +159,20 @@ def test_two_nodes_change_where_one_change_is_not_enough(run):
     assert [plan["limit_bytes"] // MIB for plan in plans] == [64, 20], "the first plan is kept as it was"
 
 
+def test_what_stands_in_the_way_of_a_new_plan_changes_at_once(run, monkeypatch):
+    monkeypatch.setattr("pipelines.run.engine.LOOK_SECONDS", 0.0)
+
+    def shrink_twice(device):
+        device.times += 1
+        if device.count == 1 or "separate/small" in device._declared:
+            device.total_bytes = 45 * MIB if device.count == 1 else 20 * MIB
+
+    result, record = run(Faulty(1, shrink_twice), "tier.allow.convert=[loud,quiet]")
+    assert result.code == 0, result.err
+    taken = [line for line in record["rungs"]["one/convert"] if "another process" in line]
+    assert [line.rpartition("; ")[2] for line in taken] == ["going on with convert/quiet"], "its own step was all right"
+
+
 @pytest.mark.slow
 def test_memory_that_is_taken_again_after_the_way_home_moves_the_task_again(run):
     def take_where_big_is(device):
@@ -164,7 +181,7 @@ def test_memory_that_is_taken_again_after_the_way_home_moves_the_task_again(run)
         if big or small:
             device.foreign = (Process(4242, "python", 1024 * MIB - 45 * MIB),) if big else ()
 
-    Path("t.jsonl").write_text("".join(f'{{"text": "{n}"}}\n' for n in range(8)), encoding="utf-8")
+    Path("t.jsonl").write_text(EIGHT, encoding="utf-8")
     result, record = run(Faulty(1, take_where_big_is))
     assert result.code == 0, result.err
     moves = [line.rpartition("; ")[2] for lines in record["rungs"].values() for line in lines if "separate" in line]
