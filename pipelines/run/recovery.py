@@ -90,30 +90,31 @@ class Recovery:
         choice, mode, vain = dict(self.engine.job.choice), self.mode, list[Rung]()
         while True:
             rung, variant = self._next(trouble, mode, vain)
-            if rung.action is Action.STOP and beside:  # nothing helps it; what lies beside it may give way
+            if rung.action is Action.STOP and not beside:
+                return self._end(rung, trouble)
+            if rung.action is Action.STOP:  # nothing helps it; what lies beside it may give way
                 blamed, choice = beside.pop(0), dict(self.engine.job.choice)
             else:
                 self.tried.setdefault(trouble.task, []).append(rung)
-                if rung.action is Action.STOP and self._only_feared(trouble):
-                    self.engine.emit(
-                        "warning", text=f"{trouble.task} took more than planned; the plan is kept, for no other fits."
-                    )
-                    return
                 self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
-                if rung.action is Action.STOP:
-                    raise OutOfMemory(rung.because) from trouble
                 stands = self._do(rung, variant, trouble, choice)
                 if stands is None:
-                    return
+                    return None
                 blamed = stands
             if blamed != trouble.task:  # both may have to change: what the first changed to is kept
                 vain += [tried for tried in self.tried.get(trouble.task, []) if tried.action in _CHANGING_NOTHING]
                 mode = replace(self.mode, rungs=self.mode.rungs - _CHANGING_NOTHING)
                 trouble = trouble.of(blamed)
 
-    def _only_feared(self, trouble: MemoryTrouble) -> bool:
-        """Whether the limit was not passed yet: then going on is no worse than stopping."""
-        return trouble.kind is Trouble.DRIFT and trouble.needed_bytes <= self._limit(trouble)
+    def _end(self, rung: Rung, trouble: MemoryTrouble) -> None:
+        """Nothing is left to try. Where the limit was not passed yet, going on is no worse than stopping."""
+        self.tried.setdefault(trouble.task, []).append(rung)
+        if trouble.kind is Trouble.DRIFT and trouble.needed_bytes <= self._limit(trouble):
+            text = f"{trouble.task} took more than planned; the plan is kept, for no other fits."
+            self.engine.emit("warning", text=text)
+            return
+        self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
+        raise OutOfMemory(rung.because) from trouble
 
     def _next(self, trouble: MemoryTrouble, mode: Mode, vain: Sequence[Rung]) -> tuple[Rung, Variant | None]:
         node = split_task(trouble.task)[1]
