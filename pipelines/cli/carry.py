@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -68,7 +67,9 @@ def facts_of(prepared: Prepared) -> dict[str, Any]:
             for node, v in prepared.choice.items()
         },
         "inputs": {
-            item.name: {"path": item.path, "sha256": digest(Path(item.path))} for item in prepared.items if item.path
+            item.name: {"path": item.path, "sha256": prepared.sources[item.name]}
+            for item in prepared.items
+            if item.path
         },
         "notes": list(prepared.notes),
         "footprints": {"store": prepared.store.digest(), "frozen": prepared.store.frozen},
@@ -108,7 +109,9 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             live(event)
 
         engine = Engine(job, prepared.device, artifacts, observe, cancel=cancel)
-        recovery = Recovery(engine, Replanner(prepared), prepared.mode, on_plan=lambda new: _write_plan(record, new))
+        recovery = Recovery(
+            engine, Replanner(prepared), prepared.mode, on_plan=lambda new: _write_plan(record, new, anew=True)
+        )
         if isinstance(prepared.device, SimulatedDevice):
             prepared.device.context = job.problem.context_bytes
         if prepared.device.kind in ("cpu", "simulated"):  # where models run in this process, on this CPU
@@ -126,7 +129,7 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             record.update(**_failures(events), rungs=rungs(recovery.tried), stream=streams_of(events))
             for returned in engine.returns:  # of a run that failed, too: a leak may be why
                 prepared.leaks.note(returned)
-    remember(prepared.store, engine.job, engine.observed, job.digests, prepared.device_key, outcome.failed)
+    remember(prepared.store, engine.observed, prepared.device_key, outcome.failed)
     return outcome
 
 
@@ -140,12 +143,22 @@ def _failures(events: Iterable[Event]) -> dict[str, Any]:
 
 
 def finished(job: Job, artifacts: Artifacts) -> set[str]:
-    """Tasks whose results lie in the run folder already, made by the same variant and settings."""
-    return {
-        task
-        for task in _tasks(job.problem)
-        if artifacts.is_done(*split_task(task), job.about(split_task(task)[1], split_task(task)[0]))
-    }
+    """Tasks whose results lie in the run folder already, made by the same variant and settings of what lies there now."""
+    done = set[str]()
+    for node in job.graph.order:
+        before = job.graph.predecessors(node)
+        for item in job.items:
+            if all(f"{item}/{name}" in done for name in before) and _is_made(job, artifacts, item, node):
+                done.add(f"{item}/{node}")
+    return done
+
+
+def _is_made(job: Job, artifacts: Artifacts, item: str, node: str) -> bool:
+    about = job.about(node, item)
+    try:
+        return artifacts.is_done(item, node, {**about, "from": artifacts.made_from(item, about["takes"])})
+    except (OSError, InvalidError):
+        return False
 
 
 def _tasks(problem: Problem) -> list[str]:
@@ -174,10 +187,10 @@ def _nothing(problem: Problem) -> Plan:
     return Plan(problem.objective, problem.limit_bytes, problem.context_bytes, 0.0, 0.0, 0.0, True, (), ())
 
 
-def _write_plan(record: Record, job: Job) -> None:
+def _write_plan(record: Record, job: Job, *, anew: bool = False) -> None:
     """The problem, its plan and the graph; those of a run planned anew are numbered after the first."""
     labels = {node: variant.name for node, variant in job.choice.items()}
-    count = len(list(record.folder.glob("plan*.json"))) if record.steps else 0
+    count = len(list(record.folder.glob("plan*.json"))) if anew else 0
     tail = f"-{count + 1}" if count else ""
     try:
         write_atomic(record.folder / f"problem{tail}.json", job.problem.to_json())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import cast
 
 from pipelines.cli.asked import leak_book, options_of, weights_digest
@@ -15,6 +17,7 @@ from pipelines.cli.streams import chains_of, streamed, streaming_of
 from pipelines.graph.build import Graph
 from pipelines.graph.chains import Chain
 from pipelines.graph.expand import Sizing, is_isolated
+from pipelines.run.artifacts import digest
 from pipelines.run.devices.protocol import Device
 from pipelines.run.enforce import LeakBook, worker_limit
 from pipelines.run.environments import built_python
@@ -62,6 +65,11 @@ class Prepared:
         """What measured footprints are kept under."""
         return device_key(self.device.kind, self.device.name)
 
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """Digests of the items' files, by item."""
+        return {item.name: digest(Path(item.path)) for item in self.items if item.path}
+
     def plan(self, problem: Problem | None = None) -> Plan:
         """The plan of `problem` (this run's own unless given) under the tier's residency policy. Raises `DoesNotFit`."""
         return planner_of(self.settings.tier)(problem or self.problem)
@@ -80,6 +88,7 @@ class Prepared:
             keep_going=keep_going,
             digests=self.digests(self.choice.values(), self.places),
             streaming=streaming_of(self.settings),
+            sources=self.sources,
         )
 
     def left(self, done: set[str]) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.cli.choose import may_fall_back
@@ -45,8 +45,9 @@ class Replanner:
         ways = [(made, frozenset({knob})) for knob in _SMALLER for made in _smaller(now, knob)]
         allowed = self.prepared.options.get(node, ())
         names = [variant.name for variant in allowed]
-        base = next((at for at, name in enumerate(names) if now.name.startswith(name)), len(names))
-        ways += [(variant, frozenset({"variant"})) for variant in allowed[base + 1 :]]
+        origin = _origin(now.name, names)
+        worse = allowed[names.index(origin) + 1 :] if origin else ()
+        ways += [(variant, frozenset({"variant"})) for variant in worse]
         if (
             self.prepared.device.kind != "cpu"
             and now.device is None
@@ -81,9 +82,7 @@ class Replanner:
         known = {**self.prepared.places, **job.places}
         places = dict(known)
         for variant in choice.values():
-            origin = next(
-                (name for name in sorted(known, key=len, reverse=True) if variant.name.startswith(name)), None
-            )
+            origin = _origin(variant.name, known)
             place = known[origin] if origin else Place(self.prepared.device.torch_device)
             places[variant.name] = replace(place, device=variant.device or place.device)
         return places
@@ -98,6 +97,15 @@ class Replanner:
             + weights
             + max((task.workspace_bytes + task.output_bytes for task in tasks), default=0)
         )
+
+
+def _origin(name: str, known: Iterable[str]) -> str | None:
+    """The variant that a changed one was made from; None where it is not among the `known`.
+
+    >>> _origin("transcribe/small_int8+batch=4", ["transcribe/small", "transcribe/small_int8"])
+    'transcribe/small_int8'
+    """
+    return max((each for each in known if name.startswith(each)), key=len, default=None)
 
 
 def _smaller(variant: Variant, knob: str) -> list[Variant]:

@@ -88,7 +88,7 @@ def steps_table(plan: Plan, *, limit: int | None, context: int) -> Table:
                 )
             continue
         op, what, size = _row(step)
-        made.add_row(str(index + 1), Text(op, style=_STYLE[op]), what, f"{size / MIB:,.0f}", _bar(size, limit))
+        made.add_row(str(index + 1), Text(op, style=_STYLE[op]), Text(what), f"{size / MIB:,.0f}", _bar(size, limit))
     return made
 
 

@@ -6,33 +6,24 @@
   beside b, then b comes after a came. A circle of such pairs is a contradiction, so of each circle one model is loaded
   again; the cheapest choice that meets every circle bounds the reloads (a feedback vertex set, solved by branching).
   The same holds, mirrored, for when models go.
-- `exact_core`: a plan of the whole is a plan of any part. Of each kind of pipeline one item is kept, of a few kinds at a
-  time, and the models these use; of the others the first load counts. That is small enough for the exact search, which
-  answers with an optimum or with a bound of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pipelines.plan import bounds
-from pipelines.plan.heuristics.guard import component_lists
-from pipelines.plan.heuristics.jobs import UNLIMITED, contract, plain
+from pipelines.plan.bits import bits
+from pipelines.plan.heuristics.jobs import UNLIMITED
 from pipelines.plan.instance import Instance
-from pipelines.schema.problem import Problem
 
 Circle = tuple[int, ...]
-Exact = Callable[[Instance, int], float]
 BRANCHES = 3_000
-CORES = (3, 4, 6, 9)  # kinds of pipelines in a core
 
 
-def loads(instance: Instance, *, exact: Exact | None = None, effort: int = 0) -> float:
-    """The highest of the bounds. `exact(instance, effort)` bounds small instances; without it that bound is left out."""
-    found = [bounds.loads(instance), residencies(instance), detours(instance)]
-    if exact is not None and effort > 0:
-        found.append(exact_core(instance, exact, effort))
-    return max(found)
+def loads(instance: Instance) -> float:
+    """The highest of the bounds."""
+    return max(bounds.loads(instance), residencies(instance), detours(instance))
 
 
 def residencies(instance: Instance) -> float:
@@ -58,7 +49,7 @@ def _crossing(instance: Instance) -> tuple[list[int], list[int]]:
         taken = 0
         for after in instance.succs[task]:
             taken |= instance.needs[after]
-        for model in _models(taken & ~instance.needs[task]):
+        for model in bits(taken & ~instance.needs[task]):
             if _apart(instance, task, model):
                 inward[model] += kept
         for model in instance.need_lists[task]:
@@ -98,7 +89,7 @@ def _after_edges(instance: Instance, *, forward: bool) -> list[int]:
         for after in following[task]:
             later[task] |= later[after] | instance.needs[after]
         left = room - _need(instance, task)
-        apart = sum(1 << m for m in _models(later[task] & ~instance.needs[task]) if instance.weights[m] > left)
+        apart = sum(1 << m for m in bits(later[task] & ~instance.needs[task]) if instance.weights[m] > left)
         for model in instance.need_lists[task]:
             edges[model] |= apart
     return edges
@@ -143,7 +134,7 @@ def _circle(graphs: Sequence[list[int]], alive: int) -> Circle | None:
     """A shortest circle among `alive`, of either graph."""
     shortest: Circle | None = None
     for edges in graphs:
-        for start in _models(alive):
+        for start in bits(alive):
             found = _back_to(edges, alive, start, 1 << 30 if shortest is None else len(shortest))
             if found is not None:
                 shortest = found
@@ -161,53 +152,8 @@ def _back_to(edges: list[int], alive: int, start: int, under: int) -> Circle | N
         for path in layer:
             if edges[path[-1]] >> start & 1:
                 return path
-            for model in _models(edges[path[-1]] & alive & ~seen):
+            for model in bits(edges[path[-1]] & alive & ~seen):
                 seen |= 1 << model
                 following.append((*path, model))
         layer = following
     return None
-
-
-def exact_core(instance: Instance, exact: Exact, effort: int) -> float:
-    """The best bound the exact search gives on one item of a few pipelines, within `effort` in all."""
-    pipelines = _pipelines(instance)
-    best = bounds.loads(instance)
-    for size in CORES:
-        core = _core(instance, sorted(task for tasks in pipelines[:size] for task in tasks))
-        outside = bounds.loads(instance) - bounds.loads(core)
-        best = max(best, exact(core, effort // len(CORES)) + outside)
-        if size >= len(pipelines):
-            break
-    return best
-
-
-def _pipelines(instance: Instance) -> list[list[int]]:
-    """One component of each kind (tasks alike in models and order), the one that needs most bytes; most models first."""
-    jobs = contract(instance)
-    job_of = {task: job for job, tasks in enumerate(jobs.members) for task in tasks}
-    dearest: dict[tuple[int, ...], tuple[int, list[int]]] = {}
-    for tasks in component_lists(plain(instance)):
-        kind = tuple(sorted(job_of[task] for task in tasks))
-        need = sum(_need(instance, task) for task in tasks)
-        if kind not in dearest or need > dearest[kind][0]:
-            dearest[kind] = (need, tasks)
-    chosen = [tasks for _, tasks in dearest.values()]
-    return sorted(chosen, key=lambda tasks: (-len({instance.needs[task] for task in tasks}), tasks))
-
-
-def _core(instance: Instance, chosen: Sequence[int]) -> Instance:
-    """The problem of some whole components, and of the models they use: loads in it are loads in any plan of the whole."""
-    tasks = [instance.problem.tasks[task] for task in chosen]
-    used = {name for task in tasks for name in task.models}
-    models = [model for model in instance.problem.models.values() if model.id in used]
-    context, limit = instance.problem.context_bytes, instance.problem.limit_bytes
-    return Instance.of(Problem.of(models, tasks, limit, context_bytes=context))
-
-
-def _models(mask: int) -> list[int]:
-    found = []
-    while mask:
-        low = mask & -mask
-        found.append(low.bit_length() - 1)
-        mask ^= low
-    return found

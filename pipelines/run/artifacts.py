@@ -63,6 +63,11 @@ class Artifacts:
             self._values[item, node] = {name: _read(folder, name, entry) for name, entry in entries.items()}
         return self._values[item, node][port]
 
+    def made_from(self, item: str, takes: Mapping[str, str]) -> dict[str, dict[str, str]]:
+        """Digests of the files of every node that a task takes from (`takes`: port -> `node.port`). Raises as `read_note`."""
+        producers = {source.partition(".")[0] for source in takes.values()} - {"item"}
+        return {node: read_note(self.folder(item, node))["sha256"] for node in sorted(producers)}
+
     def is_done(self, item: str, node: str, about: Mapping[str, Any]) -> bool:
         """Whether the task was finished before by the same variant and settings, with every file still as it was."""
         folder = self.folder(item, node)

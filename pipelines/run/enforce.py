@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.run.artifacts import write_atomic
 from pipelines.run.devices.protocol import Device, Process
 from pipelines.schema.units import GIB, MIB
 
@@ -156,9 +157,7 @@ class LeakBook:
             return
         known = {**self._read(), found.model: self.versions}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(".new")
-        fresh.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-        fresh.replace(self.path)
+        write_atomic(self.path, json.dumps(known, indent=1, sort_keys=True))
 
     def _read(self) -> dict[str, str]:
         try:

@@ -110,12 +110,7 @@ class Engine:
     def _step(self, index: int, group: Sequence[Step]) -> None:
         self._stop_if_cancelled()
         last = index + len(group) - 1
-        loads = [(index + at, load) for at, load in enumerate(group[:-1]) if isinstance(load, Load)]
-        loads = [
-            (at, load)
-            for at, load in loads
-            if load.model not in self._resident and self._used_before_unload(at, load.model)
-        ]
+        loads = [(at, load) for at, load in enumerate(group[:-1], index) if not self._is_moot(at, load)]
         if self._is_moot(last, group[-1]):
             for at, load in loads:  # a prefetch beside a run that is done already is a plain load
                 self._measured(at, load, True)
@@ -166,7 +161,7 @@ class Engine:
         predicted, limit = self._predicted[index], self.job.plan.limit_bytes
         self.outcome.measured_peak_bytes = max(self.outcome.measured_peak_bytes, reading.peak_bytes)
         seen = Observed(
-            step, reading.start_bytes, reading.peak_bytes, reading.end_bytes, seconds, reading.source, alone
+            step, reading.start_bytes, reading.peak_bytes, reading.end_bytes, seconds, reading.source, alone, self.job
         )
         self.observed.append(seen)
         if isinstance(step, Load):

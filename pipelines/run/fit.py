@@ -34,6 +34,8 @@ NOISE = 32 * MIB
 #: Added to every fit: allocators take memory in blocks of a few MiB (torch 2 MiB, glibc's arenas), on whichever side it falls.
 _GRAIN = 4 * MIB
 _FLOOR_COUNT = 3
+#: Samples are left out in so many parts, one by one where there are no more: each part is a whole fit anew.
+_PARTS = 10
 _QUANTILE = 0.98
 #: A larger set of terms must bring the error down by a third to be believed.
 _WORTH_A_TERM = 1.5
@@ -72,12 +74,13 @@ def fit(samples: Sequence[Sample]) -> Fit:
     if not samples:
         raise ValueError("A footprint needs at least one observation.")
     terms = _lifted(_solve(samples), samples)
+    parts = min(len(samples), _PARTS)
+    rests = [[sample for at, sample in enumerate(samples) if at % parts != part] for part in range(parts)]
+    unseen = [_lifted(_solve(rest), rest) if _sizes(rest) >= 2 else terms for rest in rests]
     errors = []
-    for index, left_out in enumerate(samples):
-        rest = [*samples[:index], *samples[index + 1 :]]
-        seen = _lifted(_solve(rest), rest) if _sizes(rest) >= 2 else terms
-        predicted = evaluate(seen, left_out.item, left_out.knobs)
-        errors.append((left_out.value - predicted) / max(predicted, NOISE))
+    for at, sample in enumerate(samples):
+        predicted = evaluate(unseen[at % parts], sample.item, sample.knobs)
+        errors.append((sample.value - predicted) / max(predicted, NOISE))
     return Fit({name: math.ceil(value) for name, value in terms.items() if value > 0}, tuple(errors), len(samples))
 
 

@@ -130,35 +130,43 @@ class FootprintStore:
 
     def _read(self) -> list[tuple[Key, Observation]]:
         try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            good, bad = self._lines()
         except FileNotFoundError:
             return []
         except OSError as error:
             self.warn(f"Measured footprints in {self.path} cannot be read ({error}); declared figures are used.")
             return []
-        good = [parsed for line in lines if (parsed := _parse(line)) is not None]
-        if len(good) < len(lines):
-            self._set_aside(good, len(lines) - len(good))
+        if bad and self.frozen:
+            self.warn(f"{bad} lines of {self.path} are damaged and were not used.")
+        elif bad:
+            return self._mended(good, bad)
         return good
 
-    def _set_aside(self, good: list[tuple[Key, Observation]], bad: int) -> None:
+    def _lines(self) -> tuple[list[tuple[Key, Observation]], int]:
+        """What the file says, and how many of its lines say nothing."""
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        good = [parsed for line in lines if (parsed := _parse(line)) is not None]
+        return good, len(lines) - len(good)
+
+    def _mended(self, good: list[tuple[Key, Observation]], bad: int) -> list[tuple[Key, Observation]]:
         """Keep the damaged file under another name and go on with its good lines."""
         aside = self.path.with_suffix(".damaged")
-        if self.frozen:
-            self.warn(f"{bad} lines of {self.path} are damaged and were not used.")
-            return
         try:
             with _locked(self.path):
+                good, bad = self._lines()  # others may have added to it meanwhile, or were in the middle of a line
+                if not bad:
+                    return good
                 fresh = self.path.with_suffix(".new")
                 fresh.write_text("".join(_line(key, seen) for key, seen in good), encoding="utf-8")
                 aside.write_bytes(self.path.read_bytes())
                 os.replace(fresh, self.path)
         except OSError as error:
             self.warn(f"{bad} lines of {self.path} are damaged, and it cannot be repaired: {error}.")
-            return
+            return good
         self.warn(
             f"{bad} lines of {self.path} were damaged. The file was set aside as {aside.name}; the rest is in use."
         )
+        return good
 
 
 def estimate(seen: Sequence[Observation], declared: Footprint) -> Estimate:
@@ -223,12 +231,21 @@ def _parse(line: str) -> tuple[Key, Observation] | None:
         key = Key(**{name: str(body["key"][name]) for name in Key.__dataclass_fields__})
         known = {name: value for name, value in body["seen"].items() if name in Observation.__dataclass_fields__}
         return key, _checked(Observation(**known))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def _checked(seen: Observation) -> Observation:
-    numbers: list[Any] = [seen.bytes, seen.held_bytes, seen.seconds, seen.item_seconds, seen.batch, seen.characters]
+    numbers: list[Any] = [
+        seen.bytes,
+        seen.held_bytes,
+        seen.seconds,
+        seen.item_seconds,
+        seen.channels,
+        seen.characters,
+        seen.batch,
+    ]
+    numbers += [number for number in (seen.segment, seen.predicted_bytes) if number is not None]
     if seen.op not in ("load", "run") or not all(
         isinstance(number, (int, float)) and 0 <= number < 2**53 for number in numbers
     ):

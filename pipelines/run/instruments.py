@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipelines.graph.expand import footprint_of, is_isolated
@@ -46,10 +46,7 @@ def warm_up(libraries: Iterable[str]) -> list[str]:
     return found
 
 
-def remember(
-    store: FootprintStore, job: Job, observed: Sequence[Observed], digests: Mapping[str, str], device: str,
-    failed: Collection[str] = (),
-) -> int:  # fmt: skip
+def remember(store: FootprintStore, observed: Sequence[Observed], device: str, failed: Collection[str] = ()) -> int:
     """Keep what a run showed of its variants' workspaces. Steps that shared the device with a prefetch say nothing.
 
     Bytes are above the level after the last load or unload, as `measure` counts them: what earlier runs of the node left
@@ -60,7 +57,7 @@ def remember(
     for seen, task, level in _with_levels(observed):
         if not seen.alone or seen.source not in _MEASURED:
             continue
-        item_name, node = split_task(task)
+        job, (item_name, node) = seen.job, split_task(task)
         variant = job.choice.get(node)
         if variant is None or seen.peak_bytes < level:
             continue
@@ -81,7 +78,7 @@ def remember(
             predicted_bytes=round(evaluate(footprint.workspace, item, variant.knobs)),
             source=seen.source,
         )
-        store.add(Key.of(variant, digests.get(variant.name, ""), device), [observation])
+        store.add(Key.of(variant, job.digests.get(variant.name, ""), device), [observation])
         kept += 1
     return kept
 

@@ -145,7 +145,8 @@ def way_back(home: Choice, free_bytes: int, held_bytes: int, margin: float, wait
 def stop_sentence(state: State) -> str:
     """What exit 5 says: the task, the bytes, everything that was tried, and the next step."""
     tried = (
-        "; ".join(_told(rung) for rung in state.tried if rung.action is not Action.STOP) or "nothing was left to try"
+        "; ".join(dict.fromkeys(_told(rung) for rung in state.tried if rung.action is not Action.STOP))
+        or "nothing was left to try"
     )
     held = f" Not touched, because you fixed it: {', '.join(sorted(state.pinned))}." if state.pinned else ""
     needed, limit = format_bytes(state.needed_bytes), format_bytes(state.limit_bytes)
@@ -160,13 +161,12 @@ def _applies(action: Action, state: State) -> bool:
 
 
 def _times(action: Action, state: State) -> int:
-    return sum(rung.action is action for rung in _since_last_change(state.tried))
+    """How often it was tried: a new plan for the task as it is now, patience at all."""
+    since = _since_last_change if action is Action.REPLAN else _since_home
+    return sum(rung.action is action for rung in since(state.tried))
 
 
 def _allowed(action: Action, state: State) -> int:
-    """After the task was changed, only a new plan for it is due; caches were freed and patience shown before."""
-    if any(rung.choice is not None for rung in state.tried):
-        return 1 if action is Action.REPLAN else 0
     return state.mode.retries if action is Action.RETRY else 1
 
 
@@ -175,8 +175,14 @@ def _since_last_change(tried: Sequence[Rung]) -> Sequence[Rung]:
     return tried[changes[-1] + 1 :] if changes else tried
 
 
+def _since_home(tried: Sequence[Rung]) -> Sequence[Rung]:
+    """Back home, everything may be tried again."""
+    homes = [at for at, rung in enumerate(tried) if rung.action is Action.BACK]
+    return tried[homes[-1] + 1 :] if homes else tried
+
+
 def _next_choice(action: Action, state: State) -> Choice | None:
-    used = {rung.choice.name for rung in state.tried if rung.choice is not None}
+    used = {rung.choice.name for rung in _since_home(state.tried) if rung.choice is not None}
     for choice in state.choices:
         fits = choice.needed_bytes <= state.limit_bytes
         if _kind(choice) is action and choice.name not in used and not choice.changes & state.pinned and fits:

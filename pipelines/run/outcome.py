@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pipelines.run.devices.faults import is_out_of_memory
 from pipelines.run.ladder import Trouble
 from pipelines.schema.errors import HeadroomError, OutOfMemory, SurroundingsFailed, TaskFailed
 from pipelines.schema.plan import Step
+
+if TYPE_CHECKING:
+    from pipelines.run.job import Job
 
 #: A disk that takes no more: the run's surroundings failed, not the task.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -31,7 +35,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Observed:
-    """One step as it was: bytes before, at its highest and after, and whether a prefetch ran beside it."""
+    """One step as it was: bytes before, at its highest and after, and whether a prefetch ran beside it.
+
+    job: the one it was a step of; later ones may use other variants.
+    """
 
     step: Step
     start_bytes: int
@@ -40,6 +47,7 @@ class Observed:
     seconds: float
     source: str
     alone: bool
+    job: Job
 
 
 #: libsndfile's code for "the operating system refused", which is all it says of a full disk.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pipelines
 from pipelines.run.artifacts import write_atomic
@@ -31,14 +31,16 @@ class Record:
     facts: dict[str, Any] = field(default_factory=dict)
     steps: list[StepRecord] = field(default_factory=list)
     started: float = field(default_factory=time.time)
+    begun: float = field(default_factory=time.monotonic)  # `started` is for people: that clock may be set
     is_open: bool = False
-    _begun: float = field(default_factory=time.monotonic, init=False)  # `started` is for people: that clock may be set
 
     def open(self, facts: Mapping[str, Any]) -> None:
-        """Begin: the folder, and a `run.json` that says running. Raises `SurroundingsFailed` where nothing can be written."""
+        """Begin: the folder, and a `run.json` that says running. Raises `SurroundingsFailed` where nothing can be written,
+        or another run is still writing."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._events = (self.folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
+            _claim(self._events, self.folder)
             self._log = (self.folder / "run.log").open("a", encoding="utf-8", buffering=1)
             self.is_open = True
             self.update(**facts)
@@ -78,7 +80,7 @@ class Record:
 
     def elapsed(self) -> float:
         """Seconds since the record was made."""
-        return time.monotonic() - self._begun
+        return time.monotonic() - self.begun
 
     def _line(self, event: Event) -> None:
         try:
@@ -90,6 +92,21 @@ class Record:
         body = {"schema": SCHEMA, **state, "started": _stamp(self.started), **self.facts,
                 "steps": [step.to_dict() for step in self.steps]}  # fmt: skip
         write_atomic(self.folder / "run.json", json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+
+
+def _claim(file: IO[str], folder: Path) -> None:
+    """Have a run folder for ourselves, until `file` is closed or this process ends, in whatever way."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise SurroundingsFailed(
+            f"{folder} belongs to a run that is still going. Wait until it ends, or stop it first."
+        ) from None
+    except OSError:
+        return  # a file system that knows no locks
 
 
 def cannot_write(folder: Path, error: OSError) -> SurroundingsFailed:

@@ -6,10 +6,11 @@ tasks are never done again, and a new plan covers only the remaining ones, with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from pipelines.graph.fuse import members
 from pipelines.run.enforce import room_for
 from pipelines.run.engine import Engine
 from pipelines.run.job import Job, split_task
@@ -20,6 +21,8 @@ from pipelines.schema.errors import DoesNotFit, OutOfMemory
 
 #: How long another process is given to end before its memory is planned around.
 PATIENCE_SECONDS = 2.0
+#: In vain for one task is in vain for the one that has to give way next.
+_CHANGING_NOTHING = frozenset({Action.FREE, Action.RETRY, Action.REPLAN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Recovery:
 
     def carry_out(self) -> Outcome:
         """Everything the engine's job holds. Raises `OutOfMemory` with all that was tried when the ladder ends."""
-        self.seen = self._first = Seen(self.engine.job.plan.limit_bytes)
+        self.seen = self._planned = self._first = Seen(self.engine.job.plan.limit_bytes)
         self.engine.between = self._look_homeward
         try:
             while True:
@@ -85,50 +88,47 @@ class Recovery:
         """Rungs until one can be carried out; the engine then tries again."""
         self._learn(trouble)
         beside = self.engine.wanted_beside(trouble.task)
+        choice, mode, vain = dict(self.engine.job.choice), self.mode, list[Rung]()
         while True:
-            rung, variant = self._next(trouble)
-            if rung.action is Action.STOP and beside:  # nothing helps it; what lies beside it may give way
-                trouble = self._blame(beside.pop(0), trouble)
-                continue
-            self.tried.setdefault(trouble.task, []).append(rung)
-            if rung.action is Action.STOP and self._only_feared(trouble):
-                self.engine.emit(
-                    "warning", text=f"{trouble.task} took more than planned; the plan is kept, for no other fits."
-                )
-                return
-            self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
-            if rung.action is Action.STOP:
-                raise OutOfMemory(rung.because) from trouble
-            blamed = self._do(rung, variant, trouble)
-            if blamed is None:
-                return
-            if blamed != trouble.task:
-                trouble = self._blame(blamed, trouble)
+            rung, variant = self._next(trouble, mode, vain)
+            if rung.action is Action.STOP and not beside:
+                return self._end(rung, trouble)
+            if rung.action is Action.STOP:  # nothing helps it; what lies beside it may give way
+                blamed, choice = beside.pop(0), dict(self.engine.job.choice)
+            else:
+                self.tried.setdefault(trouble.task, []).append(rung)
+                self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
+                stands = self._do(rung, variant, trouble, choice)
+                if stands is None:
+                    return None
+                blamed = stands
+            if blamed != trouble.task:  # both may have to change: what the first changed to is kept
+                vain += [tried for tried in self.tried.get(trouble.task, []) if tried.action in _CHANGING_NOTHING]
+                mode = replace(self.mode, rungs=self.mode.rungs - _CHANGING_NOTHING)
+                trouble = trouble.of(blamed)
 
-    def _only_feared(self, trouble: MemoryTrouble) -> bool:
-        """Whether the limit was not passed yet: then going on is no worse than stopping."""
-        return trouble.kind is Trouble.DRIFT and trouble.needed_bytes <= self._limit(trouble)
+    def _end(self, rung: Rung, trouble: MemoryTrouble) -> None:
+        """Nothing is left to try. Where the limit was not passed yet, going on is no worse than stopping."""
+        self.tried.setdefault(trouble.task, []).append(rung)
+        if trouble.kind is Trouble.DRIFT and trouble.needed_bytes <= self._limit(trouble):
+            text = f"{trouble.task} took more than planned; the plan is kept, for no other fits."
+            self.engine.emit("warning", text=text)
+            return
+        self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=trouble.task)
+        raise OutOfMemory(rung.because) from trouble
 
-    def _blame(self, task: str, trouble: MemoryTrouble) -> MemoryTrouble:
-        """The same trouble with `task` to give way: what was tried in vain for the other was in vain for it too."""
-        vain = [
-            rung for rung in self.tried.get(trouble.task, []) if rung.choice is None and rung.action is not Action.STOP
-        ]
-        self.tried[task] = [*self.tried.get(task, []), *vain]
-        return trouble.of(task)
-
-    def _next(self, trouble: MemoryTrouble) -> tuple[Rung, Variant | None]:
+    def _next(self, trouble: MemoryTrouble, mode: Mode, vain: Sequence[Rung]) -> tuple[Rung, Variant | None]:
         node = split_task(trouble.task)[1]
         options = self.planner.alternatives(self.engine.job, node, self.seen)
         state = State(
             task=trouble.task,
             trouble=trouble.kind,
-            mode=self.mode,
+            mode=mode,
             limit_bytes=self._limit(trouble),
             needed_bytes=trouble.needed_bytes,
             choices=tuple(choice for choice, _ in options),
             pinned=self.planner.pinned(node),
-            tried=tuple(self.tried.get(trouble.task, ())),
+            tried=(*self.tried.get(trouble.task, ()), *vain),
         )
         rung = next_rung(state)
         variant = next((variant for choice, variant in options if rung.choice == choice), None)
@@ -136,22 +136,26 @@ class Recovery:
             rung = replace(rung, because=stop_sentence(state))
         return rung, variant
 
-    def _do(self, rung: Rung, variant: Variant | None, trouble: MemoryTrouble) -> str | None:
-        """Carry a rung out. None, or where it did not lead to a plan the task that stands in the way."""
+    def _do(
+        self, rung: Rung, variant: Variant | None, trouble: MemoryTrouble, choice: dict[str, Variant]
+    ) -> str | None:
+        """Carry a rung out. None, or where it did not lead to a plan the task that stands in the way.
+
+        choice: of every node; a changed variant is put in."""
         if rung.action in (Action.FREE, Action.RETRY):
             wait = self.patience if trouble.kind is Trouble.FOREIGN else 0.0
             room_for(self.engine.device, max(0, trouble.needed_bytes - self.engine.device.used_bytes()), wait)
             return None
-        node, choice = split_task(trouble.task)[1], dict(self.engine.job.choice)
         if variant is not None:
-            if trouble.kind is Trouble.FOREIGN:
-                self._away.setdefault(node, choice[node])
-            choice[node] = variant
+            choice[split_task(trouble.task)[1]] = variant
+        before = self.engine.job.choice
         try:
             self._take(choice)
         except DoesNotFit as error:
             self.engine.emit("warning", text=f"no plan for the rest that way: {error}")
             return error.refusal.task or trouble.task
+        if trouble.kind is Trouble.FOREIGN:
+            self._away = {node: was for node, was in before.items() if choice[node] != was} | self._away
         return None
 
     def _take(self, choice: Mapping[str, Variant]) -> None:
@@ -161,6 +165,7 @@ class Recovery:
         self.engine.unload_all()
         self.engine.device.reclaim()
         self.engine.take(job)
+        self._planned = self.seen
         plan = job.plan
         self.engine.emit(
             "replan", remaining=len(job.problem.tasks), limit_bytes=plan.limit_bytes, peak_bytes=plan.peak_bytes,
@@ -170,7 +175,7 @@ class Recovery:
 
     def _look_homeward(self) -> None:
         """Between two steps: have the bytes that others took come back, and stayed, so that moved tasks may go home?"""
-        if not self._away or self.seen.limit_bytes is None:
+        if self.seen.limit_bytes is None or self._away.keys().isdisjoint(self._nodes_left()):
             return
         device, first = self.engine.device, self._first.limit_bytes
         home = Choice("the first plan's variants", frozenset(), first or self.seen.limit_bytes)
@@ -182,11 +187,20 @@ class Recovery:
     def _go_home(self, way: _Homeward) -> None:
         away, self._away = self._away, {}
         stayed, self.seen = self.seen, replace(self.seen, limit_bytes=self._first.limit_bytes)
+        self._room_before = False
+        for task, rungs in self.tried.items():
+            if split_task(task)[1] in away:
+                rungs.append(way.rung)
         self.engine.emit("rung", rung=way.rung.action.value, because=way.rung.line)
         try:
             self._take({**self.engine.job.choice, **away})
         except DoesNotFit:
             self.seen = stayed
+
+    def _nodes_left(self) -> set[str]:
+        gone = self.engine.outcome.done | self.engine.outcome.dead
+        tasks = (one for task in self.engine.job.problem.tasks for one in members(task.id))
+        return {split_task(task)[1] for task in tasks if task not in gone}
 
     def _limit(self, trouble: MemoryTrouble) -> int:
         limits = [limit for limit in (self.seen.limit_bytes, trouble.limit_bytes) if limit is not None]
@@ -196,10 +210,12 @@ class Recovery:
         """What the trouble has taught: the subject's bytes, or the room that others leave."""
         limit = self._limit(trouble) if trouble.limit_bytes is not None else self.seen.limit_bytes
         weights, workspace = dict(self.seen.extra_weights), dict(self.seen.extra_workspace)
+        book, planned = (
+            (weights, self._planned.extra_weights) if trouble.loading else (workspace, self._planned.extra_workspace)
+        )
         more = max(0, trouble.needed_bytes - trouble.predicted_bytes)
-        book = weights if trouble.loading else workspace
-        if more:
-            book[trouble.subject] = book.get(trouble.subject, 0) + more
+        if more:  # above the plan, which is the same one until the rest is planned anew
+            book[trouble.subject] = max(book.get(trouble.subject, 0), planned.get(trouble.subject, 0) + more)
         self.seen = Seen(limit, weights, workspace)
 
 

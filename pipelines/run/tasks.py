@@ -129,7 +129,9 @@ class Tasks:
     def _saved(self, task: str, outputs: Outputs, seconds: float, extra: Mapping[str, Any]) -> None:
         item, node = split_task(task)
         begun = self.clock()
-        digests = self.artifacts.save(item, node, outputs, {**self.job.about(node, item), **extra})
+        about = self.job.about(node, item)
+        made_from = self.artifacts.made_from(item, about["takes"])
+        digests = self.artifacts.save(item, node, outputs, {**about, "from": made_from, **extra})
         seconds += self.clock() - begun
         length = self.job.items[item].seconds
         speed = length / seconds if length and seconds else None

@@ -82,6 +82,8 @@ class Problem:
         models = read.get("models")
         if not isinstance(models, Mapping):
             raise InvalidError(f"{where}.models must be an object of models by name.")
+        if "" in models:
+            raise InvalidError(f"{where}.models has a model without a name.")
         tasks = read.get("tasks")
         if not isinstance(tasks, list):
             raise InvalidError(f"{where}.tasks must be a list.")

@@ -38,7 +38,10 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str, where: str) -> Any:
     """The JSON value in `text`; `where` names it in messages. NaN, Infinity and repeated keys are faults."""
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        if "\\u" in text:  # half of a pair is no character: it can be neither shown nor written
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         raise InvalidError(f"{where} is nested too deeply to be read.") from None
     except ValueError as error:

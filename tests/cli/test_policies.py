@@ -269,6 +269,15 @@ def test_two_streams_count_the_workspaces_of_both(two):
     assert runs(29, 2) == [(1, 10), (1, 20)]
 
 
+def test_names_are_shown_as_they_are(headroom):
+    task = {"id": "song [live] [/]", "models": [], "after": []}
+    problem = {"schema": "headroom/problem/1", "limit_bytes": 1, "models": {}, "tasks": [task]}
+    Path("p.json").write_text(json.dumps(problem), encoding="utf-8")
+    result = headroom("plan", "--problem", "p.json")
+    assert result.code == 0, result.err
+    assert task["id"] in result.out
+
+
 def test_a_tiers_streams_reach_the_plan(two):
     for streams in (1, 2):
         plan = json.loads(two("plan", *TWELVE, f"tier.streams={streams}", "--format", "json", toy=True).out)

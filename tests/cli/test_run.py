@@ -164,6 +164,22 @@ def test_resume_keeps_finished_tasks(headroom):
     assert (folder / "artifacts/x/save/x.txt").exists()
 
 
+def test_resume_does_again_what_was_made_of_something_else(headroom):
+    text = ("pipeline=toy", "tier=toy", "device=simulated", "text=x")
+    assert headroom("run", *text, "model/separate=small", toy=True).code == 0
+    folder = run_folder()
+    quiet = (folder / "artifacts/x/slow/audio.wav").read_bytes()
+    result = headroom("run", "--resume", str(folder), "--only", "separate", "model/separate=big", toy=True)
+    assert result.code == 0, result.err
+    assert (folder / "artifacts/x/slow/audio.wav").read_bytes() == quiet, "it was not asked for"
+    result = headroom("run", "--resume", str(folder), "model/separate=big", toy=True)
+    assert result.code == 0, result.err
+    assert "2 of 4 tasks are finished already" in result.out
+    made = (folder / "artifacts/x/slow/audio.wav").read_bytes()
+    assert made != quiet
+    assert made == (folder / "artifacts/x/separate/vocals.wav").read_bytes()
+
+
 def test_a_part_that_needs_earlier_results_says_so(headroom):
     result = headroom("run", "--from", "slow", *TOY, "text=x", toy=True)
     assert result.code == 3

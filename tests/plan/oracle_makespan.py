@@ -74,9 +74,11 @@ def _moves(letter: Letter, done: set[str]) -> Iterator[Steps]:
         uses = [model for task in letter.of(run) for model in task.models]
         if not names or any(uses.count(m) > 1 and not problem.models[m].shareable for m in uses):
             continue
-        for gone in _subsets(sorted(used - set(uses))):
+        for gone in _subsets(
+            sorted(used)
+        ):  # what the run needs may go, too, and come back, so that another has room to load
             away = sorted(set(problem.models) - resident) + list(gone)
-            for order in _loads(set(uses) - resident, away):
+            for order in _loads(set(uses) - (resident - set(gone)), away):
                 rest = [model for model in away if model not in order and model not in uses]
                 for early in chain.from_iterable(permutations(some) for some in _subsets(rest)):
                     yield (

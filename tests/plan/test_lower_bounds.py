@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,10 +9,6 @@ from pipelines.plan import bounds, exact, lower_bounds
 from pipelines.plan.instance import Instance
 from pipelines.schema.problem import Model, Problem, Task
 from tests.plan.heuristics.replay import planted, random_problem
-
-
-def _exact(instance: Instance, effort: int) -> float:
-    return exact.search(instance, effort).lower_bound
 
 
 @settings(max_examples=120, deadline=None)
@@ -25,7 +20,6 @@ def test_no_bound_passes_the_optimum(seed: int, tasks: int, models: int, outputs
     if result.exhausted and result.moves is not None:
         assert lower_bounds.residencies(instance) <= result.lower_bound + 1e-6
         assert lower_bounds.detours(instance) <= result.lower_bound + 1e-6
-        assert lower_bounds.exact_core(instance, _exact, 400) <= result.lower_bound + 1e-6
 
 
 def _opposite(items: int) -> Problem:
@@ -49,10 +43,6 @@ def test_opposite_orders_cost_the_cheaper_model_once_more() -> None:
 
 def test_opposite_orders_that_fit_together_cost_nothing_more() -> None:
     assert lower_bounds.detours(Instance.of(replace(_opposite(3), limit_bytes=12))) == 5.0
-
-
-def test_a_core_of_one_item_each_finds_the_same() -> None:
-    assert lower_bounds.exact_core(Instance.of(_opposite(40)), _exact, 4_000) == pytest.approx(7.0)
 
 
 def test_outputs_that_pile_up_force_residencies() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.run import fit as module
 from pipelines.run.fit import NOISE, Sample, fit, margin, with_margin
 from pipelines.schema.config import Item
 from pipelines.schema.units import GIB, MIB
@@ -20,6 +21,15 @@ def test_a_line_is_found_exactly() -> None:
     found = fit([sample(100 * MIB + 2 * MIB * s, s) for s in (5, 10, 20, 40)])
     assert found.predict(Item("y", seconds=300), {"batch": 1}) == pytest.approx(700 * MIB, rel=0.01)
     assert found.worst < 0.04  # the grain, 4 MiB of 110
+
+
+def test_many_samples_cost_no_fit_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, made = module._solve, list[int]()
+    monkeypatch.setattr(module, "_solve", lambda samples: made.append(len(samples)) or real(samples))
+    found = fit([sample(100 * MIB + (2 if s % 40 else 3) * MIB * s, s) for s in range(1, 121)])
+    assert made == [120, *[108] * 10]
+    assert len(found.errors) == 120
+    assert [at for at, error in enumerate(found.errors, 1) if error > 0.2] == [80, 120]
 
 
 def test_a_batch_is_told_from_a_constant() -> None:

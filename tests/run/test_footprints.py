@@ -1,10 +1,12 @@
 """Observations survive crashes, damage and staleness."""
 
 import multiprocessing
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from pipelines.run import footprints
 from pipelines.run.footprints import FootprintStore, Key, Observation, device_key, store_path
 from pipelines.schema.config import Footprint, Variant
 from pipelines.schema.errors import SurroundingsFailed
@@ -72,6 +74,43 @@ def test_numbers_that_cannot_be_are_damage(tmp_path: Path, number: str) -> None:
     text = store.path.read_text()
     store.path.write_text(text + text.replace('"item_seconds": 1', f'"item_seconds": {number}'))
     assert len(FootprintStore(store.path).observations(KEY)) == 1
+
+
+@pytest.mark.parametrize(
+    ("was", "is_now"),
+    [
+        ('"segment": null', '"segment": "x"'),
+        ('"predicted_bytes": null', '"predicted_bytes": "x"'),
+        ('"channels": 1', '"channels": "x"'),
+    ],
+)
+def test_no_field_of_a_line_can_break_a_later_estimate(tmp_path: Path, was: str, is_now: str) -> None:
+    store = FootprintStore(tmp_path / "f.jsonl")
+    store.add(KEY, runs(1))
+    text = store.path.read_text()
+    assert was in text
+    store.path.write_text(text + text.replace(was, is_now) + "[" * 100_000 + "\n")
+    assert FootprintStore(store.path).estimate(KEY, DECLARED) == store.estimate(KEY, DECLARED)
+
+
+def test_what_another_process_adds_while_a_damaged_file_is_mended_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FootprintStore(tmp_path / "f.jsonl")
+    store.add(KEY, runs(1))
+    with store.path.open("a") as file:
+        file.write('{"half a line')
+    real, other = footprints._locked, FootprintStore(tmp_path / "f.jsonl")
+
+    def first_another(path: Path) -> AbstractContextManager[None]:
+        monkeypatch.setattr(footprints, "_locked", real)
+        path.write_text(path.read_text().replace('{"half a line', ""))
+        other.add(KEY, runs(2))
+        return real(path)
+
+    monkeypatch.setattr(footprints, "_locked", first_another)
+    assert FootprintStore(store.path, warn=pytest.fail).observations(KEY) == tuple(runs(1, 2))
+    assert FootprintStore(store.path).observations(KEY) == tuple(runs(1, 2))
 
 
 def test_frozen_neither_writes_nor_notices_later_lines(tmp_path: Path) -> None:

@@ -12,18 +12,18 @@ from pipelines.schema.units import MIB
 JOB = Bench(((8 * MIB, MIB), (4 * MIB, MIB)), None, items=3).job()
 
 
-def step(kind, start, peak, end, *, alone=True, source="kernel"):
-    return Observed(kind, start * MIB, peak * MIB, end * MIB, 0.1, source, alone)
+def step(kind, start, peak, end, *, alone=True, source="kernel", job=JOB):
+    return Observed(kind, start * MIB, peak * MIB, end * MIB, 0.1, source, alone, job)
 
 
 def run(item, node):
     return Run((f"i{item}/n{node}",), 0)
 
 
-def remembered(tmp_path, observed, node="n0", job=JOB, failed=()):
+def remembered(tmp_path, observed, node="n0", failed=()):
     store = FootprintStore(tmp_path / "f.jsonl")
-    kept = remember(store, job, observed, {}, "cpu/2", failed)
-    return kept, [seen.bytes // MIB for seen in store.observations(Key.of(job.choice[node], "", "cpu/2"))]
+    kept = remember(store, observed, "cpu/2", failed)
+    return kept, [seen.bytes // MIB for seen in store.observations(Key.of(JOB.choice[node], "", "cpu/2"))]
 
 
 def load(model):
@@ -55,9 +55,19 @@ def test_a_run_that_failed_teaches_nothing(tmp_path):
 def test_where_one_failed_in_a_process_of_its_own_no_other_does(tmp_path):
     """Its process may have died, and then the next run's bytes hold what the new one loaded."""
     apart = replace(JOB, choice={**JOB.choice, "n0": replace(JOB.choice["n0"], isolation="process")})
-    observed = [step(load("n0"), 100, 110, 108), step(run(0, 0), 108, 109, 90), step(run(1, 0), 90, 128, 108)]
-    assert remembered(tmp_path, observed, job=apart, failed={"i0/n0"}) == (0, [])
-    assert remembered(tmp_path, [step(run(0, 0), 100, 120, 100)], job=apart, failed={"i0/n1"}) == (1, [20])
+    first, second = step(run(0, 0), 108, 109, 90, job=apart), step(run(1, 0), 90, 128, 108, job=apart)
+    assert remembered(tmp_path, [step(load("n0"), 100, 110, 108), first, second], failed={"i0/n0"}) == (0, [])
+    assert remembered(tmp_path, [step(run(0, 0), 100, 120, 100, job=apart)], failed={"i0/n1"}) == (1, [20])
+
+
+def test_what_one_variant_took_is_not_remembered_of_the_one_that_replaced_it(tmp_path):
+    small = replace(JOB.choice["n0"], name="small")
+    later = replace(JOB, choice={**JOB.choice, "n0": small}, digests={"small": "abc"})
+    store = FootprintStore(tmp_path / "f.jsonl")
+    observed = [step(run(0, 0), 100, 190, 100), step(run(1, 0), 100, 105, 100, job=later)]
+    assert remember(store, observed, "cpu/2") == 2
+    found = [store.observations(Key.of(*key, "cpu/2")) for key in ((JOB.choice["n0"], ""), (small, "abc"))]
+    assert [[seen.bytes // MIB for seen in each] for each in found] == [[90], [5]]
 
 
 def test_guesses_and_shared_steps_teach_nothing(tmp_path):

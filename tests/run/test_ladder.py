@@ -1,6 +1,7 @@
 """The ladder: its order, its ends, and what it never does, over every small state there is."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -81,6 +82,26 @@ def test_every_ladder_ends_keeps_what_is_pinned_and_repeats_nothing(mode: str, t
 def test_a_choice_that_cannot_fit_is_not_tried() -> None:
     state = State("t", Trouble.DRIFT, MODES["balanced"], GIB, 4 * GIB, EVERY, tried=(Rung(Action.REPLAN, ""),))
     assert next_rung(state).choice == SHORT
+
+
+def test_a_task_that_gave_way_to_another_is_still_freed_and_tried_again_for_itself() -> None:
+    tried = (Rung(Action.VARIANT, "", OTHER),)
+    state = State("t", Trouble.OUT_OF_MEMORY, MODES["balanced"], 3 * GIB, GIB, EVERY, tried=tried)
+    assert next_rung(state).action is Action.FREE
+
+
+def test_back_home_everything_may_be_tried_again() -> None:
+    home = Choice("home", frozenset(), GIB)
+    away = climb(Trouble.FOREIGN)[:-1]
+    again = climb(Trouble.FOREIGN)[:-1]
+    state = State(
+        "t", Trouble.FOREIGN, MODES["balanced"], 3 * GIB, GIB, EVERY, tried=(*away, Rung(Action.BACK, "", home))
+    )
+    for rung in again:
+        found = next_rung(state)
+        assert (found.action, found.choice) == (rung.action, rung.choice)
+        state = replace(state, tried=(*state.tried, found))
+    assert next_rung(state).action is Action.STOP
 
 
 def test_stopping_says_everything_a_person_needs() -> None:

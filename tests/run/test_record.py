@@ -1,16 +1,29 @@
-"""What is written down of a run."""
+"""A run's record: one run at a time in a folder, and durations that no clock set back can spoil."""
 
 import json
 import time
 
+import pytest
+
 from pipelines.run.record import Record
-from pipelines.schema.errors import ExitCode
+from pipelines.schema.errors import ExitCode, SurroundingsFailed
 
 
-def test_a_clock_that_is_set_back_does_not_make_a_run_shorter_than_nothing(tmp_path, monkeypatch):
+def test_a_folder_belongs_to_one_run_at_a_time(tmp_path):
+    first = Record(tmp_path)
+    first.open({"who": "first"})
+    with pytest.raises(SurroundingsFailed, match="still going"):
+        Record(tmp_path).open({"who": "second"})
+    assert json.loads((tmp_path / "run.json").read_text())["who"] == "first"
+    first.close("ok", ExitCode.OK)
+    second = Record(tmp_path)
+    second.open({"who": "second"})
+    second.close("ok", ExitCode.OK)
+
+
+def test_a_clock_that_is_set_back_leaves_the_duration_as_it_was(tmp_path, monkeypatch):
     record = Record(tmp_path)
     record.open({})
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    monkeypatch.setattr(time, "time", lambda: record.started - 3600)
     record.close("ok", ExitCode.OK)
-    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["seconds"] >= 0
+    assert 0 <= json.loads((tmp_path / "run.json").read_text())["seconds"] < 60

@@ -16,6 +16,8 @@ STEPS = 14
 UNLOADS = (6, 10)
 #: All steps in `make test`; a load, a run and the last in `make check`.
 EVERY = [pytest.param(at, marks=() if at in (2, 5, STEPS) else pytest.mark.slow) for at in range(1, STEPS + 1)]
+#: A table of eight items.
+EIGHT = "".join(f'{{"text": "{n}"}}\n' for n in range(8))
 RUN = (
     "run",
     "pipeline=twelve",
@@ -136,10 +138,66 @@ def test_a_moved_task_goes_home_when_the_bytes_are_back(run):
         away = 2 <= device.count <= 5
         device.foreign = (Process(4242, "python", 1024 * MIB - 45 * MIB),) if away else ()
 
+    Path("t.jsonl").write_text(EIGHT, encoding="utf-8")  # enough that some wait when the bytes are back
     result, record = run(Faulty(1, come_and_go))
     assert result.code == 0, result.err
     assert "going back to" in result.out or not record["rungs"]
     assert any("free again" in line for line in result.out.splitlines()) or not record["rungs"]
+
+
+def test_two_nodes_change_where_one_change_is_not_enough(run):
+    def shrink(device):
+        device.total_bytes = 20 * MIB  # neither `big` nor `loud` fits, `small` and `quiet` do
+
+    result, record = run(Faulty(1, shrink), "tier.allow.convert=[loud,quiet]")
+    assert result.code == 0, result.err
+    assert record["measured_peak_bytes"] <= 64 * MIB
+    assert any("separate/small" in line for line in record["rungs"]["one/separate"])
+    assert any("convert/quiet" in line for line in record["rungs"]["one/convert"])
+    folder = next(Path("outputs").rglob("run.json")).parent
+    plans = [json.loads((folder / name).read_text(encoding="utf-8")) for name in ("plan.json", "plan-2.json")]
+    assert [plan["limit_bytes"] // MIB for plan in plans] == [64, 20], "the first plan is kept as it was"
+
+
+def test_what_stands_in_the_way_of_a_new_plan_changes_at_once(run, monkeypatch):
+    monkeypatch.setattr("pipelines.run.engine.LOOK_SECONDS", 0.0)
+
+    def shrink_twice(device):
+        device.times += 1
+        if device.count == 1 or "separate/small" in device._declared:
+            device.total_bytes = 45 * MIB if device.count == 1 else 20 * MIB
+
+    result, record = run(Faulty(1, shrink_twice), "tier.allow.convert=[loud,quiet]")
+    assert result.code == 0, result.err
+    taken = [line for line in record["rungs"]["one/convert"] if "another process" in line]
+    assert [line.rpartition("; ")[2] for line in taken] == ["going on with convert/quiet"], "its own step was all right"
+
+
+@pytest.mark.slow
+def test_memory_that_is_taken_again_after_the_way_home_moves_the_task_again(run):
+    def take_where_big_is(device):
+        device.times += 1
+        big, small = "separate/big" in device._declared, "separate/small" in device._declared
+        if big or small:
+            device.foreign = (Process(4242, "python", 1024 * MIB - 45 * MIB),) if big else ()
+
+    Path("t.jsonl").write_text(EIGHT, encoding="utf-8")
+    result, record = run(Faulty(1, take_where_big_is))
+    assert result.code == 0, result.err
+    moves = [line.rpartition("; ")[2] for lines in record["rungs"].values() for line in lines if "separate" in line]
+    assert moves.count("going on with separate/small") >= 2
+    assert not any("@cpu" in line for line in moves), "small fits, and comes first"
+
+
+def test_a_step_that_fails_twice_before_the_new_plan_has_taught_its_bytes_once(run):
+    result, _ = run(Faulty(2, out_of_memory, times=3))
+    assert result.code == 0, result.err
+    plans = sorted(Path("outputs").rglob("plan*.json"), key=lambda path: path.stat().st_mtime_ns)
+    first, again = (json.loads(path.read_text(encoding="utf-8"))["steps"] for path in plans)
+    before, after = (
+        next(step["peak_bytes"] for step in steps if step.get("tasks") == ["one/tone"]) for steps in (first, again)
+    )
+    assert after - before <= before // 20
 
 
 @pytest.mark.parametrize("at", [1, 5, 9])

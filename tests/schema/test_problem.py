@@ -43,6 +43,7 @@ def test_null_limit_is_unlimited_and_zero_is_valid():
         ({"objective": "speed"}, "load, makespan"),
         ({"streams": 0}, "streams"),
         ({"models": []}, "models"),
+        ({"models": {"": {"weights_bytes": 10, "load_seconds": 1}}}, "without a name"),
         ({"models": {"a": {"weights_bytes": 10}}}, "load_seconds"),
         ({"models": {"a": {"weights_bytes": 10, "load_seconds": 1, "wieghts": 3}}}, "Did you mean 'weights_bytes'"),
         ({"tasks": [{"id": "x", "models": ["b"], "after": []}]}, "unknown model 'b'"),
@@ -77,6 +78,13 @@ def test_a_cycle_is_shown_in_order():
 def test_bad_json_is_a_sentence(text):
     with pytest.raises(InvalidError, match=r"\."):
         Problem.from_json(text, "f.json")
+
+
+def test_half_a_character_is_refused_and_a_whole_one_kept():
+    text = json.dumps(changed(tasks=[{"id": "\U0001f3b5", "models": [], "after": []}]))
+    assert Problem.from_json(text).tasks[0].id == "\U0001f3b5"
+    with pytest.raises(InvalidError, match="not valid JSON"):
+        Problem.from_json(text.replace("\\udfb5", ""))
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pipelines.plan.bits import bits
 from pipelines.plan.heuristics.guard import own_needs
 from pipelines.plan.heuristics.jobs import Jobs
 from pipelines.plan.heuristics.loading import NEVER, ratios
@@ -121,7 +122,7 @@ class Weighted:
         mask = 0 if record else self._resident[start]
         loaded = 0 if record else self._loaded[start]
         total = 0.0 if record else self._paid[start]
-        uses = {model: coming[model] for model in _bits(mask)}
+        uses = {model: coming[model] for model in bits(mask)}
         held = sum(weights[model] for model in uses)
         count = len(order)
         for place in range(start, count):
@@ -166,12 +167,3 @@ class Weighted:
                 if score > worst:
                     victim, worst = model, score
         return victim
-
-
-def _bits(mask: int) -> list[int]:
-    found = []
-    while mask:
-        low = mask & -mask
-        found.append(low.bit_length() - 1)
-        mask ^= low
-    return found
