@@ -18,7 +18,7 @@ from pipelines.cli import catalog
 from pipelines.cli.catalog import load_yaml, refuse_bombs
 from pipelines.cli.sentences import ROOT_CONFIG, is_there, no_experiment, no_flag, not_a_setting, sentences
 from pipelines.cli.values import KINDS, read_values
-from pipelines.schema.errors import UsageError, did_you_mean
+from pipelines.schema.errors import UsageError
 
 CONFIG_NAME = "config"
 #: Values of these keys are quoted for Hydra, so that names with spaces, commas and accents work as typed.

@@ -51,16 +51,19 @@ def sentence(error: Exception, search: Sequence[Path], given: Sequence[str] = ()
             return f"There is no setting {near[0]!r}. Did you mean {missing[1]!r}?"
         known = f" Known: {', '.join(sorted((missing[2] or '').split()))}." if missing[2] else ""
         return f"Say which {missing[1]}, for example {missing[1]}=NAME.{known}"
-    if said := _shape(text, search):
+    if said := _shape(text, search) or _unknown(text, search):
         return said
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _unknown(text: str, search: Sequence[Path]) -> str | None:
+    """The sentence for a key or a group that is not there."""
     unknown = re.search(r"Could not override '([^']+)'\. To append|Key '([^']+)' is not in struct", text)
     if unknown:
         key = unknown[1] or unknown[2]
         return f"There is no setting {key!r}. {_near_keys(key, search)} (A new key is added with a leading +.)"
     absent = re.search(r"Could not override '([^']+)'\. No match in the defaults list", text)
-    if absent:
-        return f"There is no config group {absent[1]!r}. {did_you_mean(absent[1], groups(search))}"
-    return text if text.endswith((".", "!", "?")) else text + "."
+    return f"There is no config group {absent[1]!r}. {did_you_mean(absent[1], groups(search))}" if absent else None
 
 
 def _shape(text: str, search: Sequence[Path]) -> str | None:
@@ -87,7 +90,9 @@ def _unreadable(override: str, text: str) -> str:
     """The sentence for an override that Hydra's grammar does not read."""
     if "=" not in override:
         return not_a_setting([override], 0, [])
-    why = re.sub(r"^(Error parsing override '.*?'|LexerNoViableAltException:.*?\^) ?| ?See https://\S+ for details$", "", text)
+    why = re.sub(
+        r"^(Error parsing override '.*?'|LexerNoViableAltException:.*?\^) ?| ?See https://\S+ for details$", "", text
+    )
     hint = "Check its quotes and brackets; quote a value with spaces or special characters twice, KEY=\"'a value'\"."
     return f"{override!r} cannot be read as an override{f' ({why})' if why else ''}. {hint}"
 

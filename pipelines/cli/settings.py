@@ -225,7 +225,9 @@ def _pinned(composed: Composed, models: Mapping[str, Any]) -> dict[str, Variant]
     for role in ROLES:
         choice = composed.choices.get(f"model/{role}", "auto")
         if isinstance(models.get(role), str):
-            raise UsageError(f"model.{role}={models[role]} pins nothing. A variant has a slash: model/{role}={models[role]}.")
+            raise UsageError(
+                f"model.{role}={models[role]} pins nothing. A variant has a slash: model/{role}={models[role]}."
+            )
         if choice not in ("auto", "null", None) and isinstance(models.get(role), Mapping):
             pinned[role] = read_variant(role, choice, models[role])
     return pinned

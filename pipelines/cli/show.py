@@ -35,7 +35,7 @@ class _Console(Console):
 
 def console(**options: Any) -> Console:
     """A console for people: colours only on terminals, and never with NO_COLOR. Nothing is folded in a file or a pipe."""
-    made = _Console(highlight=False, **options)
+    made = _Console(highlight=False, markup=False, emoji=False, **options)  # a file may be called [a] or :cat:
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = UNFOLDED
     return made

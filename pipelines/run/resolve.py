@@ -36,6 +36,10 @@ def node_class(target: str, trusted: Sequence[str] = ("nodes",)) -> type[Node]:
         raise UsageError(
             f"_target_ {target!r}: there is no module {error.name!r}. Check the spelling or install its package."
         ) from None
+    except Exception as error:  # whatever the module's own lines raise
+        raise UsageError(
+            f"_target_ {target!r}: {module_name} cannot be imported: {type(error).__name__}: {error}. Mend it there."
+        ) from error
     found = getattr(module, name, None)
     if found is None:
         classes = [key for key, value in vars(module).items() if inspect.isclass(value) and hasattr(value, "outputs")]
@@ -59,7 +63,8 @@ def make_node(target: str, knobs: Mapping[str, Any], trusted: Sequence[str] = ("
     try:
         return kind(**knobs)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{target} refuses its knobs: {error}") from None
+        given = ", ".join(f"{knob}={value!r}" for knob, value in knobs.items())
+        raise UsageError(f"{target} refuses its knobs ({given}): {error}") from None
 
 
 def ports_of(target: str, trusted: Sequence[str] = ("nodes",)) -> Ports:
