@@ -158,6 +158,8 @@ def _refused(error: DoesNotFit, as_json: bool) -> int:
 
 def _unexpected(error: Exception) -> int:
     """What nobody made a sentence of: the system's refusals are its own, all else is a bug."""
+    if isinstance(error.__context__, KeyboardInterrupt):  # Ctrl-C in a library whose clean-up then failed
+        return _failed("Interrupted.", ExitCode.INTERRUPTED)
     if isinstance(error, OSError):
         about = f"{error.filename}: " if error.filename else ""
         told = f"{about}{error.strerror or error}. Is the disk full, or the place not writable?"

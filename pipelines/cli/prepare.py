@@ -66,8 +66,8 @@ class Prepared:
         """The plan of `problem` (this run's own unless given) under the tier's residency policy. Raises `DoesNotFit`."""
         return planner_of(self.settings.tier)(problem or self.problem)
 
-    def job(self, plan: Plan, *, keep_going: bool = False) -> Job:
-        """The job for the engine; nothing is loaded yet."""
+    def job(self, plan: Plan, inputs: Mapping[str, str], *, keep_going: bool = False) -> Job:
+        """The job for the engine; nothing is loaded yet. inputs: SHA-256 of the items' files, by path."""
         return Job(
             graph=self.graph,
             items={item.name: item for item in self.items},
@@ -79,6 +79,7 @@ class Prepared:
             seed=self.problem.seed,
             keep_going=keep_going,
             digests=self.digests(self.choice.values(), self.places),
+            inputs=inputs,
             streaming=streaming_of(self.settings),
         )
 

@@ -45,7 +45,7 @@ class Artifacts:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             entries = {port: _write(folder, port, value) for port, value in outputs.items()}
-            digests = {name: digest(folder / name) for entry in entries.values() for name in _files(entry)}
+            digests = {name: digest(folder / name) for entry in entries.values() for name in files_of(entry)}
             note = {"schema": SCHEMA, **about, "outputs": entries, "sha256": digests}
             write_atomic(folder / DONE, json.dumps(note, indent=1, ensure_ascii=False) + "\n")
         except (OSError, RuntimeError) as error:  # libsndfile's errors are RuntimeErrors
@@ -90,7 +90,7 @@ def read_note(folder: Path) -> dict[str, Any]:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         digests = dict(note["sha256"])
-        names = [name for entry in note["outputs"].values() for name in _files(entry)]
+        names = [name for entry in note["outputs"].values() for name in files_of(entry)]
         kinds = {entry["type"] for entry in note["outputs"].values()}
         inside = [(folder / name).resolve().is_relative_to(folder.resolve()) for name in (*names, *digests)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -117,7 +117,8 @@ def write_atomic(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def _files(entry: Mapping[str, Any]) -> list[str]:
+def files_of(entry: Mapping[str, Any]) -> list[str]:
+    """The files of one output, by its entry in a note."""
     return [entry["file"], *entry.get("beside", [])]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.graph.expand import footprint_of
 from pipelines.graph.fuse import together
-from pipelines.run.artifacts import Artifacts, read_note
+from pipelines.run.artifacts import Artifacts, files_of, read_note
 from pipelines.run.chained import Chained, Landing, expected_seconds, real_time_factor
 from pipelines.run.devices.protocol import Device
 from pipelines.run.inputs import open_audio, quiet
@@ -131,7 +131,7 @@ class Tasks:
         item, node = split_task(task)
         begun = self.clock()
         _check(task, outputs, self.job.graph.ports[node].outputs)
-        digests = self.artifacts.save(item, node, outputs, {**self.job.about(node, item), **extra})
+        digests = self.artifacts.save(item, node, outputs, {**about(self.job, self.artifacts, task), **extra})
         seconds += self.clock() - begun
         length = self.job.items[item].seconds
         speed = length / seconds if length and seconds else None
@@ -193,6 +193,25 @@ class Tasks:
         if file not in self.told:
             self.told.add(file)
             self.emit("warning", text=text)
+
+
+def about(job: Job, artifacts: Artifacts, task: str) -> dict[str, Any]:
+    """What a task's result depends on, its inputs by their content: the key for reusing it.
+
+    Raises `OSError` where an input is not there.
+    """
+    item, node = split_task(task)
+    given = {}
+    for port, source in job.graph.node(node).inputs.items():
+        producer, _, name = source.partition(".")
+        if producer != "item":
+            note = read_note(artifacts.folder(item, producer))
+            given[port] = [note["sha256"][file] for file in files_of(note["outputs"][name])]
+        elif name != "text" and (
+            path := job.items[item].path if name == "audio" else job.items[item].settings.get(name)
+        ):
+            given[port] = [job.inputs.get(str(path))]
+    return {**job.about(node, item), "given": given}
 
 
 def _check(task: str, given: Outputs, promised: Mapping[str, Port]) -> None:
