@@ -179,6 +179,9 @@ def _failed(text: str, code: ExitCode) -> int:
 
 def entry() -> None:
     """The console script. Libraries' warnings are for their developers; `-W` and HEADROOM_DEBUG=1 bring them back."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called (`>&-`)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
     # ONNX Runtime's builds report to their maker from import on, and keep a number of this machine in ~/.cache for it.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     if not sys.warnoptions and not os.environ.get("HEADROOM_DEBUG"):

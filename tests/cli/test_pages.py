@@ -83,6 +83,7 @@ def test_list_says_what_is_too_large_for_a_tier(headroom):
         (("measure", "-cd", "a/b", "pitch/swift_f0"), "a/b (-cd) does not exist"),
         (("weights",), "action"),
         (("weights", "lst"), "'lst'"),
+        (("weights", "fetch", "tiny"), "Did you mean 'transcribe/tiny'? Known:"),
         (("weights", "list", "pitch/swift"), "Did you mean 'pitch/swift_f0'"),
         (("measure",), "--all"),
         (("measure", "pitch/crepe_ful"), "Did you mean 'pitch/crepe_full'"),
