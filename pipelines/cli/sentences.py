@@ -160,12 +160,21 @@ def _near_keys(key: str, search: Sequence[Path]) -> str:
     if knob := re.fullmatch(r"model\.(\w+)\.knobs\.(\w+)", key):
         return _near_knobs(knob[1], knob[2], search)
     names = _root_keys(search)
-    head, _, last = key.rpartition(".")
-    if head:
-        group = head.replace(".", "/")
-        options: list[dict[str, Any]] = [catalog.read(search, group, name) for name in catalog.options(search, group)]
-        names = sorted({str(name) for option in options for name in option}) or names
-    return did_you_mean(last or key, names)
+    parts = key.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        group = "/".join(parts[:cut])
+        if files := catalog.options(search, group):
+            inner = [_inner(catalog.read(search, group, name), parts[cut:-1]) for name in files]
+            names = sorted({str(name) for fields in inner for name in fields}) or names
+            break
+    return did_you_mean(parts[-1] or key, names)
+
+
+def _inner(data: Any, path: Sequence[str]) -> dict[str, Any]:
+    """The fields at `path` inside of `data`; none where there are none."""
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
 
 
 def _near_knobs(role: str, knob: str, search: Sequence[Path]) -> str:

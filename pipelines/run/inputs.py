@@ -33,10 +33,11 @@ def find_items(
     """Items for a run, in a stable order, with unique names that are safe as folder names.
 
     spec: the value of `input=`. text: the value of `text=`. shared: settings every item starts from (lyrics, language...).
-    ports: what the pipeline takes from an item (`audio`, `text`). Raises `UsageError` where nothing is named or found, and
-    `TaskFailed` for a file that cannot be read; `unreadable`, where given, takes these by item, and only if no item is left
-    is that raised.
+    ports: what the pipeline takes from an item (`audio`, `text`), with their types where it is a mapping. Raises `UsageError`
+    where nothing is named or found, and `TaskFailed` for a file that cannot be read; `unreadable`, where given, takes these
+    by item, and only if no item is left is that raised.
     """
+    kinds = ports if isinstance(ports, Mapping) else {}
     ports = tuple(ports)
     if text is not None and not isinstance(text, str | int | float):
         raise UsageError(
@@ -58,7 +59,7 @@ def find_items(
         stem = str(settings.get("name") or (path.stem if path else _text_stem(merged.get("text", ""))))
         name = _unique(safe_name(stem), names)
         try:
-            _check_ports(name, path, merged, ports)
+            _check_ports(name, path, merged, ports, kinds)
             items.append(_item(name, path, merged))
         except TaskFailed as error:
             if unreadable is None:
@@ -75,7 +76,9 @@ def _wanted(ports: Sequence[str]) -> str:
     return 'text="...", or input=TABLE (.csv or .jsonl, with a column `text`)'
 
 
-def _check_ports(name: str, path: Path | None, settings: Mapping[str, Any], ports: Sequence[str]) -> None:
+def _check_ports(
+    name: str, path: Path | None, settings: Mapping[str, Any], ports: Sequence[str], kinds: Mapping[str, str]
+) -> None:
     """What the pipeline takes from an item is there, before anything is planned for it."""
     if "audio" in ports and path is None:
         raise UsageError(f"{name} has no sound, and this pipeline takes some: add {_wanted(ports)}.")
@@ -85,6 +88,8 @@ def _check_ports(name: str, path: Path | None, settings: Mapping[str, Any], port
         named = settings.get(port)
         if port not in ("audio", "text") and named:
             _refuse_missing(port, str(named))
+            if kinds.get(port) == "audio":
+                probe(Path(str(named)).expanduser())
     if settings.get("translations"):  # read in the middle of a run; told before it
         _refuse_missing("translations", str(settings["translations"]))
 
@@ -265,9 +270,10 @@ def _decode(path: Path, folder: Path) -> Audio:
                 for frame in container.decode(stream):
                     for block in planar.resample(frame):
                         sound.write(block.to_ndarray().T)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, IndexError) as error:
         target.unlink(missing_ok=True)
-        raise TaskFailed(f"{path} cannot be decoded ({error}). Is the file complete?") from None
+        why = getattr(error, "strerror", None) or error
+        raise TaskFailed(f"{path} cannot be decoded ({why}). Is it complete, and is it audio?") from None
     return Audio.open(target)
 
 

@@ -265,3 +265,10 @@ def test_a_column_of_ones_own_is_a_setting(sound, tmp_path):
     (tmp_path / "t.csv").write_text("input,text,text2,rvc_model\na.wav,x,y,ana\n", encoding="utf-8")
     (item,) = items(tmp_path / "t.csv")
     assert item.settings == {"text": "x", "text2": "y", "rvc_model": "ana"}
+
+
+def test_a_voice_that_is_no_sound_is_told_before_anything_runs(tmp_path):
+    (tmp_path / "v.wav").write_text("no sound", encoding="utf-8")
+    ports = {"text": "text", "voice": "audio"}
+    with pytest.raises(TaskFailed, match=r"v\.wav cannot be read as sound"):
+        find_items(None, "hello", {"voice": str(tmp_path / "v.wav")}, ports)
