@@ -82,7 +82,7 @@ class World(Plain):
         blocks = (_mono(chunk, first.rate) for chunk in itertools.chain([first], chunks))
         if target is None and self.semitones == 0 and self.formant == 1:
             context.warn(
-                "convert had no target voice and changed nothing: give voice=RECORDING, or semitones and formant."
+                "There is no target voice, so nothing was changed: give voice=RECORDING, or the knobs semitones and formant."
             )
             yield from (Audio.of(block, first.rate) for block in blocks)
             return

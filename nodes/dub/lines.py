@@ -111,7 +111,12 @@ def read_translations(path: Path) -> dict[str, str] | list[str]:
             return {_key(row["line"]): row["translation"] or "" for row in rows}
         data = json.loads(text)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise TaskFailed(f"The translations {path} cannot be read: {error}.") from error
+        why = (
+            "it is not UTF-8 text"
+            if isinstance(error, UnicodeDecodeError)
+            else getattr(error, "strerror", None) or error
+        )
+        raise TaskFailed(f"The translations {path} cannot be read: {why}.") from error
     except KeyError as error:
         raise TaskFailed(
             f"The translations {path} have no column {error}; they need `line` and `translation`."

@@ -22,6 +22,7 @@ from pipelines.run.footprints import FootprintStore, Key, device_key, library_ve
 from pipelines.run.inputs import find_items
 from pipelines.run.ladder import MODES, Mode
 from pipelines.run.resolve import node_class, trusted_packages
+from pipelines.run.tables import read_lyrics
 from pipelines.run.weights import Located, Need, digest_of
 from pipelines.schema.config import Footprint, Item, NodeSpec, Variant, on_cpu
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
@@ -112,19 +113,8 @@ def _items(settings: Settings, unreadable: dict[str, TaskFailed] | None) -> list
     values = settings.values
     shared = {key: values.get(key) for key in ITEM_SETTINGS if values.get(key) not in (None, [])}
     if shared.get("lyrics"):
-        shared["lyrics"] = _lyrics(str(shared["lyrics"]))
+        shared["lyrics"] = read_lyrics(Path(str(shared["lyrics"])).expanduser())
     return find_items(values.get("input"), values.get("text"), shared, settings.pipeline.items, unreadable)
-
-
-def _lyrics(name: str) -> str:
-    """The words in the file `lyrics=` names."""
-    path = Path(name).expanduser()
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise TaskFailed(f"lyrics={name} cannot be read: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
-        raise TaskFailed(f"lyrics={name} is not UTF-8 text.") from None
 
 
 def _options(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -34,7 +35,7 @@ from pipelines.run.outcome import Outcome
 from pipelines.run.record import Record, cannot_write, surroundings
 from pipelines.run.recovery import Recovery
 from pipelines.run.recovery import facts as rungs
-from pipelines.run.tasks import outputs_of
+from pipelines.run.tasks import about, outputs_of
 from pipelines.schema.errors import ExitCode, InvalidError, Terminated
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
@@ -42,12 +43,20 @@ from pipelines.schema.record import EVENT_SCHEMA, Event
 from pipelines.schema.units import format_bytes, format_seconds
 
 
-def facts_of(prepared: Prepared) -> dict[str, Any]:
-    """What `run.json` says of a run before its first step."""
+def digests_of(prepared: Prepared) -> dict[str, str]:
+    """SHA-256 of every file that an item brings, by its path as the item has it."""
+    ports = [port for port in prepared.settings.pipeline.items if port not in ("audio", "text")]
+    named = {str(path) for item in prepared.items for path in (item.path, *map(item.settings.get, ports)) if path}
+    return {path: digest(Path(path).expanduser()) for path in sorted(named)}
+
+
+def facts_of(prepared: Prepared, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """What `run.json` says of a run before its first step. inputs: of `digests_of`."""
     settings = prepared.settings
     digests = prepared.digests(prepared.choice.values(), prepared.places)
     return {
         "command": ["headroom", *sys.argv[1:]],
+        "cwd": str(Path.cwd()),
         "pipeline": settings.pipeline.name,
         "tier": settings.tier.name,
         "device": {
@@ -66,11 +75,7 @@ def facts_of(prepared: Prepared) -> dict[str, Any]:
             }
             for node, v in prepared.choice.items()
         },
-        "inputs": {
-            item.name: {"path": item.path, "sha256": prepared.sources[item.name]}
-            for item in prepared.items
-            if item.path
-        },
+        "inputs": {item.name: {"path": item.path, "sha256": inputs[item.path]} for item in prepared.items if item.path},
         "notes": list(prepared.notes),
         "footprints": {"store": prepared.store.digest(), "frozen": prepared.store.frozen},
         "pid": os.getpid(),
@@ -78,11 +83,27 @@ def facts_of(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force: bool = False) -> ExitCode:
+def all_finished(prepared: Prepared, folder: Path, inputs: Mapping[str, str]) -> bool:
+    """Whether an earlier run in `folder` left nothing to do; then its results are named and its record stays as it is."""
+    artifacts = Artifacts(folder / "artifacts")
+    done = finished(prepared.job(_nothing(prepared.problem), inputs), artifacts)
+    if len(done) < len(_tasks(prepared.problem)):
+        return False
+    out = console()
+    out.print(
+        f"{len(done)} of {len(done)} tasks are finished already: nothing is left to do. (--force does them again.)"
+    )
+    _name_finals(out, folder, outputs_of(artifacts, sorted(done)), _ends(prepared))
+    return True
+
+
+def carry(
+    prepared: Prepared, record: Record, inputs: Mapping[str, str], *, keep_going: bool = False, force: bool = False
+) -> ExitCode:
     """Plan, show, run, summarise. Raises what stops the run; the caller closes the record then."""
     out = console()
     artifacts = Artifacts(record.folder / "artifacts")
-    whole = prepared.job(_nothing(prepared.problem), keep_going=keep_going)
+    whole = prepared.job(_nothing(prepared.problem), inputs, keep_going=keep_going)
     _need_earlier_results(prepared, artifacts)
     done = set() if force else finished(whole, artifacts)
     problem = prepared.left(done)
@@ -95,8 +116,12 @@ def carry(prepared: Prepared, record: Record, *, keep_going: bool = False, force
     out.print()
     outcome = _carried_out(prepared, job, record, artifacts, out)
     outcome.failed = {**prepared.unreadable, **outcome.failed}
-    ends = set(prepared.graph.order) - {before for before, _ in prepared.graph.edges}
-    return _finish(record, out, plan, outcome, artifacts, done, ends)
+    return _finish(record, out, plan, outcome, artifacts, done, _ends(prepared))
+
+
+def _ends(prepared: Prepared) -> set[str]:
+    """The nodes that no other waits for: what they make is what a person came for."""
+    return set(prepared.graph.order) - {before for before, _ in prepared.graph.edges}
 
 
 def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifacts, out: Console) -> Outcome:
@@ -143,21 +168,24 @@ def _failures(events: Iterable[Event]) -> dict[str, Any]:
 
 
 def finished(job: Job, artifacts: Artifacts) -> set[str]:
-    """Tasks whose results lie in the run folder already, made by the same variant and settings of what lies there now."""
-    done = set[str]()
-    for node in job.graph.order:
-        before = job.graph.predecessors(node)
-        for item in job.items:
-            if all(f"{item}/{name}" in done for name in before) and _is_made(job, artifacts, item, node):
-                done.add(f"{item}/{node}")
+    """Tasks whose results lie in the run folder already, made of the same inputs by the same variant and settings.
+
+    What comes after a task that must be done again is done again, too.
+    """
+    done, known = set[str](), set(_tasks(job.problem))
+    for item in job.items:
+        for node in job.graph.order:
+            task = f"{item}/{node}"
+            waits = {f"{item}/{name}" for name in job.graph.predecessors(node)}
+            if task in known and waits <= done and _is_done(job, artifacts, task):
+                done.add(task)
     return done
 
 
-def _is_made(job: Job, artifacts: Artifacts, item: str, node: str) -> bool:
-    about = job.about(node, item)
+def _is_done(job: Job, artifacts: Artifacts, task: str) -> bool:
     try:
-        return artifacts.is_done(item, node, {**about, "from": artifacts.made_from(item, about["takes"])})
-    except (OSError, InvalidError):
+        return artifacts.is_done(*split_task(task), about(job, artifacts, task))
+    except (OSError, KeyError, InvalidError):  # of the task before it, that a part of the pipeline leaves out
         return False
 
 
@@ -239,8 +267,7 @@ def _summary(
         f"Peak {format_bytes(outcome.measured_peak_bytes)}{limit} (planned {format_bytes(plan.peak_bytes)}), "
         f"{format_seconds(record.elapsed())}."
     )
-    for path in _finals(outputs, ends):
-        out.print(Text(f"  {record.folder / 'artifacts' / path}", style="bold"), soft_wrap=True)
+    _name_finals(out, record.folder, outputs, ends)
     for line in summary(record.facts.get("stream") or {}):
         out.print(Text(f"  {line}", style="dim"), soft_wrap=True)
     out.print(Text(f"Record: {record.folder}", style="dim"), soft_wrap=True)
@@ -248,6 +275,11 @@ def _summary(
         waiting = sum(1 for because in outcome.skipped.values() if because == task)
         tail = f" ({waiting} that need it skipped)" if waiting else ""
         out.print(Text.assemble(("failed: ", "bold red"), f"{of_task(task, str(error))}{tail}"), soft_wrap=True)
+
+
+def _name_finals(out: Console, folder: Path, outputs: Mapping[str, list[str]], ends: AbstractSet[str]) -> None:
+    for path in _finals(outputs, ends):
+        out.print(Text(f"  {folder / 'artifacts' / path}", style="bold"), soft_wrap=True)
 
 
 def _finals(outputs: Mapping[str, list[str]], ends: AbstractSet[str], most: int = 12) -> list[str]:

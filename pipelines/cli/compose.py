@@ -9,16 +9,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
 import pipelines
 from pipelines.cli import catalog
 from pipelines.cli.catalog import load_yaml, refuse_bombs
-from pipelines.cli.sentences import ROOT_CONFIG, no_experiment, sentences
+from pipelines.cli.sentences import ROOT_CONFIG, is_there, no_experiment, no_flag, not_a_setting, sentences
 from pipelines.cli.values import KINDS, read_values
-from pipelines.schema.errors import UsageError, did_you_mean
+from pipelines.schema.errors import UsageError
 
 CONFIG_NAME = "config"
 #: Values of these keys are quoted for Hydra, so that names with spaces, commas and accents work as typed.
@@ -50,20 +50,22 @@ def parse_hydra_flags(arguments: Sequence[str]) -> argparse.Namespace:
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
-    try:
-        flags, unknown = parser.parse_known_intermixed_args([quote(argument) for argument in arguments])
-    except (SystemExit, argparse.ArgumentError) as error:
-        raise UsageError(f"These arguments cannot be read: {error}. See `headroom --help`.") from None
-    for word in flags.overrides:
-        if "=" not in word and not word.startswith("~"):
-            hint = f"input={word}" if _is_there(word) else f"KEY={word}"
-            raise UsageError(f"{word!r} cannot be read as an override: settings are KEY=VALUE. Did you mean {hint}?")
-    flags.overrides = [*from_environment(flags.overrides), *map(_as_listed, flags.overrides)]
+    parser.error = _refuse  # type: ignore[method-assign]  # argparse would print Hydra's usage and exit
+    flags, unknown = parser.parse_known_intermixed_args([quote(argument) for argument in arguments])
+    search = [*([Path(flags.config_dir)] if flags.config_dir else []), conf_dir()]
     strange = [argument for argument in unknown if argument.startswith("-")]
     if strange:
         known = [option for action in parser._actions for option in action.option_strings]
-        raise UsageError(f"Unknown flag {strange[0]!r}. {did_you_mean(strange[0], known)}")
+        raise UsageError(no_flag(strange[0], known, search))
+    for index, word in enumerate(flags.overrides):
+        if "=" not in word and not word.startswith("~"):
+            raise UsageError(not_a_setting(flags.overrides, index, search))
+    flags.overrides = [*from_environment(flags.overrides), *map(_as_listed, flags.overrides)]
     return flags
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UsageError(f"{message[:1].upper()}{message[1:]}. See `headroom --help`.")
 
 
 def _as_listed(override: str) -> str:
@@ -85,19 +87,11 @@ def quote(argument: str) -> str:
         return argument
     value = match[3]
     listed = value[:1] + value[-1:] in ("[]", "''", '""')
-    if value in ("", "null") or (listed and not _is_there(value)):
+    if value in ("", "null") or (listed and not is_there(value)):
         return argument
     escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", value).replace("${", "\\${")
     trailing = re.search(r"\\+$", escaped)
     return f"{match[1]}{match[2]}='{escaped}{trailing[0] if trailing else ''}'"
-
-
-def _is_there(name: str) -> bool:
-    """Whether a path exists; a name that is too long for one does not."""
-    try:
-        return Path(name).exists()
-    except OSError:
-        return False
 
 
 class Composer:
@@ -256,7 +250,7 @@ class Composer:
         return (shipped,) if folder is None else (Path(folder).resolve(), shipped)
 
     def _sentences(self) -> sentences:
-        return sentences(self.search())
+        return sentences(self.search(), self._flags.overrides)
 
     def _task(self, task: Callable[[Composed], Any], ended: list[Any]) -> Callable[[DictConfig], None]:
         """`task` as Hydra calls it. How it ended is kept from Hydra, which would print a report of its own."""

@@ -59,11 +59,15 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
             print(json.dumps(body, indent=1))
     else:
         made = table("limit MiB", "quality", "time", "loading", *(node.name for node in nodes), right=(0, 1, 2, 3))
+        shown = None
         for p in points:
+            row = (f"{p.quality:.2f}", format_seconds(p.makespan_seconds), format_seconds(p.load_seconds), p.variants)
+            if row == shown:  # better by less than is shown
+                continue
+            shown = row
             fits = asked.sizing.limit_bytes is None or p.limit_bytes <= asked.sizing.limit_bytes
             made.add_row(
-                f"{p.limit_bytes / MIB:,.0f}", f"{p.quality:.2f}", format_seconds(p.makespan_seconds),
-                format_seconds(p.load_seconds), *(p.variants[node.name].partition("/")[2] for node in nodes),
+                f"{p.limit_bytes / MIB:,.0f}", *row[:3], *(p.variants[node.name].partition("/")[2] for node in nodes),
                 style="" if fits else "dim",
             )  # fmt: skip
         out = console()

@@ -85,9 +85,10 @@ def _variants(out: Console, settings: Settings) -> None:
             made.add_row(variant.name, _mebibytes(needs["cuda"]), _mebibytes(needs["cpu"]), state, licence)
     out.print(made)
     held = format_bytes(limit) if limit is not None else "all"
+    where = "RAM" if device.kind == "cpu" else device.name
     for line in (
         f"MiB for {SONG.name}, libraries included, on a card and on the CPU.",
-        f"here: tier {settings.tier.name}, {held} of {device.name}. `headroom weights list` says what is missing.",
+        f"here: tier {settings.tier.name}, {held} of {where}. `headroom weights list` says what is missing.",
         "*: not for commercial use.",
     ):
         out.print(Text(line, style="dim"))

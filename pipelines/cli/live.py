@@ -47,7 +47,7 @@ class Live:
             handler(event.data)
 
     def _on_step_started(self, data: Mapping[str, Any]) -> None:
-        if self._progress is not None:
+        if self._progress is not None and not data.get("during"):  # beside a run, whose progress is shown
             about = escape(f"{data['op']} {_end_of(_what(data), max(16, self._out.width - 60))}")
             self._progress.reset(self._task)
             # Drawn now: while a library holds the interpreter, no other thread draws.
@@ -74,7 +74,7 @@ class Live:
         how = f" {source:<8}" if source in ("tracked", "declared") else ""
         planned, seconds = f"{how}  planned {data['predicted_peak_bytes'] / MIB:>6,.0f}", f"  {data['seconds']:>6.1f} s"
         room = self._out.width - len(f"{count}unload {size}{seconds}") - 1
-        if room < _NAME // 2 + len(planned):
+        if room < _NAME + len(planned):
             planned = ""
         room = min(_NAME, room - len(planned))
         name = _end_of(_what(data), room) if self._out.is_terminal else _what(data)

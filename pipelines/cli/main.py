@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, Protocol
 
 import pipelines
@@ -89,8 +90,17 @@ def _dispatch(argv: list[str]) -> int:
         raise UsageError(_no_verb(name))
     verb: Any = importlib.import_module(f"pipelines.cli.{name}")
     ours, hydra = _apart(rest)
-    args, unknown = _parser(name, verb).parse_known_intermixed_args(ours)
+    parser = _parser(name, verb)
+    args, unknown = parser.parse_known_intermixed_args(ours)
+    _refuse_near_flags(unknown, [flag for flag in parser._option_string_actions if flag.startswith("--")], name)
     return int(verb.main(args, [*hydra, *unknown]))
+
+
+def _refuse_near_flags(unknown: Sequence[str], own: Sequence[str], name: str) -> None:
+    """What is no flag of the verb is left to Hydra, but for a misspelt one of the verb's own."""
+    for word in unknown:
+        if word.startswith("--") and (near := get_close_matches(word, own, 1, 0.85)):
+            raise UsageError(f"Unknown flag {word!r}. Did you mean {near[0]!r}? See `headroom {name} --help`.")
 
 
 def _no_verb(name: str) -> str:
@@ -98,6 +108,8 @@ def _no_verb(name: str) -> str:
         return f"There is no flag {name!r} before a verb. {did_you_mean(name, ('--help', '--version'))}"
     if "=" in name:
         return f"{name!r} stands where a verb belongs: headroom run {name} ... See `headroom --help`."
+    if os.path.exists(name):
+        return f"There is no verb {name!r}. To work on a file: headroom run pipeline=NAME input={name}"
     return f"There is no verb {name!r}. {did_you_mean(name, VERBS)}"
 
 
@@ -146,6 +158,8 @@ def _refused(error: DoesNotFit, as_json: bool) -> int:
 
 def _unexpected(error: Exception) -> int:
     """What nobody made a sentence of: the system's refusals are its own, all else is a bug."""
+    if isinstance(error.__context__, KeyboardInterrupt):  # Ctrl-C in a library whose clean-up then failed
+        return _failed("Interrupted.", ExitCode.INTERRUPTED)
     if isinstance(error, OSError):
         about = f"{error.filename}: " if error.filename else ""
         told = f"{about}{error.strerror or error}. Is the disk full, or the place not writable?"
@@ -165,6 +179,9 @@ def _failed(text: str, code: ExitCode) -> int:
 
 def entry() -> None:
     """The console script. Libraries' warnings are for their developers; `-W` and HEADROOM_DEBUG=1 bring them back."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called (`>&-`)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
     # ONNX Runtime's builds report to their maker from import on, and keep a number of this machine in ~/.cache for it.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     if not sys.warnoptions and not os.environ.get("HEADROOM_DEBUG"):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 from typing import cast
 
 from pipelines.cli.asked import leak_book, options_of, weights_digest
@@ -17,7 +15,6 @@ from pipelines.cli.streams import chains_of, streamed, streaming_of
 from pipelines.graph.build import Graph
 from pipelines.graph.chains import Chain
 from pipelines.graph.expand import Sizing, is_isolated
-from pipelines.run.artifacts import digest
 from pipelines.run.devices.protocol import Device
 from pipelines.run.enforce import LeakBook, worker_limit
 from pipelines.run.environments import built_python
@@ -65,17 +62,12 @@ class Prepared:
         """What measured footprints are kept under."""
         return device_key(self.device.kind, self.device.name)
 
-    @cached_property
-    def sources(self) -> dict[str, str]:
-        """Digests of the items' files, by item."""
-        return {item.name: digest(Path(item.path)) for item in self.items if item.path}
-
     def plan(self, problem: Problem | None = None) -> Plan:
         """The plan of `problem` (this run's own unless given) under the tier's residency policy. Raises `DoesNotFit`."""
         return planner_of(self.settings.tier)(problem or self.problem)
 
-    def job(self, plan: Plan, *, keep_going: bool = False) -> Job:
-        """The job for the engine; nothing is loaded yet."""
+    def job(self, plan: Plan, inputs: Mapping[str, str], *, keep_going: bool = False) -> Job:
+        """The job for the engine; nothing is loaded yet. inputs: SHA-256 of the items' files, by path."""
         return Job(
             graph=self.graph,
             items={item.name: item for item in self.items},
@@ -87,8 +79,8 @@ class Prepared:
             seed=self.problem.seed,
             keep_going=keep_going,
             digests=self.digests(self.choice.values(), self.places),
+            inputs=inputs,
             streaming=streaming_of(self.settings),
-            sources=self.sources,
         )
 
     def left(self, done: set[str]) -> Problem:

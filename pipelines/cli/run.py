@@ -29,6 +29,7 @@ from pipelines.schema.errors import (
     HeadroomError,
     Interrupted,
     InvalidError,
+    OutOfMemory,
     SurroundingsFailed,
     TaskFailed,
     UsageError,
@@ -63,12 +64,10 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
             return sweep(composer, flags, _own_flags(args))
         try:
             result = composer.run(lambda composed: carry_out(composed, args))
-        except UsageError as error:
-            lacking = _trust_of(args.resume) - set(args.trust) if args.resume else set()
-            if not lacking:
+        except (UsageError, TaskFailed) as error:
+            if args.resume is None:
                 raise
-            raise UsageError(f"{error} That run was given {' '.join(_flags('--trust', sorted(lacking)))}, which is never taken from a "
-                             "record: add it again if you trust it.") from None  # fmt: skip
+            raise type(error)(f"{error}{_then(error, args)}") from None
         except OSError as error:
             folder = composer.folder
             if folder is not None:
@@ -103,14 +102,27 @@ def _overrides_of(folder: Path) -> list[str]:
     return [*(str(override) for override in listed or []), f"hydra.run.dir='{escaped}'"]
 
 
-def _trust_of(folder: Path) -> set[str]:
-    """The packages that an earlier run's command line trusted."""
+def _then(error: HeadroomError, args: argparse.Namespace) -> str:
+    """What a run that is resumed was given and this call was not, where that may be the reason."""
+    known = _earlier(args.resume)
+    pairs = itertools.pairwise(known.get("command") or [])
+    lacking = {str(value) for flag, value in pairs if flag == "--trust"} - set(args.trust)
+    if isinstance(error, UsageError) and lacking:
+        flags = " ".join(_flags("--trust", sorted(lacking)))
+        return f" That run was given {flags}, which is never taken from a record: add it again if you trust it."
+    begun = known.get("cwd")
+    if isinstance(error, TaskFailed) and begun not in (None, str(Path.cwd())):
+        return f" That run was begun in {begun}, and names of files are meant from there."
+    return ""
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """The record of an earlier run; nothing where it cannot be read."""
     try:
-        command = json.loads((folder / "run.json").read_text(encoding="utf-8"))["command"]
-        pairs = list(itertools.pairwise(command))
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
-    return {str(value) for flag, value in pairs if flag == "--trust"}
+        data = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _config_folder(folder: Path) -> str | None:
@@ -153,17 +165,22 @@ def carry_out(composed: Composed, args: argparse.Namespace) -> int:
         raise cannot_write(composed.folder, error) from error
     except (Interrupted, KeyboardInterrupt) as error:
         kind = type(error) if isinstance(error, Interrupted) else Interrupted
-        again = [
-            "headroom",
-            "run",
-            "--resume",
-            str(composed.folder),
-            *(p for name in args.trust for p in ("--trust", name)),
-        ]
-        raise kind(f"Stopped. What is finished is kept: {shlex.join(again)}") from error
+        raise kind(f"Stopped. {_again(composed.folder, args)}") from error
+    except (TaskFailed, OutOfMemory):
+        if record.is_open and any(composed.folder.glob("artifacts/*/*/done.json")):
+            from pipelines.cli.show import console
+
+            console().print(_again(composed.folder, args), style="dim", soft_wrap=True)
+        raise
     finally:
         _close_with(record, sys.exc_info()[1])
     return code
+
+
+def _again(folder: Path, args: argparse.Namespace) -> str:
+    """How to go on with what a run has finished."""
+    command = shlex.join(["headroom", "run", "--resume", str(folder), *_flags("--trust", args.trust)])
+    return f"What is finished is kept: {command}"
 
 
 def _close_with(record: Record, error: BaseException | None) -> None:
@@ -189,7 +206,7 @@ def _remove_if_fresh(folder: Path) -> None:
 
 
 def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -> int:
-    from pipelines.cli.carry import carry, facts_of
+    from pipelines.cli.carry import all_finished, carry, digests_of, facts_of
     from pipelines.cli.fetching import brought
     from pipelines.cli.prepare import prepare
     from pipelines.cli.selection import Selection
@@ -203,11 +220,17 @@ def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -
     try:
         prepared = brought(prepare(settings, selection, keep_going=args.keep_going), console())
     except (DoesNotFit, TaskFailed, SurroundingsFailed):
+        if args.resume is not None:  # what its record says of it still holds
+            raise
         record.open({"pipeline": settings.pipeline.name, "tier": settings.tier.name, "command": sys.argv[1:]})
         raise
-    record.open(facts_of(prepared))
+    inputs = digests_of(prepared)
+    ended_well = args.resume is not None and _earlier(args.resume).get("status") == "ok"
+    if ended_well and not args.force and all_finished(prepared, record.folder, inputs):
+        return ExitCode.OK
+    record.open(facts_of(prepared, inputs))
     write_config(record.folder, settings.resolved)
-    return int(carry(prepared, record, keep_going=args.keep_going, force=args.force))
+    return int(carry(prepared, record, inputs, keep_going=args.keep_going, force=args.force))
 
 
 def write_config(folder: Path, resolved: Mapping[str, Any]) -> None:

@@ -224,6 +224,10 @@ def _pinned(composed: Composed, models: Mapping[str, Any]) -> dict[str, Variant]
     pinned = {}
     for role in ROLES:
         choice = composed.choices.get(f"model/{role}", "auto")
+        if isinstance(models.get(role), str):
+            raise UsageError(
+                f"model.{role}={models[role]} pins nothing. A variant has a slash: model/{role}={models[role]}."
+            )
         if choice not in ("auto", "null", None) and isinstance(models.get(role), Mapping):
             pinned[role] = read_variant(role, choice, models[role])
     return pinned
@@ -237,6 +241,9 @@ def _device(data: Any) -> DeviceSpec:
         raise UsageError(f"device.kind is {kind!r}. {did_you_mean(kind, kinds)}")
     roles = {role: str(value) for role, value in data.items() if role in ROLES and value is not None}
     _only(data, ("kind", "index", "total", "cards_only", "name", "context", *ROLES), "device")
+    for role, value in roles.items():
+        if not re.fullmatch(r"cpu|cuda(:\d+)?|simulated", value):
+            raise UsageError(f"device.{role} is {value!r}. {did_you_mean(value, ('cpu', 'cuda'))}")
     total = None if data.get("total") is None else _bytes(data["total"], "device.total")
     context = _bytes(data.get("context", 0), "device.context")
     cards_only = _flag(data.get("cards_only", False), "device.cards_only")

@@ -35,7 +35,7 @@ class _Console(Console):
 
 def console(**options: Any) -> Console:
     """A console for people: colours only on terminals, and never with NO_COLOR. Nothing is folded in a file or a pipe."""
-    made = _Console(highlight=False, **options)
+    made = _Console(highlight=False, markup=False, emoji=False, **options)  # a file may be called [a] or :cat:
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = UNFOLDED
     return made
@@ -56,10 +56,16 @@ def heading(prepared: Prepared, plan: Plan) -> Text:
     tasks = len(prepared.problem.tasks)
     return Text.assemble(
         (settings.pipeline.name, "bold"),
-        f" on {sequence_of(prepared.items)}, tier {settings.tier.name}, residency {residency_of(settings.tier)}, "
+        f" on {sequence_of(prepared.items)}, tier {settings.tier.name}{_at_most(prepared, plan)}, residency {residency_of(settings.tier)}, "
         f"{prepared.device.name}: "
         f"{tasks} task{'s' * (tasks != 1)}, {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}",
     )
+
+
+def _at_most(prepared: Prepared, plan: Plan) -> str:
+    """What the tier leaves of the device, where that is not all of it."""
+    limit = plan.limit_bytes
+    return f" (at most {format_bytes(limit)})" if limit is not None and limit < prepared.device.total_bytes else ""
 
 
 def show_plan(out: Console, prepared: Prepared, plan: Plan) -> None:
@@ -71,6 +77,8 @@ def show_plan(out: Console, prepared: Prepared, plan: Plan) -> None:
     out.print(steps_table(plan, limit=plan.limit_bytes, context=prepared.problem.context_bytes))
     out.print()
     out.print(verdict(plan))
+    if not plan.peak_bytes and prepared.device.kind != "cpu":
+        out.print("Nothing of it uses the card: every variant that was chosen runs on the CPU.")
 
 
 def steps_table(plan: Plan, *, limit: int | None, context: int) -> Table:

@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -152,7 +153,7 @@ def _report(results: Sequence[JobResult]) -> None:
     varied = [key for key in keys if len({_value(result, key) for result in results}) > 1]
     made = table(
         "job",
-        *varied,
+        *(key.rpartition("/")[2] for key in varied),
         "status",
         "exit",
         "planned MiB",
@@ -220,7 +221,10 @@ def _write_csv(results: Sequence[JobResult], keys: Sequence[str]) -> None:
 
 
 def _value(result: JobResult, key: str) -> str:
-    return next((override.partition("=")[2] for override in result.overrides if override.partition("=")[0] == key), "")
+    value = next((override.partition("=")[2] for override in result.overrides if override.partition("=")[0] == key), "")
+    return (
+        re.sub(r"\\(.)", r"\1", value[1:-1]) if re.fullmatch(r"'.*'", value, re.DOTALL) else value
+    )  # quoted for Hydra
 
 
 def _mib(count: int | None) -> str:

@@ -77,14 +77,16 @@ def _named(settings: Settings, names: Sequence[str]) -> list[Variant]:
 
 
 def _list(out: Console, variants: Sequence[Variant], how: Availability) -> None:
-    made = table("variant", "weights", "size", "licence", "state", right=(2,))
-    made.columns[0].no_wrap = True
+    made = table("variant", "size", "licence", "state", right=(1,))
+    made.columns[2].no_wrap = True
     for variant in variants:
         found = how.find(variant)
         consent = "licence not accepted" if how.consent_lacking(variant) else ""
         reasons = [reason for reason in (consent, _short(found.missing)) if reason]
         state = Text("; ".join(reasons), style="dim") if reasons else Text("ready", style="green")
-        made.add_row(variant.name, _where(variant, found), _size(variant, found), variant.licence, state)
+        if found.path:
+            state.append(f", {found.where}: {found.path}", style="dim")
+        made.add_row(variant.name, _size(variant, found), variant.licence, state)
     out.print(made)
     out.print(Text(f"The weights folder is {how.home}. ~ is what a fetch brings.", style="dim"), soft_wrap=True)
     for built in environments():
@@ -92,14 +94,6 @@ def _list(out: Console, variants: Sequence[Variant], how: Availability) -> None:
         out.print(
             Text(f"Environment {built.folder.name} ({size}): {', '.join(built.packages)}", style="dim"), soft_wrap=True
         )
-
-
-def _where(variant: Variant, found: Located) -> str:
-    if Need.of(variant) is None:
-        return (
-            "in its library" if any(footprint.weights for footprint in variant.footprints.values()) else "none needed"
-        )
-    return f"{found.where}: {found.path}" if found.path else "-"
 
 
 def _size(variant: Variant, found: Located) -> str:

@@ -78,9 +78,15 @@ def _change(price: Price) -> str:
 def _effects(price: Price) -> str:
     parts: Sequence[str] = [
         *([f"{'remove' if price.loads < 0 else 'add'} {_count(abs(price.loads))}"] if price.loads else []),
+        *([_streams(price.streams)] if price.streams else []),
         *([f"{price.seconds:+.1f} s"] if abs(price.seconds) >= 0.05 else []),
     ]
     return ", ".join(parts) or "cost nothing"
+
+
+def _streams(change: int) -> str:
+    what = f"{abs(change)} task{'s' * (abs(change) > 1)}"
+    return f"stream {what} more" if change > 0 else f"run {what} node by node, without streaming"
 
 
 def _count(loads: int) -> str:

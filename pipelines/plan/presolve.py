@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pipelines.plan.instance import Instance
 from pipelines.schema.refusal import Refusal
-from pipelines.schema.units import format_bytes
+from pipelines.schema.units import MIB, format_bytes
 
 
 def load_order(instance: Instance, models: Iterable[int]) -> list[int]:
@@ -113,6 +113,8 @@ def _context_refusal(limit: int, context: int) -> Refusal:
 
 
 def _suggestions(instance: Instance, task: int, needed: int) -> Iterable[str]:
+    if 0 < (limit := instance.problem.limit_bytes or 0) < MIB:
+        yield f"Give the limit its unit, {limit}GiB or {limit}MiB: without one it is in bytes."
     yield f"Raise the limit to {format_bytes(needed)} or more."
     models = instance.need_lists[task]
     if models:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from pipelines.graph.fuse import members
 from pipelines.plan.instance import Instance
 from pipelines.plan.presolve import unavoidable_bytes
 from pipelines.schema.errors import DoesNotFit
@@ -17,13 +18,15 @@ Replan = Callable[[Problem], Plan]
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A plan under another limit. `seconds` is its cost minus this plan's (in the objective), `loads` likewise."""
+    """A plan under another limit. `seconds` is its cost minus this plan's (in the objective); `loads` and `streams` (tasks
+    whose nodes hand their sound on) likewise."""
 
     limit_bytes: int
     change_bytes: int
     loads: int
     seconds: float
     plan: Plan
+    streams: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class _Trials:
         except DoesNotFit:
             return None
         loads = count_loads(made) - count_loads(self.plan)
-        return Price(limit, limit - self.base, loads, made.cost - self.plan.cost, made)
+        streams = count_streams(made) - count_streams(self.plan)
+        return Price(limit, limit - self.base, loads, made.cost - self.plan.cost, made, streams)
 
 
 def with_limit(problem: Problem, limit: int | None) -> Problem:
@@ -85,6 +89,11 @@ def with_limit(problem: Problem, limit: int | None) -> Problem:
 def count_loads(plan: Plan) -> int:
     """How many loads a plan makes."""
     return sum(isinstance(step, Load) for step in plan.steps)
+
+
+def count_streams(plan: Plan) -> int:
+    """How many tasks a plan runs as one with others of their item."""
+    return sum(len(members(task)) > 1 for step in plan.steps if isinstance(step, Run) for task in step.tasks)
 
 
 def floor_bytes(problem: Problem) -> int:

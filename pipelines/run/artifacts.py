@@ -45,7 +45,7 @@ class Artifacts:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             entries = {port: _write(folder, port, value) for port, value in outputs.items()}
-            digests = {name: digest(folder / name) for entry in entries.values() for name in _files(entry)}
+            digests = {name: digest(folder / name) for entry in entries.values() for name in files_of(entry)}
             note = {"schema": SCHEMA, **about, "outputs": entries, "sha256": digests}
             write_atomic(folder / DONE, json.dumps(note, indent=1, ensure_ascii=False) + "\n")
         except (OSError, RuntimeError) as error:  # libsndfile's errors are RuntimeErrors
@@ -62,11 +62,6 @@ class Artifacts:
             entries = read_note(folder)["outputs"]
             self._values[item, node] = {name: _read(folder, name, entry) for name, entry in entries.items()}
         return self._values[item, node][port]
-
-    def made_from(self, item: str, takes: Mapping[str, str]) -> dict[str, dict[str, str]]:
-        """Digests of the files of every node that a task takes from (`takes`: port -> `node.port`). Raises as `read_note`."""
-        producers = {source.partition(".")[0] for source in takes.values()} - {"item"}
-        return {node: read_note(self.folder(item, node))["sha256"] for node in sorted(producers)}
 
     def is_done(self, item: str, node: str, about: Mapping[str, Any]) -> bool:
         """Whether the task was finished before by the same variant and settings, with every file still as it was."""
@@ -95,7 +90,7 @@ def read_note(folder: Path) -> dict[str, Any]:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         digests = dict(note["sha256"])
-        names = [name for entry in note["outputs"].values() for name in _files(entry)]
+        names = [name for entry in note["outputs"].values() for name in files_of(entry)]
         kinds = {entry["type"] for entry in note["outputs"].values()}
         inside = [(folder / name).resolve().is_relative_to(folder.resolve()) for name in (*names, *digests)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -122,7 +117,8 @@ def write_atomic(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def _files(entry: Mapping[str, Any]) -> list[str]:
+def files_of(entry: Mapping[str, Any]) -> list[str]:
+    """The files of one output, by its entry in a note."""
     return [entry["file"], *entry.get("beside", [])]
 
 

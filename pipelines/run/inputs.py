@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
+import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from pipelines.run.riff import shortfall
 from pipelines.run.tables import SUFFIXES, read_table
 from pipelines.schema.config import Item
 from pipelines.schema.errors import TaskFailed, UsageError
@@ -28,10 +33,11 @@ def find_items(
     """Items for a run, in a stable order, with unique names that are safe as folder names.
 
     spec: the value of `input=`. text: the value of `text=`. shared: settings every item starts from (lyrics, language...).
-    ports: what the pipeline takes from an item (`audio`, `text`). Raises `UsageError` where nothing is named or found, and
-    `TaskFailed` for a file that cannot be read; `unreadable`, where given, takes these by item, and only if no item is left
-    is that raised.
+    ports: what the pipeline takes from an item (`audio`, `text`), with their types where it is a mapping. Raises `UsageError`
+    where nothing is named or found, and `TaskFailed` for a file that cannot be read; `unreadable`, where given, takes these
+    by item, and only if no item is left is that raised.
     """
+    kinds = ports if isinstance(ports, Mapping) else {}
     ports = tuple(ports)
     if text is not None and not isinstance(text, str | int | float):
         raise UsageError(
@@ -53,7 +59,7 @@ def find_items(
         stem = str(settings.get("name") or (path.stem if path else _text_stem(merged.get("text", ""))))
         name = _unique(safe_name(stem), names)
         try:
-            _check_ports(name, path, merged, ports)
+            _check_ports(name, path, merged, ports, kinds)
             items.append(_item(name, path, merged))
         except TaskFailed as error:
             if unreadable is None:
@@ -70,7 +76,9 @@ def _wanted(ports: Sequence[str]) -> str:
     return 'text="...", or input=TABLE (.csv or .jsonl, with a column `text`)'
 
 
-def _check_ports(name: str, path: Path | None, settings: Mapping[str, Any], ports: Sequence[str]) -> None:
+def _check_ports(
+    name: str, path: Path | None, settings: Mapping[str, Any], ports: Sequence[str], kinds: Mapping[str, str]
+) -> None:
     """What the pipeline takes from an item is there, before anything is planned for it."""
     if "audio" in ports and path is None:
         raise UsageError(f"{name} has no sound, and this pipeline takes some: add {_wanted(ports)}.")
@@ -78,8 +86,23 @@ def _check_ports(name: str, path: Path | None, settings: Mapping[str, Any], port
         raise UsageError(f"{name} has no text, and this pipeline takes one: add {_wanted(ports)}.")
     for port in ports:
         named = settings.get(port)
-        if port not in ("audio", "text") and named and not Path(str(named)).expanduser().is_file():
-            raise TaskFailed(f"{port}={named}: there is no such file.")
+        if port not in ("audio", "text") and named:
+            _refuse_missing(port, str(named))
+            if kinds.get(port) == "audio":
+                probe(Path(str(named)).expanduser())
+    if settings.get("translations"):  # read in the middle of a run; told before it
+        _refuse_missing("translations", str(settings["translations"]))
+
+
+def _refuse_missing(key: str, name: str) -> None:
+    path = Path(name).expanduser()
+    try:
+        if path.is_file():
+            return
+        why = "it is a folder" if path.is_dir() else "there is no such file"
+    except (OSError, ValueError) as error:
+        why = str(getattr(error, "strerror", None) or error)
+    raise TaskFailed(f"{key}={name} cannot be opened: {why}.")
 
 
 def _rows(spec: Any) -> Iterable[tuple[Path | None, dict[str, Any]]]:
@@ -112,8 +135,19 @@ def _files(entry: str, path: Path) -> list[Path]:
     found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
     if found:
         return found
-    what = "No file matches" if glob.has_magic(entry) else "There is no file"
-    raise TaskFailed(f"{what} {entry!r}. Check input=.")
+    if glob.has_magic(entry):
+        raise TaskFailed(f"No file matches {entry!r}. Check input=.")
+    raise TaskFailed(f"There is no file {entry!r}. {_near(entry, path)}")
+
+
+def _near(entry: str, path: Path) -> str:
+    """What `input=` was probably meant to name."""
+    names = [name.strip() for name in entry.split(",")]
+    if len(names) > 1 and all(Path(name).exists() for name in names):
+        return f"For several write 'input=[{','.join(names)}]'."
+    beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, beside, 1)
+    return f"Did you mean {str(path.parent / near[0])!r}?" if near else "Check input=."
 
 
 def safe_name(name: str) -> str:
@@ -164,9 +198,27 @@ def _by_soundfile(path: Path) -> Audio | None:
     import soundfile
 
     try:
-        return Audio.open(path)
+        with quiet(path):
+            return Audio.open(path)
     except soundfile.LibsndfileError:
         return None
+
+
+@contextmanager
+def quiet(path: Path) -> Iterator[None]:
+    """Keep what mpg123, inside libsndfile, writes about MP3 files from stderr: our sentences name the file. One at a time."""
+    if path.suffix.lower() != ".mp3":
+        yield
+        return
+    sys.stderr.flush()
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
 
 
 def _by_av(path: Path) -> tuple[float, int]:
@@ -186,16 +238,21 @@ def _by_av(path: Path) -> tuple[float, int]:
         raise TaskFailed(f"{path} cannot be read as sound ({why}). Is it complete, and is it audio?") from None
 
 
-def open_audio(path: Path, folder: Path) -> Audio:
+def open_audio(path: Path, folder: Path, warn: Callable[[str], None] = lambda sentence: None) -> Audio:
     """A file's sound as a file-backed value. What soundfile cannot read is decoded once into `folder`.
 
     Raises `TaskFailed` for what is no sound, and for NaN or infinite samples, which would silently poison every model
-    after it.
+    after it. warn: told of a file that has less sound than its header says; what is there is used.
     """
     if not path.is_file():
         raise TaskFailed(f"There is no file {str(path)!r}.")
     audio = _by_soundfile(path) or _decode(path, folder)
-    _refuse_bad_samples(audio, str(path))
+    promised, there = shortfall(path) or (audio.seconds, audio.seconds)
+    if _frames_in(audio, str(path)) < audio.frames:  # of an MP3 libsndfile believes the header
+        audio = _decode(path, folder)
+        there = audio.seconds
+    if there < promised:
+        warn(f"{path} breaks off: its header promises {promised:.1f} s, and the {there:.1f} s that are there are used.")
     return audio
 
 
@@ -213,26 +270,33 @@ def _decode(path: Path, folder: Path) -> Audio:
                 for frame in container.decode(stream):
                     for block in planar.resample(frame):
                         sound.write(block.to_ndarray().T)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, IndexError) as error:
         target.unlink(missing_ok=True)
-        raise TaskFailed(f"{path} cannot be decoded ({error}). Is the file complete?") from None
+        why = getattr(error, "strerror", None) or error
+        raise TaskFailed(f"{path} cannot be decoded ({why}). Is it complete, and is it audio?") from None
     return Audio.open(target)
 
 
-def _refuse_bad_samples(audio: Audio, path: str) -> None:
+def _frames_in(audio: Audio, path: str) -> int:
+    """How many frames there are, all of them read and looked at."""
     import numpy as np
     import soundfile
 
     start = 0
     try:
-        for block in audio.blocks(audio.rate * 60):
-            bad = ~np.isfinite(block).all(axis=0)
-            if bad.any():
-                at = (start + int(np.argmax(bad))) / audio.rate
-                raise TaskFailed(f"{path} has samples that are not numbers (the first at {at:.2f} s). Export it again.")
-            start += block.shape[1]
+        with soundfile.SoundFile(str(audio.path)) as sound:
+            while len(block := sound.read(audio.rate, dtype="float32", always_2d=True)):
+                bad = ~np.isfinite(block).all(axis=1)
+                if bad.any():
+                    at = (start + int(np.argmax(bad))) / audio.rate
+                    raise TaskFailed(
+                        f"{path} has samples that are not numbers (the first at {at:.2f} s). Export it again."
+                    )
+                start += len(block)
     except soundfile.LibsndfileError as error:
-        raise TaskFailed(f"{path} breaks off at {start / audio.rate:.1f} s ({error}). Is the file complete?") from None
+        why = error.error_string.removeprefix("Error : ").rstrip(".")
+        raise TaskFailed(f"{path} breaks off at {start / audio.rate:.1f} s ({why}). Is the file complete?") from None
+    return start
 
 
 def sequence_of(items: Sequence[Item]) -> str:

@@ -20,7 +20,8 @@ class Job:
     """What to carry out. nodes: a node object by graph node. places: where each model's weights lie, by model id.
 
     choice: the variant of each graph node that has one. digests: of each model's weights, by model id.
-    streaming: how tasks that the problem has as one (`graph.fuse`) hand their sound on. sources: digests of items' files.
+    inputs: SHA-256 of the files that items name, by path as the item has it.
+    streaming: how tasks that the problem has as one (`graph.fuse`) hand their sound on.
     """
 
     graph: Graph
@@ -33,8 +34,8 @@ class Job:
     seed: int = 0
     keep_going: bool = False
     digests: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
     streaming: Streaming = field(default_factory=Streaming)
-    sources: Mapping[str, str] = field(default_factory=dict)
 
     def model_of(self, node: str) -> str | None:
         """The model id of a graph node, None where it has no variant."""
@@ -49,13 +50,12 @@ class Job:
         return next(self.nodes[node] for node in self.graph.order if self.model_of(node) == model)
 
     def about(self, node: str, item: str) -> dict[str, Any]:
-        """What a task's result depends on besides what it takes from others: the key for reusing it."""
+        """What a task's result depends on besides its inputs."""
         spec = self.graph.node(node)
         variant = self.choice.get(node)
         return {
             "node": node,
             "item": item,
-            "source": self.sources.get(item),
             "target": variant.target if variant else spec.target,
             "variant": variant.name if variant else None,
             "weights": self.digests.get(variant.name) if variant else None,

@@ -178,7 +178,7 @@ def render(report: Mapping[str, Any]) -> tuple[str, ...]:
     used = f"utilisation {report['utilisation']:.2f} (tier {low:.2f}-{high:.2f}{held})"
     return (
         f"{began}, {gaps}, real-time factor {report['real_time_factor']:.2f}",
-        f"{report['audio_seconds']:.1f} s in {report['chunks']} chunks, {used}",
+        f"{report['audio_seconds']:.1f} s in {_chunks(report['chunks'])}, {used}",
         *report["notes"],
     )
 
@@ -195,6 +195,10 @@ def summary(reports: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     slowest = max(report["real_time_factor"] for report in every)
     line = f"{len(every)} streams: first audio after {max(firsts, default=0):.2f} s at most, {gaps} gaps ({avoidable} avoidable), "
     return (line + f"real-time factor {slowest:.2f} at most; each is in run.json.",)
+
+
+def _chunks(count: int) -> str:
+    return f"{count} chunk{'s' * (count != 1)}"
 
 
 def _gaps(count: int, seconds: float) -> str:

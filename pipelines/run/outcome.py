@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from pipelines.run.devices.faults import is_out_of_memory
@@ -110,4 +112,5 @@ def as_headroom(error: BaseException, what: str) -> HeadroomError:
             f"{what}: the system would not read or write a sound file. Is the disk full? Another is chosen with outputs_dir=."
         )
     told = str(error) or "it gave no reason"
-    return TaskFailed(f"{what}: {type(error).__name__}: {told}")
+    where = [f" ({Path(at.filename).name}, line {at.lineno})" for at in extract_tb(error.__traceback__)[-1:]]
+    return TaskFailed(f"{what}: {type(error).__name__}: {told}{''.join(where)}")

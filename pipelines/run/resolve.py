@@ -7,12 +7,13 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any, cast
+from typing import Any, cast, get_args, get_type_hints
 
 from pipelines.graph.build import Ports
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.node import Node
 
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
 _DOTTED = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
 
 
@@ -36,6 +37,10 @@ def node_class(target: str, trusted: Sequence[str] = ("nodes",)) -> type[Node]:
         raise UsageError(
             f"_target_ {target!r}: there is no module {error.name!r}. Check the spelling or install its package."
         ) from None
+    except Exception as error:  # whatever the module's own lines raise
+        raise UsageError(
+            f"_target_ {target!r}: {module_name} cannot be imported: {type(error).__name__}: {error}. Mend it there."
+        ) from error
     found = getattr(module, name, None)
     if found is None:
         classes = [key for key, value in vars(module).items() if inspect.isclass(value) and hasattr(value, "outputs")]
@@ -56,10 +61,26 @@ def make_node(target: str, knobs: Mapping[str, Any], trusted: Sequence[str] = ("
     for knob in knobs:
         if knob not in known:
             raise UsageError(f"{target} has no knob {knob!r}. {did_you_mean(knob, known)}")
+    _refuse_kinds(target, kind, knobs)
     try:
         return kind(**knobs)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{target} refuses its knobs: {error}") from None
+        given = ", ".join(f"{knob}={value!r}" for knob, value in knobs.items())
+        raise UsageError(f"{target} refuses its knobs ({given}): {error}") from None
+
+
+def _refuse_kinds(target: str, kind: type[Node], knobs: Mapping[str, Any]) -> None:
+    """Values that are not what the constructor's annotations say, where these are plain kinds."""
+    try:
+        hints = get_type_hints(kind.__init__)
+    except (NameError, TypeError):  # annotations of a module that is there for type checkers only
+        return
+    for knob, value in knobs.items():
+        allowed = get_args(hints.get(knob)) or (hints.get(knob),)
+        fits = [type(value) is each or (each is float and type(value) is int) for each in allowed]
+        if all(each in _KINDS for each in allowed) and not any(fits):
+            wanted = " or ".join(_KINDS[each] for each in allowed)
+            raise UsageError(f"{target}: the knob {knob} is {value!r}; it must be {wanted}.")
 
 
 def ports_of(target: str, trusted: Sequence[str] = ("nodes",)) -> Ports:

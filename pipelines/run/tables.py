@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,16 @@ SUFFIXES = (".csv", ".jsonl")
 #: Larger tables are refused before they are read: a row is a line of words, not a file's content.
 MOST_BYTES = 256 << 20
 
+#: Columns that everybody may use; a node may read others.
+_COLUMNS = {"input", "audio", "text", "name", "voice", "voice_text", "lyrics", "language", "artist", "title", "year", "genre",
+            "translations", "dub_language"}  # fmt: skip
+
 Row = tuple[Path | None, dict[str, Any]]
 
 
 def read_table(path: Path) -> list[Row]:
-    """Rows of a table: the column `input` (or `audio`) names a file beside the table; the others are the item's settings.
+    """Rows of a table: the columns `input` (or `audio`) and `voice` name files beside the table, `lyrics` a file or the words
+    themselves; the others are the item's settings.
 
     Raises `UsageError` for what is no table, `TaskFailed` for a row whose file is missing.
     """
@@ -37,6 +43,9 @@ def read_table(path: Path) -> list[Row]:
 
 def _row(table: Path, where: str, row: dict[str, Any]) -> Row:
     settings = {key: value for key, value in row.items() if key and value not in (None, "")}
+    for key in settings.keys() - _COLUMNS:
+        if near := get_close_matches(key, _COLUMNS - settings.keys(), 1, 0.8):
+            raise UsageError(f"{where}: there is no column {key!r}. Did you mean {near[0]!r}?")
     for key in ("input", "audio", "voice", "name", "text"):
         if key in settings and isinstance(settings[key], list | dict | bool):
             raise UsageError(f"{where}: {key} must be text, not {settings[key]!r}.")
@@ -45,18 +54,32 @@ def _row(table: Path, where: str, row: dict[str, Any]) -> Row:
     named = settings.pop("input", None) or settings.pop("audio", None)
     if "voice" in settings:
         settings["voice"] = str(_beside(table, where, settings["voice"]))
+    if "lyrics" in settings and _is_file(table.parent / str(settings["lyrics"])):
+        settings["lyrics"] = read_lyrics(table.parent / str(settings["lyrics"]))
     return (_beside(table, where, named) if named else None), settings
 
 
-def _beside(table: Path, where: str, name: str) -> Path:
+def read_lyrics(path: Path) -> str:
+    """The words in a file. Raises `TaskFailed`."""
     try:
-        path = (table.parent / name).resolve()
-        found = path.is_file()
-    except (OSError, ValueError):  # too long, or with a NUL in it
-        found = False
-    if not found:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TaskFailed(f"lyrics={path} cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise TaskFailed(f"lyrics={path} is not UTF-8 text.") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL in it: words
+        return False
+
+
+def _beside(table: Path, where: str, name: str) -> Path:
+    if not _is_file(table.parent / name):
         raise TaskFailed(f"{where}: there is no file {name!r} beside the table.")
-    return path
+    return (table.parent / name).resolve()
 
 
 def _csv(path: Path, text: str) -> list[dict[str, Any]]:

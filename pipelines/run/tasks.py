@@ -10,17 +10,16 @@ from typing import Any
 
 from pipelines.graph.expand import footprint_of
 from pipelines.graph.fuse import together
-from pipelines.run.artifacts import Artifacts, read_note
+from pipelines.run.artifacts import Artifacts, files_of, read_note
 from pipelines.run.chained import Chained, Landing, expected_seconds, real_time_factor
 from pipelines.run.devices.protocol import Device
-from pipelines.run.inputs import open_audio
+from pipelines.run.inputs import open_audio, quiet
 from pipelines.run.job import Job, split_task
 from pipelines.run.outcome import as_headroom
-from pipelines.run.riff import shortfall
 from pipelines.run.streaming import Stage, pieces_for
 from pipelines.schema.errors import HeadroomError, Interrupted, TaskFailed
-from pipelines.schema.node import Context, Outputs
-from pipelines.schema.values import Text, Value
+from pipelines.schema.node import Context, Outputs, Port
+from pipelines.schema.values import PORTS, Text, Value
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Tasks:
     clock: Callable[[], float]
     #: Files of which a warning was given.
     told: set[Path] = field(default_factory=set)
+    #: Files are opened one at a time.
+    opening: threading.Lock = field(default_factory=threading.Lock)
 
     def attempt(self, task: str, model: Any) -> HeadroomError | None:
         """Do one task with its loaded model. The error it ended with, None where it is done. Only interrupts are raised."""
@@ -129,9 +130,8 @@ class Tasks:
     def _saved(self, task: str, outputs: Outputs, seconds: float, extra: Mapping[str, Any]) -> None:
         item, node = split_task(task)
         begun = self.clock()
-        about = self.job.about(node, item)
-        made_from = self.artifacts.made_from(item, about["takes"])
-        digests = self.artifacts.save(item, node, outputs, {**about, "from": made_from, **extra})
+        _check(task, outputs, self.job.graph.ports[node].outputs)
+        digests = self.artifacts.save(item, node, outputs, {**about(self.job, self.artifacts, task), **extra})
         seconds += self.clock() - begun
         length = self.job.items[item].seconds
         speed = length / seconds if length and seconds else None
@@ -185,18 +185,48 @@ class Tasks:
         if path is None:
             raise TaskFailed(f"{name} has no {port}: its row names no file.")
         file = Path(str(path)).expanduser()
-        audio = open_audio(file, self.artifacts.folder(name, "item"))
-        self._tell_if_short(file)
-        return audio
+        with self.opening, quiet(file):
+            return open_audio(file, self.artifacts.folder(name, "item"), lambda text: self._tell(file, text))
 
-    def _tell_if_short(self, file: Path) -> None:
-        """Once for each file that has less sound than its header says; what is there is used."""
-        short = None if file in self.told else shortfall(file)
-        if short is not None:
+    def _tell(self, file: Path, text: str) -> None:
+        """Once for each file."""
+        if file not in self.told:
             self.told.add(file)
-            promised, there = short
-            text = f"{file} breaks off: its header promises {promised:.1f} s, and the {there:.1f} s that are there are used."
             self.emit("warning", text=text)
+
+
+def about(job: Job, artifacts: Artifacts, task: str) -> dict[str, Any]:
+    """What a task's result depends on, its inputs by their content: the key for reusing it.
+
+    Raises `OSError` where an input is not there.
+    """
+    item, node = split_task(task)
+    given = {}
+    for port, source in job.graph.node(node).inputs.items():
+        producer, _, name = source.partition(".")
+        if producer != "item":
+            note = read_note(artifacts.folder(item, producer))
+            given[port] = [note["sha256"][file] for file in files_of(note["outputs"][name])]
+        elif name != "text" and (
+            path := job.items[item].path if name == "audio" else job.items[item].settings.get(name)
+        ):
+            given[port] = [job.inputs.get(str(path))]
+    return {**job.about(node, item), "given": given}
+
+
+def _check(task: str, given: Outputs, promised: Mapping[str, Port]) -> None:
+    """A node gave what its class says. Raises `TaskFailed` here, and not at the node that misses it."""
+    for name, port in promised.items():
+        value = given.get(name) if isinstance(given, Mapping) else None
+        if value is None and not port.optional:
+            raise TaskFailed(
+                f"{task} gave no {name!r}, which its `outputs` promise: `run` returns a dict of its outputs."
+            )
+        if value is not None and not isinstance(value, PORTS[port.type]):
+            wanted = PORTS[port.type].__name__
+            raise TaskFailed(
+                f"{task} gave {name!r} as {type(value).__name__}, and its `outputs` promise {wanted} (pipelines.schema.values)."
+            )
 
 
 def outputs_of(artifacts: Artifacts, tasks: Iterable[str]) -> dict[str, list[str]]:

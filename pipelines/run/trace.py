@@ -93,7 +93,8 @@ def write_memory_png(path: Path, events: Sequence[Event], limit_bytes: int | Non
         _limit_line(axes, limit_bytes / MIB)
     shown = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     if shown:
-        axes.legend(shown.values(), shown.keys(), loc="lower right", fontsize="small")
+        # Beside the axes: inside them it would hide what it explains.
+        axes.legend(shown.values(), shown.keys(), loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     figure.savefig(path, dpi=120)
 
 

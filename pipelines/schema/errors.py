@@ -102,7 +102,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     if not names:
         return "None are defined."
-    near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    near = [known for known in names if known.endswith(f"/{name}")] or difflib.get_close_matches(name, names, n=2)
     shown = ", ".join(names) if len(names) <= 24 else ", ".join(names[:24]) + f" and {len(names) - 24} more"
     hint = f"Did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
     return f"{hint}Known: {shown}."

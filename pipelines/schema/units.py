@@ -41,7 +41,7 @@ def format_bytes(count: int) -> str:
     '410 MiB'
     """
     if abs(count) >= 10 * GIB:
-        return f"{count / GIB:.1f} GiB"
+        return f"{count / GIB:,.1f} GiB"
     if abs(count) >= 10 * MIB or count == 0:
         return f"{count / MIB:,.0f} MiB"
     return f"{count / MIB:.1f} MiB" if abs(count) >= MIB // 10 else f"{count} B"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -285,3 +286,14 @@ def test_a_full_outputs_folder_is_the_surroundings_and_leaves_nothing_half_writt
 def test_a_long_text_in_quotes_is_no_file_name(headroom):
     result = headroom("plan", "pipeline=dub", f"text='{'word ' * 300}'")
     assert result.code == 0, result.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(tmp_path, command, closed):
+    write(str(tmp_path / "song.mp3"), tone())
+    line = f"{shlex.join([*command, 'run', *STEMS, 'input=song.mp3'])} {closed}"
+    done = subprocess.run(["sh", "-c", line], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(next(tmp_path.rglob("run.json")).read_text())["status"] == "ok"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from pipelines.cli.compose import conf_dir
 from tests.conftest import APPS
@@ -159,3 +162,55 @@ def test_force_without_a_run_to_force_is_a_mistake(headroom):
     result = headroom("run", "--force", *TOY, toy=True)
     assert result.code == 2
     assert "--resume" in result.err
+
+
+LOUDER = """
+from pipelines.schema.node import Plain, Port
+from pipelines.schema.values import Audio
+
+class Louder(Plain):
+    inputs = {"audio": Port("audio")}
+    outputs = {"audio": Port("audio")}
+    def __init__(self, gain: float = 2.0):
+        if gain <= 0: raise ValueError("gain must be above 0.")
+    def run(self, model, inputs, context):
+        WORK
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "said"),
+    [
+        ('return {"audio": inputs["audio"]}', 0, ""),
+        ('return {"oudio": inputs["audio"]}', 1, "a/louder gave no 'audio', which its `outputs` promise"),
+        ("pass", 1, "a/louder gave no 'audio'"),
+        (
+            'return {"audio": inputs["audio"].read()}',
+            1,
+            "a/louder gave 'audio' as ndarray, and its `outputs` promise Audio",
+        ),
+        ("1 / 0", 1, "a/louder failed: ZeroDivisionError: division by zero (louder.py, line 11)"),
+        ("return {", 2, "my_louder.louder cannot be imported: SyntaxError: '{' was never closed (louder.py, line 11)."),
+    ],
+)
+def test_a_node_of_ones_own_is_told_what_is_wrong_with_it(headroom, monkeypatch, tmp_path, work, code, said):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.startswith("my_louder")]:
+        monkeypatch.delitem(sys.modules, name)
+    Path("my_louder").mkdir()
+    Path("my_louder/louder.py").write_text(LOUDER.replace("WORK", work), encoding="utf-8")
+    first = "louder: {_target_: my_louder.louder.Louder, in: {audio: item.audio}}"
+    second = "wav: {_target_: nodes.wav.Wav, in: {audio: louder.audio}}"
+    own = mine({"pipeline/loud.yaml": f"nodes:\n  {first}\n  {second}\n"})
+    soundfile.write("a.wav", np.full(8000, 0.1), 8000)
+    result = headroom("run", *own, "--trust", "my_louder", "pipeline=loud", "input=a.wav", "memory_plot=false")
+    assert result.code == code, result.err
+    assert said in result.err
+    assert "bug" not in result.err
+
+
+def test_knobs_that_a_class_refuses_are_shown(headroom):
+    soundfile.write("a.wav", np.full(8000, 0.1), 8000)
+    result = headroom("plan", "pipeline=stems", "input=a.wav", "model/separate=center", "model.separate.knobs.low=abc")
+    assert result.code == 2
+    assert "the knob low is 'abc'; it must be a number" in result.err

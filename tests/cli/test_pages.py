@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from pipelines.cli.live import Live
 from pipelines.cli.main import VERBS
@@ -79,6 +83,7 @@ def test_list_says_what_is_too_large_for_a_tier(headroom):
         (("measure", "-cd", "a/b", "pitch/swift_f0"), "a/b (-cd) does not exist"),
         (("weights",), "action"),
         (("weights", "lst"), "'lst'"),
+        (("weights", "fetch", "tiny"), "Did you mean 'transcribe/tiny'? Known:"),
         (("weights", "list", "pitch/swift"), "Did you mean 'pitch/swift_f0'"),
         (("measure",), "--all"),
         (("measure", "pitch/crepe_ful"), "Did you mean 'pitch/crepe_full'"),
@@ -89,7 +94,23 @@ def test_list_says_what_is_too_large_for_a_tier(headroom):
         (("fit",), "Say which pipeline"),
         (("fit", "-m", "pipeline=stems"), "headroom run"),
         (("detect", "device=simulated", "device.name=RTX 30"), "RTX 3050"),
-        (("detect", "banana"), "Did you mean KEY=banana"),
+        (("detect", "banana"), "settings are KEY=VALUE. See `headroom --help`"),
+        (("run", "ultrasinger", "song.ogg"), "Did you mean pipeline=ultrasinger?"),
+        (("run", "pipeline", "stems"), "Did you mean pipeline=VALUE?"),
+        (("run", "pipline=stems", "input=a.wav"), "There is no setting 'pipline'. Did you mean 'pipeline'?"),
+        (("run", "pipeline=stems", "tier.limit=4", "GB"), "quotes around both: 'tier.limit=4 GB'"),
+        (("run", "pipeline=stems", "tier.limit=3,5GiB"), "a number has a point, 3.5"),
+        (("run", "pipeline=stems", "tier={"), "Check its quotes and brackets"),
+        (("run", "--tier", "modest"), "tier is a setting and has no dashes, tier=VALUE"),
+        (("run", "--keep-goin"), "Did you mean '--keep-going'?"),
+        (("run", "-cd"), "Argument --config-dir/-cd: expected one argument."),
+        (("run", "--cfg", "all jobs"), "Argument --cfg/-c: invalid choice: 'all jobs'"),
+        (("plan", "pipeline=stems", "model.separate=center"), "A variant has a slash: model/separate=center."),
+        (("plan", "pipeline=stems", "model.separate.knobs.segment=4"), "pin one, as in model/separate=htdemucs."),
+        (("plan", "pipeline=stems", "model/separate=center", "model.separate.knobs.lo=4"), "Did you mean 'low'?"),
+        (("plan", "pipeline=stems", "tier.allow.pich=[a]"), "Did you mean 'pitch'? Known: convert, pitch, separate"),
+        (("plan", "pipeline=stems", "device.pitch=cpuu"), "device.pitch is 'cpuu'. Did you mean 'cpu'"),
+        (("song.ogg",), "There is no verb 'song.ogg'"),
         (("run", "."), "Did you mean input=."),
         (("run", "pipeline=stems", "a/song.wav"), "settings are KEY=VALUE"),
         (("check", "."), "There is no file plan.json"),
@@ -151,3 +172,70 @@ def test_a_step_shows_its_bytes_and_its_own_clock_while_it_runs():
         assert task.percentage == 50
         assert not task.finished  # a clock that stopped at the end of the first step would stand still here
     assert "[half]" in out.file.getvalue()
+
+
+def test_a_load_beside_a_run_leaves_the_runs_progress_alone():
+    out = _Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80, highlight=False)
+    with Live(out, 12, GIB) as live:
+        live(Event("step_started", 0.0, {**STEP, "tasks": ["song/separate"]}))
+        live(Event("progress", 0.0, {"fraction": 0.5, "note": "following"}))
+        live(Event("step_started", 0.0, {"index": 2, "op": "load", "model": "pitch/x", "during": "song/separate"}))
+        (task,) = live._progress.tasks
+        assert (task.description, task.percentage, task.fields["note"]) == ("run song/separate", 50, "following")
+
+
+@pytest.mark.parametrize("limit", [GIB, 24 * GIB])
+def test_the_bytes_of_steps_stand_under_each_other_in_eighty_columns(limit):
+    out = _Console(file=io.StringIO(), width=80, highlight=False)
+    live = Live(out, 12, limit)
+    for name in ("song/pitch", "song/transcribe", "transcribe/large_v3_turbo_int8"):
+        live(Event("step_finished", 1.0, {**STEP, "tasks": [name], "measured_peak_bytes": 900 * MIB}))
+    lines = out.file.getvalue().splitlines()
+    assert len({line.index(" of ") for line in lines}) == 1
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_plan_says_what_a_tier_leaves_of_a_card_and_where_no_variant_uses_it(headroom):
+    result = headroom("plan", "pipeline=dub", "text=a", "device=simulated", "device.total=4GiB")
+    assert "tier modest (at most 3,072 MiB)" in result.out
+    assert "simulated card of 4,096 MiB" in result.out
+    assert result.out.splitlines()[-1].startswith("Nothing of it uses the card")
+    result = headroom("plan", "pipeline=dub", "text=a", "device=cpu", "tier.limit=null")
+    assert "at most" not in result.out
+    assert "uses the card" not in result.out
+
+
+def test_names_with_brackets_and_colons_are_shown_as_they_are(headroom):
+    Path("t.jsonl").write_text(json.dumps({"text": "hi", "name": "it [b] [red]x"}) + "\n", encoding="utf-8")
+    result = headroom(
+        "run", "pipeline=toy", "tier=toy", "device=simulated", "input=t.jsonl", "memory_plot=false", toy=True
+    )
+    assert result.code == 0, result.err
+    assert result.out.count("it [b] [red]x/separate") == 2
+
+
+def test_a_limit_without_its_unit_is_told_to_be_in_bytes(headroom):
+    result = headroom("plan", "pipeline=dub", "text=a", "tier.limit=4")
+    assert result.code == 4
+    assert "4GiB or 4MiB: without one it is in bytes" in result.err
+    assert "without one" not in headroom("plan", "pipeline=dub", "text=a", "tier.limit=4MiB").err
+
+
+def test_fit_shows_no_row_twice(headroom):
+    soundfile.write("a.wav", np.full(8000 * 30, 0.1), 8000)
+    asked = ("fit", "pipeline=ultrasinger", "input=a.wav", "tier=cpu")
+    rows = [line.split(maxsplit=1)[1] for line in headroom(*asked).out.partition("\n\n")[0].splitlines()[1:]]
+    assert len(set(rows)) == len(rows)
+    assert len(json.loads(headroom(*asked, "--format", "json").out)["frontier"]) > len(rows)
+
+
+def test_ctrl_c_in_a_library_that_then_fails_is_an_interrupt(headroom, monkeypatch):
+    def interrupted(*args, **more):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AttributeError("save_nargs")
+
+    monkeypatch.setattr("pipelines.cli.main._parser", interrupted)
+    result = headroom("list")
+    assert (result.code, result.err) == (130, "error: Interrupted.\n")

@@ -137,7 +137,11 @@ def test_a_failing_task_stops_the_run_and_names_itself_last(headroom):
     Path("t.jsonl").write_text('{"text": "bad one"}\n{"text": "good one"}\n', encoding="utf-8")
     result = headroom("run", "pipeline=failing", "tier=toy", "device=simulated", "input=t.jsonl", toy=True)
     assert result.code == 1
-    assert result.err.strip().splitlines()[-1] == "error: bad-one/fail failed: ValueError: this one is bad"
+    assert (
+        result.err.strip()
+        .splitlines()[-1]
+        .startswith("error: bad-one/fail failed: ValueError: this one is bad (toys.py, line ")
+    )
     assert record()["status"] == "failed"
 
 

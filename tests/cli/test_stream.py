@@ -100,6 +100,8 @@ def test_the_smallest_limits_are_told_with_streaming_and_without(headroom, resid
         return
     _, streaming = found
     assert "convert+wav" in told
+    (price,) = re.findall(rf"-.* would (.*)\.\nThe smallest limit .*\({found[0]} bytes\)", told)
+    assert price.startswith("run 1 task node by node, without streaming")
     assert "does not stream" not in under(streaming).out
     assert "does not stream" in under(streaming - 1).out
 

@@ -51,6 +51,14 @@ def test_a_failing_job_ends_no_other_and_says_why_under_the_table(headroom):
     assert "error: error" not in result.out
 
 
+def test_the_table_has_values_as_they_were_typed(headroom):
+    name = "it's one, two.wav"
+    soundfile.write(name, np.full(8000, 0.1), 8000)
+    result = headroom("run", "-m", *STEMS, f"input={name}", "seed=1")
+    assert result.code == 0, result.err
+    assert [row["input"] for row in rows()] == [name]
+
+
 def test_a_swept_pipeline_has_a_folder_of_both(headroom):
     result = headroom("run", "-m", "pipeline=stems,karaoke", "input=nowhere.wav")
     assert result.code == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.run.inputs import find_items, open_audio, safe_name
+from pipelines.run.inputs import find_items, open_audio, quiet, safe_name
 from pipelines.schema.errors import TaskFailed, UsageError
 
 RATE = 8000
@@ -195,3 +195,80 @@ def test_what_is_no_file_is_said_to_be_none(spec):
     with pytest.raises((UsageError, TaskFailed)) as caught:
         find_items(spec, None, {}, ("audio",))
     assert "is empty" not in str(caught.value)
+
+
+def test_an_mp3_that_breaks_off_has_the_sound_that_is_there_and_is_told(tmp_path, capfd):
+    """libsndfile believes the header's length and reads fewer frames than that; mpg123 writes notes of its own."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.3, 0.3, 4 * RATE), RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    told = []
+    (item,) = items(path)
+    with quiet(path):
+        audio = open_audio(path, tmp_path / "work", told.append)
+    assert item.seconds == pytest.approx(4, abs=0.1)
+    assert audio.mono().size == audio.frames
+    assert audio.seconds == pytest.approx(2, abs=0.2)
+    assert told == [
+        f"{path} breaks off: its header promises 4.0 s, and the {audio.seconds:.1f} s that are there are used."
+    ]
+    assert capfd.readouterr().err == ""
+
+
+def test_where_a_file_breaks_off_is_told_to_the_second(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 8 * RATE), RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(TaskFailed, match=r"breaks off at [34]\.0 s \(flac decoder lost sync\)\."):
+        open_audio(path, tmp_path / "work")
+
+
+def test_a_missing_input_names_the_nearest_and_how_to_give_several(sound, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sound("song.wav"), sound("b.wav")
+    with pytest.raises(TaskFailed, match=r"There is no file 'sonng\.wav'\. Did you mean 'song\.wav'\?"):
+        items("sonng.wav")
+    with pytest.raises(TaskFailed, match=r"'input=\[song\.wav,b\.wav\]'"):
+        items("song.wav,b.wav")
+    assert len(find_items(["song.wav", "b.wav"], None, {}, ["audio"])) == 2
+
+
+@pytest.mark.parametrize("key", ["voice", "translations"])
+@pytest.mark.parametrize(
+    ("name", "said"), [("a" * 300, "File name too long"), (".", "it is a folder"), ("no", "no such file")]
+)
+def test_files_that_settings_name_are_looked_for_before_anything_runs(sound, key, name, said):
+    with pytest.raises(TaskFailed, match=rf"^{key}={name} cannot be opened: .*{said}"):
+        find_items(str(sound("a.wav")), None, {key: name}, ["audio", "voice"])
+
+
+def test_lyrics_of_a_table_are_words_or_a_file_of_them(sound, tmp_path):
+    sound("a.wav")
+    (tmp_path / "words.txt").write_text("la la", encoding="utf-8")
+    (tmp_path / "t.csv").write_text(
+        f"input,lyrics\na.wav,words.txt\na.wav,so so\na.wav,{'la ' * 500}\n", encoding="utf-8"
+    )
+    assert [item.settings["lyrics"] for item in items(tmp_path / "t.csv")] == ["la la", "so so", "la " * 500]
+
+
+@pytest.mark.parametrize(("column", "meant"), [("inputs", "input"), ("lirics", "lyrics"), ("Input", "input")])
+def test_a_misspelt_column_is_not_ignored(sound, tmp_path, column, meant):
+    sound("a.wav")
+    other = "name" if meant == "input" else "input"
+    (tmp_path / "t.csv").write_text(f"{column},{other}\na.wav,a.wav\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=f"t.csv, row 1: there is no column '{column}'. Did you mean '{meant}'"):
+        items(tmp_path / "t.csv")
+
+
+def test_a_column_of_ones_own_is_a_setting(sound, tmp_path):
+    sound("a.wav")
+    (tmp_path / "t.csv").write_text("input,text,text2,rvc_model\na.wav,x,y,ana\n", encoding="utf-8")
+    (item,) = items(tmp_path / "t.csv")
+    assert item.settings == {"text": "x", "text2": "y", "rvc_model": "ana"}
+
+
+def test_a_voice_that_is_no_sound_is_told_before_anything_runs(tmp_path):
+    (tmp_path / "v.wav").write_text("no sound", encoding="utf-8")
+    ports = {"text": "text", "voice": "audio"}
+    with pytest.raises(TaskFailed, match=r"v\.wav cannot be read as sound"):
+        find_items(None, "hello", {"voice": str(tmp_path / "v.wav")}, ports)

@@ -41,3 +41,20 @@ def test_knobs_are_checked_against_the_constructor():
     assert make_node("tests.apps.toys.Gain", {"gain": 2.0}, ["tests"]).gain == 2.0
     with pytest.raises(UsageError, match=r"no knob 'gian'\. Did you mean 'gain'"):
         make_node("tests.apps.toys.Gain", {"gian": 2.0}, ["tests"])
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"batch": 12.5}, "the knob batch is 12.5; it must be a whole number."),
+        ({"batch": True}, "the knob batch is True; it must be a whole number."),
+        ({"low": "abc"}, "the knob low is 'abc'; it must be a number."),
+        ({"step": None}, "the knob step is None; it must be a number."),
+    ],
+)
+def test_knobs_of_another_kind_than_the_class_says(knobs, said):
+    with pytest.raises(UsageError, match=said):
+        make_node("nodes.pitch.crepe.Crepe", knobs)
+    make_node("nodes.pitch.crepe.Crepe", {"low": 66, "batch": 3})
+    make_node("nodes.pitch.swift.Swift", {"threads": None})
+    make_node("nodes.pitch.swift.Swift", {"threads": 2})
