@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 #: Samples a feature frame steps by, samples the first one needs, and frames of a window (10 s).
 STRIDE, _FIELD, _WINDOW = 320, 400, 500
-#: What older torch called the two parts of a normed weight.
-_CONV = "encoder.pos_conv_embed.conv."
-_PLAIN_NAMES = {
-    f"{_CONV}weight_g": f"{_CONV}parametrizations.weight.original0",
-    f"{_CONV}weight_v": f"{_CONV}parametrizations.weight.original1",
-}
 
 
 def load_hubert(folder: Path, device: str, dtype: torch.dtype, version: str) -> Any:
@@ -55,8 +49,8 @@ def _network(config: Path, state: dict[str, torch.Tensor], device: str, dtype: t
 
     deeper = tuple(f"encoder.layers.{layer}." for layer in range(shape.num_hidden_layers, 48))
     unused = ("masked_spec_embed", *deeper, *(() if version == "v1" else ("final_proj.",)))
-    named = {_PLAIN_NAMES.get(name, name): tensor for name, tensor in state.items() if not name.startswith(unused)}
-    network = load_module(build, named, device, dtype)
+    heard = {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
+    network = load_module(build, heard, device, dtype)
     torch.nn.utils.parametrize.remove_parametrizations(network.encoder.pos_conv_embed.conv, "weight")
     return network
 
