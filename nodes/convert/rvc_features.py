@@ -28,7 +28,10 @@ def load_hubert(folder: Path, device: str, dtype: torch.dtype, version: str) -> 
     """
     weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).is_file()]
     if not weights or not (folder / "config.json").is_file():
-        raise TaskFailed(f"There is no HuBERT in {folder}, which every RVC voice needs: config.json and its weights.")
+        raise TaskFailed(
+            f"There is no HuBERT in {folder}, which every RVC voice needs: config.json and its weights as transformers saves them. "
+            "lengyue233/content-vec-best on the hub has them; fairseq's hubert_base.pt is another format."
+        )
     with read_as(f"The HuBERT in {folder}"):
         return _network(folder / "config.json", read_checkpoint(weights[0]), device, dtype, version)
 
