@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -189,6 +190,13 @@ def test_damaged_files_are_refused_and_run_nothing(damage, file, folder, tmp_pat
     with small_vocoder(), pytest.raises(TaskFailed, match="cannot be used"):
         Xtts().load(Place("cpu", tmp_path / "x"))
     assert "ran code" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("language", "package"), [("zh", "pypinyin"), ("ja", "cutlet")])
+def test_a_language_that_needs_a_package_names_it(language, package, model, reference, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(TaskFailed, match=rf"to read '{language}' .*{package}"):
+        say(model, "abc", tmp_path, voice=reference, language=language)
 
 
 def test_unload_lets_go(folder):
