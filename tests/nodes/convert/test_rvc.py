@@ -1,6 +1,7 @@
 """RVC on tiny weights of the genuine formats: windows change no sample, every kind of voice loads, bad files are sentences."""
 
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -265,3 +266,13 @@ def test_piece_by_piece_it_gives_as_much_sound_as_at_once(model, tmp_path):
     assert len(made) > 1
     assert sum(piece.frames for piece in made) == whole.frames
     assert {piece.rate for piece in made} == {whole.rate}
+
+
+def test_loudness_takes_no_more_memory_than_what_it_makes():
+    made = np.ones(8000 * 300, np.float32)
+    tracemalloc.start()
+    try:
+        _as_loud(made, 8000, made[::2], 0.25)
+        assert tracemalloc.get_traced_memory()[1] < made.nbytes + (4 << 20)
+    finally:
+        tracemalloc.stop()
