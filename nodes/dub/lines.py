@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from nodes.speak.sentences import clean, speakable
+from nodes.speak.sentences import clean, space_of, speakable
 from pipelines.schema.errors import TaskFailed, did_you_mean
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Text, Word, Words
 
 _SENTENCE_END = ".!?…。！？"
-#: Languages written without spaces, of which Whisper gives characters for words.
-_UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")
 
 
 class Lines(Plain):
@@ -57,8 +55,8 @@ class Lines(Plain):
         """`text` and `lines`, one for one. Raises `TaskFailed` for an unreadable file, or a missing translation where told to."""
         words = inputs["words"]
         assert isinstance(words, Words)
-        space = "" if words.language.lower().partition("-")[0] in _UNSPACED else " "
-        lines = [line for line in grouped(words.words, self.pause, self.longest, space) if speakable(line.text)]
+        joined = grouped(words.words, self.pause, self.longest, space_of(words.language))
+        lines = [line for line in joined if speakable(line.text)]
         if not lines:
             raise TaskFailed("There is nothing to dub: no words were heard. Check the transcribe step's result.")
         source = context.settings.get("translations") or self.translations
