@@ -72,6 +72,19 @@ def checked(audio: Audio, what: str, start: int = 0, stop: int | None = None) ->
     return samples
 
 
+def folded(samples: Samples) -> Samples:
+    """`samples` [channels, n] in at most two channels: of film sound, the front, the centre (where the talk is) and the back of
+    either side averaged, without the low-frequency channel. The order is that of WAV files."""
+    import numpy as np
+
+    count = len(samples)
+    if count <= 2:
+        return samples
+    rest = list(range(3 if count < 6 else 4, count))
+    sides = ([0, 2], [1, 3]) if count == 4 else ([0, 2, *rest[::2]], [1, 2, *rest[1::2]])
+    return np.stack([samples[side].mean(axis=0) for side in sides])
+
+
 def resampled(samples: Samples, rate: int, target: int) -> Samples:
     """`samples` [frames] at `rate` Hz as float32 at `target` Hz."""
     import numpy as np

@@ -47,15 +47,12 @@ def load(folder: Path | None, device: str) -> Loaded:
             f"FreeVC has no {', '.join(absent)} in {folder or 'any folder'}. model.pth and config.json are those of coqui's "
             "freevc24; the other two it would download from github.com/coqui-ai/TTS/releases (v0.13.0_models). Put all four there."
         )
+    _compile()
     with read_as(f"The FreeVC checkpoint in {folder}"):
         return Loaded(_network(folder, device), device)
 
 
 def _network(folder: Path, device: str) -> Any:
-    # The library hears the target voice by these and would import, on a new machine compile, them in the first run, whose
-    # peak and time would count them.
-    import librosa.effects
-    import librosa.feature.spectral  # noqa: F401
     import TTS.vc.models.freevc as library
     from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
     from TTS.vc.configs.freevc_config import FreeVCConfig
@@ -83,6 +80,16 @@ def _network(folder: Path, device: str) -> Any:
             remove_parametrizations(part, "weight")
     del network.enc_q  # listens to the target in training only
     return network
+
+
+def _compile() -> None:
+    """Import what the library uses of librosa, which numba compiles at a machine's first import.
+
+    What that leaves behind keeps every frame around it until the next full collection, so no frame may hold the network yet.
+    In the first run, besides, its peak would count them.
+    """
+    from librosa.effects import trim  # noqa: F401
+    from librosa.feature import melspectrogram, rms  # noqa: F401
 
 
 def _state(folder: Path, heard: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

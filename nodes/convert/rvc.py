@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _RATE, _FRAME, _WINDOW = 16000, 160, 200
 #: Seconds heard around a chunk, half the stretch in which its end may lie, and how much more a chunk may have before it is cut.
 _PAD, _QUERY, _MORE = 1, 6, 3
-#: Seconds between two points of the loudness envelope.
-_ENVELOPE = 0.5
+#: Seconds between two points of the loudness envelope, and samples it is applied to at once.
+_ENVELOPE, _BLOCK = 0.5, 1 << 16
 
 
 class Rvc:
@@ -209,17 +209,19 @@ def _as_loud(made: Samples, rate: int, heard: Samples, share: float) -> Samples:
     """`made` with its loudness over half seconds moved to that of `heard`; `share` of its own stays."""
     import numpy as np
 
-    own, wanted = (_spread(_loudness(x, r), len(made)) for x, r in ((made, rate), (heard, _RATE)))
-    gain = np.power(wanted, 1 - share) * np.power(np.maximum(own, 1e-6), share - 1)
-    return np.asarray(made * gain, np.float32)
+    own, wanted, louder = _loudness(made, rate), _loudness(heard, _RATE), np.empty_like(made)
+    for start in range(0, len(made), _BLOCK):
+        at = (np.arange(start, min(start + _BLOCK, len(made))) + 0.5) / len(made)
+        gain = np.power(_between(wanted, at), 1 - share) * np.power(np.maximum(_between(own, at), 1e-6), share - 1)
+        louder[start : start + _BLOCK] = made[start : start + _BLOCK] * gain
+    return louder
 
 
-def _spread(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """`points` as `count` values, linear between them."""
+def _between(points: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values of `points`, evenly spread over 0..1, at `at`, linear between them."""
     import numpy as np
 
-    at = (np.arange(count) + 0.5) / count * len(points) - 0.5
-    return np.interp(at, np.arange(len(points)), points)
+    return np.interp(at * len(points) - 0.5, np.arange(len(points)), points)
 
 
 def _loudness(samples: Samples, rate: int) -> NDArray[np.float64]:
@@ -227,8 +229,7 @@ def _loudness(samples: Samples, rate: int) -> NDArray[np.float64]:
     import numpy as np
 
     half = int(_ENVELOPE * rate)
-    squares = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
-    centres = np.arange(0, len(samples) + 1, half)
-    low, high = np.clip(centres - half, 0, len(samples)), np.clip(centres + half, 0, len(samples))
-    means: NDArray[np.float64] = np.sqrt((squares[high] - squares[low]) / (2 * half))
-    return means
+    parts = (samples[start : start + half] for start in range(0, len(samples), half))
+    sums = np.array([0.0, *(np.square(part, dtype=np.float64).sum() for part in parts), 0.0])
+    means: NDArray[np.float64] = np.sqrt((sums[:-1] + sums[1:]) / (2 * half))
+    return means[: len(samples) // half + 1]

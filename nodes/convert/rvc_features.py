@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 #: Samples a feature frame steps by, samples the first one needs, and frames of a window (10 s).
 STRIDE, _FIELD, _WINDOW = 320, 400, 500
-#: What older torch called the two parts of a normed weight.
-_CONV = "encoder.pos_conv_embed.conv."
-_PLAIN_NAMES = {
-    f"{_CONV}weight_g": f"{_CONV}parametrizations.weight.original0",
-    f"{_CONV}weight_v": f"{_CONV}parametrizations.weight.original1",
-}
 
 
 def load_hubert(folder: Path, device: str, dtype: torch.dtype, version: str) -> Any:
@@ -34,7 +28,10 @@ def load_hubert(folder: Path, device: str, dtype: torch.dtype, version: str) -> 
     """
     weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).is_file()]
     if not weights or not (folder / "config.json").is_file():
-        raise TaskFailed(f"There is no HuBERT in {folder}, which every RVC voice needs: config.json and its weights.")
+        raise TaskFailed(
+            f"There is no HuBERT in {folder}, which every RVC voice needs: config.json and its weights as transformers saves them. "
+            "lengyue233/content-vec-best on the hub has them; fairseq's hubert_base.pt is another format."
+        )
     with read_as(f"The HuBERT in {folder}"):
         return _network(folder / "config.json", read_checkpoint(weights[0]), device, dtype, version)
 
@@ -55,8 +52,8 @@ def _network(config: Path, state: dict[str, torch.Tensor], device: str, dtype: t
 
     deeper = tuple(f"encoder.layers.{layer}." for layer in range(shape.num_hidden_layers, 48))
     unused = ("masked_spec_embed", *deeper, *(() if version == "v1" else ("final_proj.",)))
-    named = {_PLAIN_NAMES.get(name, name): tensor for name, tensor in state.items() if not name.startswith(unused)}
-    network = load_module(build, named, device, dtype)
+    heard = {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
+    network = load_module(build, heard, device, dtype)
     torch.nn.utils.parametrize.remove_parametrizations(network.encoder.pos_conv_embed.conv, "weight")
     return network
 

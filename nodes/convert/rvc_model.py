@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,12 +42,13 @@ class Index:
     vectors: Samples
 
     def near(self, features: Samples) -> Samples:
-        """For each row the mean of the eight nearest training vectors, weighed by inverse square distance."""
+        """For each row the mean of the eight nearest training vectors, weighed by inverse square distance; itself without any."""
         score, which = self.searcher.search(np.ascontiguousarray(features, np.float32), k=8)
-        weight = np.where(which >= 0, 1 / np.square(np.maximum(score, 1e-9)), 0)
-        weight /= weight.sum(axis=1, keepdims=True)
-        mean: Samples = np.sum(self.vectors[which] * weight[..., None], axis=1).astype(np.float32)
-        return mean
+        weight = np.where(which >= 0, 1 / np.square(np.maximum(score, 1e-9, dtype=np.float64)), 0)
+        whole = weight.sum(axis=1, keepdims=True)  # 0 where the part of the index that was searched is empty
+        mean = np.sum(self.vectors[which] * (weight / np.maximum(whole, 1e-30))[..., None], axis=1)
+        found: Samples = np.where(whole > 0, mean, features).astype(np.float32)
+        return found
 
 
 @dataclass(eq=False)
@@ -165,11 +167,20 @@ def _folded(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _index(voice: Path) -> Index | None:
-    """`VOICE.index`, or the only index whose name has the voice's name in it, as training names them."""
-    own = voice.with_suffix(".index")
-    named = [own] if own.is_file() else sorted(voice.parent.glob(f"*{voice.stem}*.index"))
-    if len(named) != 1:
+    """`VOICE.index`, or the index that training named after the voice, such as `added_IVF256_Flat_nprobe_1_VOICE_v2.index`.
+
+    One named `trained_` has no vectors in it yet. Raises `TaskFailed` where more than one could be meant.
+    """
+    own, word = voice.with_suffix(".index"), re.compile(rf"(?<![^\W_]){re.escape(voice.stem)}(?![^\W_])")
+    beside = sorted(path for path in voice.parent.glob("*.index") if not path.name.startswith("trained_"))
+    named = [own] if own.is_file() else [path for path in beside if word.search(path.stem)]
+    if not named:
         return None
+    if len(named) > 1:
+        raise TaskFailed(
+            f"{', '.join(path.name for path in named)} in {voice.parent} could all be the index of {voice.name}. "
+            f"Rename the right one to {own.name}."
+        )
     try:
         import faiss
     except ModuleNotFoundError:

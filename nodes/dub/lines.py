@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from nodes.speak.sentences import clean, speakable
+from nodes.speak.sentences import clean, space_of, speakable
 from pipelines.schema.errors import TaskFailed, did_you_mean
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Text, Word, Words
@@ -55,7 +55,8 @@ class Lines(Plain):
         """`text` and `lines`, one for one. Raises `TaskFailed` for an unreadable file, or a missing translation where told to."""
         words = inputs["words"]
         assert isinstance(words, Words)
-        lines = [line for line in grouped(words.words, self.pause, self.longest) if speakable(line.text)]
+        joined = grouped(words.words, self.pause, self.longest, space_of(words.language))
+        lines = [line for line in joined if speakable(line.text)]
         if not lines:
             raise TaskFailed("There is nothing to dub: no words were heard. Check the transcribe step's result.")
         source = context.settings.get("translations") or self.translations
@@ -83,8 +84,8 @@ class Lines(Plain):
         return [_with_text(line, table.get(_key(line.text), "")) for line in lines]
 
 
-def grouped(words: Sequence[Word], pause: float, longest: float) -> list[Word]:
-    """Words joined to lines: a new one after `pause` s of silence, after a sentence, and before one would pass `longest` s."""
+def grouped(words: Sequence[Word], pause: float, longest: float, space: str = " ") -> list[Word]:
+    """Words joined by `space` to lines: a new one after `pause` s of silence, after a sentence, and before one would pass `longest` s."""
     lines: list[Word] = []
     for word in words:
         last = lines[-1] if lines else None
@@ -96,7 +97,7 @@ def grouped(words: Sequence[Word], pause: float, longest: float) -> list[Word]:
         )
         if joins and last is not None:
             confidence = min(last.confidence, word.confidence)
-            lines[-1] = Word(f"{last.text} {word.text.strip()}", last.start, max(word.end, last.end), confidence)
+            lines[-1] = Word(f"{last.text}{space}{word.text.strip()}", last.start, max(word.end, last.end), confidence)
         elif word.text.strip():
             lines.append(Word(word.text.strip(), word.start, word.end, word.confidence))
     return lines

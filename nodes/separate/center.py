@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.separate.stems import write_stems
+from nodes.sound import folded
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Audio
 
@@ -40,7 +41,7 @@ class Center(Plain):
         self.low, self.high, self.floor = low, high, floor
 
     def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
-        """`vocals` [1, frames] and `instrumental` [channels, frames], float files in the task's folder.
+        """`vocals` [1, frames] and `instrumental` [channels, frames], two at most, float files in the task's folder.
 
         Of a mono mix only the comb can be used, which is said. Raises `TaskFailed` for sound that is empty or has NaN in it.
         """
@@ -56,7 +57,7 @@ class Center(Plain):
         pitch = melody((abs(piece) for piece in middles), spectrum.hertz, self.low, self.high)
         middles = _middles(spectrum, lambda done: context.progress(0.5 + done / 2, "taking it out"))
         voice = spectrum.sound(_masked(middles, pitch, lambda f0: comb(spectrum.hertz, f0, self.floor)))
-        return write_stems(_beside(mix, voice), mix.rate, mix.channels, context)
+        return write_stems(_beside(mix, voice), mix.rate, min(mix.channels, 2), context)
 
 
 def _middles(spectrum: Spectrum, progress: Callable[[float], None]) -> Iterator[Spectra]:
@@ -79,5 +80,5 @@ def _beside(mix: Audio, voice: Iterator[Samples]) -> Iterator[tuple[Samples, Sam
     """Each piece of the voice as [1, n] with the same piece of the mix before it."""
     start = 0
     for piece in voice:
-        yield mix.read(start, start + len(piece)), piece[None]
+        yield folded(mix.read(start, start + len(piece))), piece[None]
         start += len(piece)

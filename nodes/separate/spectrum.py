@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.sound import checked
+from nodes.sound import checked, folded
 from pipelines.schema.values import Audio
 
 Samples = NDArray[np.float32]
@@ -38,9 +38,9 @@ class Spectrum:
     def _samples(self, start: int, count: int) -> Samples:
         """`count` samples from `start` on, zeros where the sound has not begun or has ended."""
         first, last = max(start, 0), min(start + count, self.audio.frames)
-        samples = np.zeros((self.audio.channels, count), np.float32)
+        samples = np.zeros((min(self.audio.channels, 2), count), np.float32)
         if first < last or not self.audio.frames:
-            samples[:, first - start : last - start] = checked(self.audio, self.what, first, last)
+            samples[:, first - start : last - start] = folded(checked(self.audio, self.what, first, last))
         return samples
 
     def sound(self, pieces: Iterator[Spectra]) -> Iterator[Samples]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.sound import checked
+from nodes.sound import checked, folded
 from pipelines.schema.values import Audio
 
 Samples = NDArray[np.float32]
@@ -16,7 +16,7 @@ _PIECE = 5.0
 
 
 class Tape:
-    """`audio` at `rate` Hz with `channels` channels. To one all are averaged; one is repeated; of more the first are taken."""
+    """`audio` at `rate` Hz with `channels` channels. To one all are averaged; one is repeated; more are folded."""
 
     def __init__(self, audio: Audio, what: str, rate: int, channels: int) -> None:
         self._audio, self._what, self._rate, self._channels = audio, what, rate, channels
@@ -54,7 +54,7 @@ class Tape:
         stream = soxr.ResampleStream(audio.rate, self._rate, self._channels) if audio.rate != self._rate else None
         for start in range(0, max(audio.frames, 1), size):
             samples = checked(audio, self._what, start, min(start + size, audio.frames))
-            samples = samples.mean(axis=0, keepdims=True) if self._channels == 1 else samples
+            samples = samples.mean(axis=0, keepdims=True) if self._channels == 1 else folded(samples)
             shaped = np.ascontiguousarray(np.resize(samples, (self._channels, samples.shape[1])))
             if stream is not None:
                 shaped = stream.resample_chunk(shaped.T, last=start + size >= audio.frames).T

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nodes.sound import checked_mono, is_silent, voice_of
 from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
-from nodes.speak.sentences import clean
+from nodes.speak.sentences import clean, space_of
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
-from pipelines.schema.values import Value, Words
+from pipelines.schema.values import Text, Value, Words
 
 if TYPE_CHECKING:
     import torch
@@ -85,14 +85,12 @@ class F5:
     def _pieces(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Iterator[Piece]:
-        voice = reference(inputs, context)
-        seconds = len(voice.samples) / self.rate
-        pace = len(voice.text) / seconds * self.speed
-        limit = max(int(pace * (_FILLED - seconds)), 20)
+        voice, text = reference(inputs, context), inputs.get("text")
+        written = text.text if isinstance(text, Text) and text.text else voice.text
         seeds = iter(range(context.seed, context.seed + (1 << 31)))
         return narrate(
             texts_of(inputs, chunks),
-            limit,
+            longest_sentence(voice, self.speed, written),
             lambda said: iter([self._say(model, voice, said.text, next(seeds))]),
             context,
         )
@@ -120,6 +118,16 @@ class F5:
         return _faded(sound, self.rate)
 
 
+def longest_sentence(voice: Reference, speed: float, written: str) -> int:
+    """Characters, such as those of `written`, that fill what the network was trained to fill, at the pace of `voice`.
+
+    The pace is of bytes, as the library counts: a Chinese character has three and takes as long as three letters.
+    """
+    seconds = len(voice.samples) / F5.rate
+    pace = len(voice.text.encode()) / seconds * speed
+    return max(int(pace * (_FILLED - seconds) * len(written) / len(written.encode())), 20)
+
+
 def reference(inputs: Inputs, context: Context) -> Reference:
     """The voice and its words, cut at a word where it is longer than 12 s.
 
@@ -131,7 +139,7 @@ def reference(inputs: Inputs, context: Context) -> Reference:
     text, seconds = str(context.settings.get("voice_text") or ""), voice.seconds
     if isinstance(words, Words) and not text:
         kept = [word for word in words.words if word.end <= _LONGEST]
-        text = " ".join(word.text.strip() for word in kept)
+        text = space_of(words.language).join(word.text.strip() for word in kept)
         seconds = min(seconds, kept[-1].end + 0.1) if kept and seconds > _LONGEST else seconds
     text = clean(text).replace("\n", " ")
     if not text:

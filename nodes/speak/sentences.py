@@ -19,6 +19,8 @@ _END = re.compile(rf"\n|[{_WIDE}]+[{_CLOSERS}]*(?=[^{_WIDE}{_CLOSERS}])|[{_NARRO
 _NO_END = re.compile(r"(?:[^\W\d_]|\d{1,2}|mrs?|ms|dr|prof|vs|nr|etc|bzw|ca|e\.g|i\.e|z\.b|u\.a|mme?|sra?)\.", re.I)
 _CLAUSE = re.compile(r"[,;:،、；：，—–](?=\s|[^\x00-\x7f])")
 _JOINERS = "\u200c\u200d"
+#: Languages written without spaces, of which Whisper gives characters for words.
+_UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ def clean(text: str) -> str:
 def speakable(text: str) -> bool:
     """Whether anything in it can be said: a letter or a digit of any script."""
     return any(unicodedata.category(character)[0] in "LN" for character in text)
+
+
+def space_of(language: str) -> str:
+    """What stands between two words of `language`."""
+    return "" if language.lower().partition("-")[0] in _UNSPACED else " "
 
 
 def sentences(text: str, limit: int = 250) -> list[Sentence]:

@@ -122,9 +122,9 @@ class Xtts:
     def _tokens(self, model: Loaded, text: str, language: str) -> list[int]:
         try:
             tokens = list(model.network.tokenizer.encode(text.strip().lower(), lang=language))
-        except ModuleNotFoundError as error:
+        except ImportError as error:  # the library's own, where it has one, names the package
             raise TaskFailed(
-                f"XTTS needs the package {error.name!r} to read {language!r}. Install it, then run again."
+                f"XTTS needs another package to read {language!r} ({error}). Install it, then run again."
             ) from error
         longest = model.network.args.gpt_max_text_tokens - 1
         if len(tokens) > longest:

@@ -13,6 +13,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import pickle
+import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -32,6 +35,8 @@ _RANDOM_FILLS = {
     "kaiming_uniform_",
 }  # fmt: skip
 _RANDOM_MAKERS = {"rand", "randn", "rand_like", "randn_like"}
+#: The two factors of a normed weight as torch named them before 2.0, as most published files have them, and since.
+_FACTORS = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
 
 def load_module(
@@ -47,6 +52,7 @@ def load_module(
     with without_filling():
         net = build()
     wanted = net.state_dict()
+    state = _renamed(wanted, state)
     _refuse_misfit(wanted, state)
     ready, mapped = {}, _file_mappings()
     for name, tensor in state.items():
@@ -67,20 +73,31 @@ def read_checkpoint(path: Path, allowed: Iterable[Any] = ()) -> Any:
     allowed: classes a torch file may mention besides tensors and plain containers. Anything else is refused before it
     runs (`pickle.UnpicklingError`); a damaged file raises what its format's reader raises.
     """
-    import torch
-
     path = Path(path)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
         found: Any = load_file(str(path))
     else:
-        with torch.serialization.safe_globals(list(allowed)):
-            mapped = _is_zip(path)  # the format before torch 1.6 cannot be mapped
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
+        found = unpickled(path, allowed)
     for tensor in _tensors(found):
         _populate(tensor)
     return found
+
+
+def unpickled(path: Path, allowed: Iterable[Any] = ()) -> Any:
+    """What a torch file holds, its tensors mapped and not read yet. allowed, errors: as `read_checkpoint` has them."""
+    import torch
+
+    with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickles by other protocols than torch's
+        mapped = _is_zip(path)  # the format before torch 1.6 cannot be mapped
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
+        except pickle.UnpicklingError as error:  # torch's own text advises to run what is in the file
+            named = re.search(r"GLOBAL (\S+)", str(error))
+            what = f"it asks for {named[1]}" if named else "it is not a torch file, or damaged"
+            raise pickle.UnpicklingError(f"{what}, and only weights are read") from error
 
 
 @contextmanager
@@ -113,6 +130,16 @@ def without_filling() -> Iterator[None]:
 
 def _in_place(name: str) -> bool:
     return name.endswith("_") and not name.endswith("__") and name not in ("requires_grad_", "zero_", "fill_", "copy_")
+
+
+def _renamed(wanted: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`state` with the factors of normed weights under the names that the network has for them."""
+    named = {}
+    for name, tensor in state.items():
+        stem, _, last = name.rpartition(".")
+        now = f"{stem}.{_FACTORS.get(last, last)}"
+        named[now if now in wanted else name] = tensor
+    return named
 
 
 def _refuse_misfit(wanted: Mapping[str, Any], state: Mapping[str, Any]) -> None:

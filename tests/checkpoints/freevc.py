@@ -50,9 +50,18 @@ def make_freevc(folder, seed=0):
         for part in ("wavlm.", "enc_spk_ex.")
     }
     own = {name: tensor for name, tensor in state.items() if not name.startswith(("wavlm.", "enc_spk_ex."))}
-    torch.save({"model": own, "config": config.to_dict()}, folder / "model.pth")
-    torch.save({"cfg": WAVLM, "model": parts["wavlm."]}, folder / "WavLM-Large.pt")
+    torch.save({"model": _as_published(own), "config": config.to_dict()}, folder / "model.pth")
+    torch.save({"cfg": WAVLM, "model": _as_published(parts["wavlm."])}, folder / "WavLM-Large.pt")
     extra = {"similarity_weight": torch.ones(1), "similarity_bias": torch.ones(1)}
     torch.save({"model_state": parts["enc_spk_ex."] | extra, "step": 1}, folder / "speaker_encoder.pt")
     config.save_json(str(folder / "config.json"))
     return folder
+
+
+def _as_published(state):
+    """Factors of normed weights under the names they had when the published files were written."""
+    names = {"original0": "weight_g", "original1": "weight_v"}
+    return {
+        ".".join([*path[:-3], names[path[-1]]]) if (path := name.split("."))[-1] in names else name: tensor
+        for name, tensor in state.items()
+    }

@@ -1,5 +1,6 @@
 """Tiny RVC weights in the genuine formats: a voice (.pth), HuBERT as transformers saves it, rmvpe.pt and a faiss index."""
 
+import json
 from collections import OrderedDict
 
 #: config in the order RVC writes it: spectrum, segment, inter, hidden, filter, heads, layers, kernel, dropout, resblock, ...
@@ -37,7 +38,7 @@ def make_rvc(folder, name="voice", version="v2", pitched=True, seed=0, config=CO
 
 
 def make_hubert(folder):
-    """HuBERT with its final projection, two layers narrow but for the 768 features RVC needs."""
+    """HuBERT with its final projection, two layers narrow but for the 768 features RVC needs, as ContentVec is published."""
     import torch
     from transformers import HubertConfig, HubertModel
 
@@ -51,7 +52,18 @@ def make_hubert(folder):
             super().__init__(config)
             self.final_proj = torch.nn.Linear(config.hidden_size, config.classifier_proj_size)
 
-    Projected(config).eval().save_pretrained(folder)
+    state = Projected(config).state_dict()
+    for factor, name in (("weight_g", "original0"), ("weight_v", "original1")):
+        conv = "encoder.pos_conv_embed.conv."
+        state[conv + factor] = state.pop(f"{conv}parametrizations.weight.{name}")
+    folder.mkdir(parents=True)
+    torch.save(state, folder / "pytorch_model.bin")
+    said = config.to_dict() | {
+        "gradient_checkpointing": False,
+        "torch_dtype": "float32",
+        "transformers_version": "4.27.3",
+    }
+    (folder / "config.json").write_text(json.dumps(said))
 
 
 def make_rmvpe(path, channels=2):

@@ -1,7 +1,7 @@
 """A tiny XTTS v2 checkpoint in the genuine format: model.pth, config.json, vocab.json and speakers_xtts.pth, random weights."""
 
 import functools
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 LANGUAGES = ("en", "de")
@@ -49,10 +49,24 @@ def make_xtts(folder, seed=0, stop=1.2):
             name: {"gpt_cond_latent": torch.randn(1, 32, 64), "speaker_embedding": torch.randn(1, 512, 1)}
             for name in ("Ana", "Ben")
         }
-    torch.save({"model": network.state_dict(), "config": config.to_dict()}, folder / "model.pth")
+    with _where_they_were():
+        torch.save({"model": network.state_dict(), "config": config}, folder / "model.pth")
     torch.save(speakers, folder / "speakers_xtts.pth")
     config.save_json(str(folder / "config.json"))
     return folder
+
+
+@contextmanager
+def _where_they_were():
+    """The classes of its config in this block where they were when the published file, which holds one, was written."""
+    import TTS.tts.models.xtts as library
+    from TTS.tts.configs.xtts_config import XttsArgs, XttsAudioConfig
+
+    with ExitStack() as stack:
+        for kind in (XttsArgs, XttsAudioConfig):
+            stack.enter_context(mock.patch.object(library, kind.__name__, kind, create=True))
+            stack.enter_context(mock.patch.object(kind, "__module__", library.__name__))
+        yield
 
 
 def _write_vocabulary(path):

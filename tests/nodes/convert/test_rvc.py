@@ -1,6 +1,7 @@
 """RVC on tiny weights of the genuine formats: windows change no sample, every kind of voice loads, bad files are sentences."""
 
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from nodes.convert import rvc, rvc_network
 from nodes.convert.rvc import Rvc, _as_loud, _cuts
 from nodes.convert.rvc_features import features
-from nodes.convert.rvc_model import load_voice
+from nodes.convert.rvc_model import Index, load_voice
 from nodes.convert.rvc_pitch import coarse
 from pipelines.run.piecewise import piecewise
 from pipelines.run.streaming import pieces_for
@@ -106,6 +107,33 @@ def test_an_index_moves_features_toward_training(folder, tmp_path):
     assert np.abs(half.data - without.data).max() > 1e-4
     vectors = model.voice.index.vectors
     assert np.abs(model.voice.index.near(vectors[:5]) - vectors[:5]).max() < 1e-3
+
+
+def test_the_index_is_the_one_training_named_after_the_voice(folder, tmp_path):
+    place = shutil.copytree(folder, tmp_path / "w")
+    shutil.move(place / "voice.pth", place / "Ana [v2].pth")
+    for name in ("trained_IVF4_Flat_nprobe_1_Ana [v2]_v2", "added_IVF4_Flat_nprobe_1_Diana [v2]_v2"):
+        make_index(place / f"{name}.index", features=8)
+    path = place / "Ana [v2].pth"
+    assert load_voice(path, "cpu", torch.float32).index is None
+    make_index(place / "added_IVF4_Flat_nprobe_1_Ana [v2]_v2.index")
+    assert load_voice(path, "cpu", torch.float32).index.vectors.shape[1] == 768
+    make_index(place / "added_IVF9_Flat_nprobe_1_Ana [v2]_v2.index")
+    with pytest.raises(TaskFailed, match=r"added_IVF4.*added_IVF9.*Rename the right one to Ana \[v2\]\.index"):
+        load_voice(path, "cpu", torch.float32)
+
+
+def test_features_whose_part_of_the_index_is_empty_stay():
+    import faiss
+
+    near, far = np.eye(2, 4, dtype=np.float32), np.full((1, 4), 9, np.float32)
+    quantiser = faiss.IndexFlatL2(4)
+    quantiser.add(np.concatenate([near, far]))
+    searcher = faiss.IndexIVFFlat(quantiser, 4, 3)
+    searcher.train(np.concatenate([near, far]))
+    searcher.add(near)
+    found = Index(searcher, near).near(np.concatenate([near, far]))
+    assert np.array_equal(found, np.concatenate([near, far]))
 
 
 def test_a_row_may_name_its_voice_and_only_one_is_resident(folder, tmp_path):
@@ -238,3 +266,13 @@ def test_piece_by_piece_it_gives_as_much_sound_as_at_once(model, tmp_path):
     assert len(made) > 1
     assert sum(piece.frames for piece in made) == whole.frames
     assert {piece.rate for piece in made} == {whole.rate}
+
+
+def test_loudness_takes_no_more_memory_than_what_it_makes():
+    made = np.ones(8000 * 300, np.float32)
+    tracemalloc.start()
+    try:
+        _as_loud(made, 8000, made[::2], 0.25)
+        assert tracemalloc.get_traced_memory()[1] < made.nbytes + (4 << 20)
+    finally:
+        tracemalloc.stop()

@@ -71,6 +71,12 @@ def test_bad_files_are_refused_by_name(name, content, named, tmp_path):
         run(tmp_path, Lines(translations=str(tmp_path / name), missing="fail"))
 
 
+def test_a_language_without_spaces_gets_none(tmp_path):
+    words = [Word(text, at / 5, at / 5 + 0.2) for at, text in enumerate("今日はいい天気。また明日")]
+    made = Lines().run(None, {"words": Words(tuple(words), "ja")}, Context("a", tmp_path))
+    assert texts(made) == ["今日はいい天気。", "また明日"]
+
+
 def test_no_words_is_refused(tmp_path):
     with pytest.raises(TaskFailed, match="nothing to dub"):
         Lines().run(None, {"words": Words(())}, Context("a", tmp_path))

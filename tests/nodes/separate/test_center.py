@@ -57,6 +57,14 @@ def test_what_is_only_on_one_side_is_no_singing(song: Song, tmp_path: Path) -> N
     assert np.sqrt(np.mean(vocals**2)) < 0.05 * np.sqrt(np.mean(sides**2))
 
 
+def test_talk_in_the_centre_of_film_sound_is_found(song: Song, tmp_path: Path) -> None:
+    film = np.zeros((6, song.mix.shape[1]), np.float32)
+    film[:2], film[2] = song.band, song.vocals.mean(axis=0)
+    vocals, rest = separated(film, tmp_path)
+    assert rest.shape == song.mix.shape
+    assert decibels(film[2], vocals[0]) > decibels(film[2], song.mix.mean(axis=0)) + 4.0
+
+
 def test_how_much_is_held_at_once_changes_nothing(song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = separated(song.mix, tmp_path / "a")
     monkeypatch.setattr(spectrum, "_AT_ONCE", 31)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from nodes.speak.f5 import F5, reference
+from nodes.speak.f5 import F5, Reference, longest_sentence, reference
 from nodes.speak.f5_model import _without_training
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
@@ -43,6 +43,21 @@ def test_a_long_reference_is_cut_at_a_word(tmp_path):
     cut = reference({"voice": tone(20), "voice_words": words}, context(tmp_path))
     assert cut.text.split() == [*(f"w{i}" for i in range(11)), "w11."]
     assert len(cut.samples) / 24000 == pytest.approx(12.0, abs=0.01)
+
+
+def test_a_sentence_in_another_script_than_the_references_fills_the_same_time():
+    letters, characters = "so he said to them ", "今天天气很好我们去"
+    for said in (letters, characters):
+        voice = Reference(np.zeros(10 * 24000, np.float32), said * 5)
+        bytes_a_second = len(voice.text.encode()) / 10
+        for written in (letters, characters):
+            longest = (written * 100)[: longest_sentence(voice, 1.0, written)]
+            assert len(longest.encode()) / bytes_a_second == pytest.approx(12.0, abs=0.4)
+
+
+def test_the_words_of_a_reference_without_spaces_get_none(tmp_path):
+    words = Words((Word("今", 0.0, 0.5), Word("天", 0.5, 1.0)), "zh")
+    assert reference({"voice": tone(2), "voice_words": words}, context(tmp_path)).text == "今天.  "
 
 
 @pytest.mark.parametrize(
