@@ -223,7 +223,7 @@ def test_a_node_may_report_from_threads_of_its_own(tmp_path: Path) -> None:
     said: list[float] = []
     with loaded("Chatty") as worker:
         worker.run({"audio": audio()}, context(tmp_path, report=lambda fraction, note: said.append(fraction)))
-    assert len(said) == 6 * 200
+    assert len(said) == 6 * 20
 
 
 def test_a_death_is_seen_though_a_process_it_forked_lives_on(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class Deaf(Known):
 
 
 class Chatty(Known):
-    """Tells of its progress from six threads, 200 times each."""
+    """Tells of its progress from six threads, 20 times each, in more words than the socket takes at once."""
 
     def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
         tellers = [threading.Thread(target=self._tell, args=(context,)) for _ in range(6)]
@@ -96,15 +96,22 @@ class Chatty(Known):
         return {}
 
     def _tell(self, context: Context) -> None:
-        for _ in range(200):
-            context.progress(0.5, "x" * 2000)
+        for _ in range(20):
+            context.progress(0.5, "x" * 500_000)
+
+
+def _nameless() -> None:
+    """No process can find it by the name that it then has."""
+
+
+_nameless.__qualname__ = "nowhere"
 
 
 class Secretive(Known):
     """Gives what no other process can be given."""
 
     def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
-        return {"audio": lambda: None}  # type: ignore[dict-item]
+        return {"audio": _nameless}  # type: ignore[dict-item]
 
 
 class Elsewhere(Known):
