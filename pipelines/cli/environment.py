@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -135,28 +136,27 @@ VARIABLES: Mapping[str, Variable] = {
 
 
 def read_dotenv(file: Path) -> dict[str, str]:
-    """`NAME=value` lines of a `.env` file: comments, quotes and a leading `export` allowed, nothing is expanded or executed.
+    """What a `.env` file says, as python-dotenv reads it: comments, quotes and `export` allowed, nothing expanded or executed.
 
-    A missing file is empty, and so is a folder: some keep a virtual environment under that name.
-    Raises `UsageError` naming the line that is none of these.
+    A missing file is empty, and so is a folder: some keep a virtual environment under that name. The file may be shared
+    with other programs, so lines that are not NAME=value are passed over. Raises `UsageError` where such a line names one
+    of our variables.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()  # some editors begin it with a mark
+        text = file.read_text(encoding="utf-8-sig")  # some editors begin it with a mark
     except (FileNotFoundError, IsADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}.") from None
+    from dotenv.parser import parse_stream
+
     found: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        match = re.fullmatch(
-            r"(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|((?:[^'\"#\s].*?)?))\s*(?:\s#.*)?", text
-        )
-        if match is None:
-            raise UsageError(f"{file}, line {number} is not NAME=value: {text[:60]!r}.")
-        found[match[1]] = next((part for part in match.groups()[1:] if part is not None), "")
+    for line in parse_stream(StringIO(text)):
+        meant = [name for name in VARIABLES if name in line.original.string] if line.error else []
+        if meant:
+            raise UsageError(f"{file}, line {line.original.line} names {meant[0]} and is not NAME=value.")
+        if line.key:
+            found[line.key] = line.value or ""
     return found
 
 

@@ -192,11 +192,19 @@ def test_dotenv_files_are_read_as_people_write_them(tmp_path):
     assert read_dotenv(file) == {"A": "1", "B": "2"}
 
 
-@pytest.mark.parametrize("text", ["JUST WORDS", "1A=2", "=x", "A='open"])
-def test_a_dotenv_line_that_is_not_one_is_named(tmp_path, text):
+@pytest.mark.parametrize("text", ["JUST WORDS", "=x", "A='open", 'key: "-----BEGIN', "SECRET='a\nb'"])
+def test_lines_of_others_stop_nobody(tmp_path, text, capfd):
+    file = tmp_path / ".env"
+    file.write_text(f"A=1\n{text}\nLOW_VRAM=true\n")
+    assert {"A": "1", "LOW_VRAM": "true"}.items() <= read_dotenv(file).items()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("text", ["LOW_VRAM true", "MAX_CUDA_VRAM: 4", "LOW_VRAM='true"])
+def test_a_line_meant_for_us_that_is_none_is_named_without_what_it_says(tmp_path, text):
     file = tmp_path / ".env"
     file.write_text(f"A=1\n{text}\n")
-    with pytest.raises(UsageError, match="line 2"):
+    with pytest.raises(UsageError, match=rf"line 2 names {text[:8]}\w* and is not NAME=value\.$"):
         read_dotenv(file)
 
 
