@@ -49,11 +49,12 @@ def _cuda(index: int, total: int | None, name: str | None, driver: Driver | None
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     try:
         driver = driver or Nvml()
-    except OSError:
+        if index >= driver.count():
+            return None
+        device = CudaDevice(driver, index=index, total_bytes=total or 0, name=name or "")
+    except (OSError, SurroundingsFailed):
         return None
-    if index >= driver.count():
-        return None
-    return _not_more_than(CudaDevice(driver, index=index, total_bytes=total or 0, name=name or ""), total)
+    return _not_more_than(device, total)
 
 
 def _not_more_than(device: Device, total: int | None) -> Device:

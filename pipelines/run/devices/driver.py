@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pipelines.schema.errors import SurroundingsFailed
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -98,9 +100,12 @@ class Nvml:
         return len(self._order)
 
     def card(self, index: int) -> Card:
-        """The card now."""
-        handle = self._handle(index)
-        memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
+        """The card now. Raises `SurroundingsFailed` where it does not answer, as one that fell off the bus."""
+        try:
+            handle = self._handle(index)
+            memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
+        except self._nvml.NVMLError as error:
+            raise SurroundingsFailed(f"cuda:{index} does not answer: {error}. nvidia-smi may say more.") from error
         return Card(_text(self._nvml.nvmlDeviceGetName(handle)), memory.total, memory.free, memory.used)
 
     def processes(self, index: int) -> dict[int, int]:
@@ -152,10 +157,8 @@ class Nvml:
         return uuid
 
     def _or_none(self, ask: Any, *given: Any) -> Any:
-        unanswered = (
-            self._nvml.NVMLError,
-            self._nvml.NVMLLibraryMismatchError,
-        )  # the second: a driver older than the question
+        # The second: a driver older than the question.
+        unanswered = self._nvml.NVMLError, self._nvml.NVMLLibraryMismatchError
         try:
             return ask(*given)
         except unanswered:
