@@ -36,7 +36,7 @@ from pipelines.run.record import Record, cannot_write, surroundings
 from pipelines.run.recovery import Recovery
 from pipelines.run.recovery import facts as rungs
 from pipelines.run.tasks import about, outputs_of
-from pipelines.schema.errors import ExitCode, InvalidError, Terminated
+from pipelines.schema.errors import ExitCode, InvalidError, SurroundingsFailed, Terminated
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 from pipelines.schema.record import EVENT_SCHEMA, Event
@@ -148,14 +148,25 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
         try:
             with capped(prepared.device, plan.limit_bytes), Monitor(prepared.device, engine.emit, plan.limit_bytes):
                 outcome = recovery.carry_out()
+            with _for_later(engine):
+                remember(prepared.store, engine.observed, prepared.device_key, outcome.failed)
         finally:
             draw(record.folder, events, plan.limit_bytes, prepared.settings.pipeline.name,
                  picture=bool(prepared.settings.values.get("memory_plot")))  # fmt: skip
             record.update(**_failures(events), rungs=rungs(recovery.tried), stream=streams_of(events))
-            for returned in engine.returns:  # of a run that failed, too: a leak may be why
-                prepared.leaks.note(returned)
-    remember(prepared.store, engine.observed, prepared.device_key, outcome.failed)
+            with _for_later(engine):
+                for returned in engine.returns:  # of a run that failed, too: a leak may be why
+                    prepared.leaks.note(returned)
     return outcome
+
+
+@contextmanager
+def _for_later(engine: Engine) -> Iterator[None]:
+    """What later plans would learn of this run is kept; where it cannot be, the run has still ended as it did."""
+    try:
+        yield
+    except (OSError, SurroundingsFailed) as error:
+        engine.emit("warning", text=f"What this run showed is not kept for later plans: {error}")
 
 
 def _failures(events: Iterable[Event]) -> dict[str, Any]:

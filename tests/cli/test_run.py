@@ -197,6 +197,18 @@ def test_an_outputs_folder_that_cannot_be_made(headroom):
     assert "outputs_dir" in result.err
 
 
+def test_what_cannot_be_kept_for_later_plans_fails_no_run(headroom, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HEADROOM_HOME", str(tmp_path / "file"))
+    done = headroom(
+        "run", "pipeline=toy", "tier=toy", "device=cpu", "tier.limit=4GiB", "text=x", "memory_plot=false", toy=True
+    )
+    assert done.code == 0, done.err
+    assert "note: What this run showed is not kept for later plans: Measured footprints cannot be kept in" in done.out
+    (record,) = (tmp_path / "outputs").rglob("run.json")
+    assert json.loads(record.read_text(encoding="utf-8"))["status"] == "ok"
+
+
 def test_a_full_disk_in_the_middle_loses_nothing_finished(headroom, monkeypatch):
     from pipelines.run import artifacts
 
