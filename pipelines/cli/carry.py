@@ -27,6 +27,7 @@ from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
 from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.run.enforce import capped
 from pipelines.run.engine import Engine
+from pipelines.run.inputs import FILES
 from pipelines.run.instruments import draw, libraries_of, remember, warm_up
 from pipelines.run.job import Job, split_task
 from pipelines.run.listening import summary
@@ -45,9 +46,9 @@ from pipelines.schema.units import format_bytes, format_seconds
 
 def digests_of(prepared: Prepared) -> dict[str, str]:
     """SHA-256 of every file that an item brings, by its path as the item has it."""
-    ports = [port for port in prepared.settings.pipeline.items if port not in ("audio", "text")]
+    ports = {port for port in prepared.settings.pipeline.items if port not in ("audio", "text")} | set(FILES)
     named = {str(path) for item in prepared.items for path in (item.path, *map(item.settings.get, ports)) if path}
-    return {path: digest(Path(path).expanduser()) for path in sorted(named)}
+    return {path: digest(file) for path in sorted(named) if (file := Path(path).expanduser()).is_file()}
 
 
 def facts_of(prepared: Prepared, inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -75,7 +76,9 @@ def facts_of(prepared: Prepared, inputs: Mapping[str, str]) -> dict[str, Any]:
             }
             for node, v in prepared.choice.items()
         },
-        "inputs": {item.name: {"path": item.path, "sha256": inputs[item.path]} for item in prepared.items if item.path},
+        "inputs": {
+            item.name: {"path": item.path, "sha256": inputs.get(item.path)} for item in prepared.items if item.path
+        },
         "notes": list(prepared.notes),
         "footprints": {"store": prepared.store.digest(), "frozen": prepared.store.frozen},
         "pid": os.getpid(),
@@ -195,7 +198,8 @@ def finished(job: Job, artifacts: Artifacts) -> set[str]:
 
 def _is_done(job: Job, artifacts: Artifacts, task: str) -> bool:
     try:
-        return artifacts.is_done(*split_task(task), about(job, artifacts, task))
+        names = artifacts.consulted(*split_task(task))
+        return artifacts.is_done(*split_task(task), about(job, artifacts, task, names))
     except (OSError, KeyError, InvalidError):  # of the task before it, that a part of the pipeline leaves out
         return False
 

@@ -63,6 +63,10 @@ class Artifacts:
             self._values[item, node] = {name: _read(folder, name, entry) for name, entry in entries.items()}
         return self._values[item, node][port]
 
+    def consulted(self, item: str, node: str) -> set[str]:
+        """The settings that a finished task looked up. Raises as `read_note`."""
+        return set(read_note(self.folder(item, node)).get("settings", {}))
+
     def is_done(self, item: str, node: str, about: Mapping[str, Any]) -> bool:
         """Whether the task was finished before by the same variant and settings, with every file still as it was."""
         folder = self.folder(item, node)

@@ -19,6 +19,8 @@ from pipelines.schema.config import Item
 from pipelines.schema.errors import TaskFailed, UsageError
 from pipelines.schema.values import Audio
 
+#: Settings that name a file, which a node opens by itself.
+FILES = ("voice", "translations", "cover")
 #: Extensions taken when a folder is named. Anything else may still be named file by file.
 SOUND = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".mp4", ".aif", ".aiff", ".wma", ".webm")
 

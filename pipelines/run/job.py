@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.graph.build import Graph
 from pipelines.run.chained import Streaming
+from pipelines.run.consulted import consulted
 from pipelines.schema.config import Item, Variant
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
@@ -49,8 +50,8 @@ class Job:
         """The node object that loads and unloads `model`."""
         return next(self.nodes[node] for node in self.graph.order if self.model_of(node) == model)
 
-    def about(self, node: str, item: str) -> dict[str, Any]:
-        """What a task's result depends on besides its inputs."""
+    def about(self, node: str, item: str, names: Iterable[str]) -> dict[str, Any]:
+        """What a task's result depends on besides its inputs. names: the settings it looked up."""
         spec = self.graph.node(node)
         variant = self.choice.get(node)
         return {
@@ -60,7 +61,7 @@ class Job:
             "variant": variant.name if variant else None,
             "weights": self.digests.get(variant.name) if variant else None,
             "knobs": dict(variant.knobs if variant else spec.knobs),
-            "settings": dict(self.items[item].settings),
+            "settings": consulted(self.items[item].settings, names, self.inputs),
             "seed": self.seed,
             "takes": dict(spec.inputs),
         }

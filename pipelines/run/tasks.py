@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipelines.graph.expand import footprint_of
 from pipelines.graph.fuse import together
 from pipelines.run.artifacts import Artifacts, files_of, read_note
 from pipelines.run.chained import Chained, Landing, expected_seconds, real_time_factor
+from pipelines.run.consulted import Consulted
 from pipelines.run.devices.protocol import Device
 from pipelines.run.inputs import open_audio, quiet
 from pipelines.run.job import Job, split_task
@@ -117,21 +118,22 @@ class Tasks:
         ):
             # Joined by fades, it is not what the node would have made at once; whoever reads the note may want to know.
             extra = {"in_pieces": True} if stage.pieces is not None else {}
-            self._saved(task, landing.outputs, seconds, extra)
+            self._saved(task, stage.context, landing.outputs, seconds, extra)
         self.emit("stream", task=together(tasks), **chained.report().to_dict())
 
     def _do(self, task: str, model: Any) -> None:
         item, node = split_task(task)
         self._clear([task])
-        begun = self.clock()
-        outputs = self.job.nodes[node].run(model, self._inputs(item, node), self._context(task))
-        self._saved(task, outputs, self.clock() - begun, {})
+        begun, context = self.clock(), self._context(task)
+        outputs = self.job.nodes[node].run(model, self._inputs(item, node), context)
+        self._saved(task, context, outputs, self.clock() - begun, {})
 
-    def _saved(self, task: str, outputs: Outputs, seconds: float, extra: Mapping[str, Any]) -> None:
+    def _saved(self, task: str, context: Context, outputs: Outputs, seconds: float, extra: Mapping[str, Any]) -> None:
         item, node = split_task(task)
         begun = self.clock()
         _check(task, outputs, self.job.graph.ports[node].outputs)
-        digests = self.artifacts.save(item, node, outputs, {**about(self.job, self.artifacts, task), **extra})
+        names = cast("Consulted", context.settings).names
+        digests = self.artifacts.save(item, node, outputs, {**about(self.job, self.artifacts, task, names), **extra})
         seconds += self.clock() - begun
         length = self.job.items[item].seconds
         speed = length / seconds if length and seconds else None
@@ -155,7 +157,7 @@ class Tasks:
         return Context(
             item=item,
             folder=folder,
-            settings=self.job.items[item].settings,
+            settings=Consulted(self.job.items[item].settings),
             device=self.job.device_of(node) or self.device.torch_device,
             seed=self.job.task_seed(task),
             report=lambda fraction, note: self.emit("progress", task=task, fraction=fraction, note=note),
@@ -195,23 +197,24 @@ class Tasks:
             self.emit("warning", text=text)
 
 
-def about(job: Job, artifacts: Artifacts, task: str) -> dict[str, Any]:
-    """What a task's result depends on, its inputs by their content: the key for reusing it.
+def about(job: Job, artifacts: Artifacts, task: str, names: Iterable[str]) -> dict[str, Any]:
+    """What a task's result depends on, its inputs by their content: the key for reusing it. names: as in `Job.about`.
 
     Raises `OSError` where an input is not there.
     """
     item, node = split_task(task)
-    given = {}
+    given: dict[str, Any] = {}
+    source_item = job.items[item]
     for port, source in job.graph.node(node).inputs.items():
         producer, _, name = source.partition(".")
         if producer != "item":
             note = read_note(artifacts.folder(item, producer))
             given[port] = [note["sha256"][file] for file in files_of(note["outputs"][name])]
-        elif name != "text" and (
-            path := job.items[item].path if name == "audio" else job.items[item].settings.get(name)
-        ):
+        elif name == "text":
+            given[port] = [source_item.settings.get("text"), source_item.settings.get("language")]
+        elif path := source_item.path if name == "audio" else source_item.settings.get(name):
             given[port] = [job.inputs.get(str(path))]
-    return {**job.about(node, item), "given": given}
+    return {**job.about(node, item, names), "given": given}
 
 
 def _check(task: str, given: Outputs, promised: Mapping[str, Port]) -> None:

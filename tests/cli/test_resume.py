@@ -62,6 +62,29 @@ def test_a_part_done_again_by_itself_is_noticed_by_what_comes_after_it(stems):
     assert set(again()[0]) == {"vocals", "instrumental"}
 
 
+def test_a_setting_concerns_only_what_looked_at_it_and_its_file_counts_by_content(headroom, stems):
+    """Translations are written after the first run has shown what is said: nothing before them is done again."""
+    Path("lines.json").write_text("{}")
+    _, again = stems
+    assert again("translations=lines.json", "artist=Newton")[0] == []
+    asked = ("pipeline=dub", "text=Hello there", "stream.use=false", "memory_plot=false")
+    assert headroom("run", *asked, "outputs_dir=dubs").code == 0
+    (folder,) = [path.parent for path in Path("dubs").rglob("run.json")]
+
+    def spoken(*more):
+        result = headroom("run", "--resume", str(folder), *more)
+        assert result.code == 0, result.err
+        return re.findall(r"\d\] run +Hello-there/(\w+)", result.out)
+
+    assert spoken("artist=Newton") == []
+    assert spoken("language=de") == ["speak", "convert", "wav"]
+    soundfile.write("voice.wav", 0.2 * np.sin(np.arange(32000) / 20), 16000)
+    assert spoken("voice=voice.wav") == ["speak", "convert", "wav"]  # both take it, by their ports
+    assert spoken() == []
+    soundfile.write("voice.wav", 0.2 * np.sin(np.arange(32000) / 30), 16000)
+    assert spoken() == ["speak", "convert", "wav"]
+
+
 def test_a_run_resumed_from_another_folder_says_where_it_was_begun(headroom, stems, monkeypatch, tmp_path):
     folder, _ = stems
     begun, record = Path.cwd(), (folder / "run.json").read_bytes()
