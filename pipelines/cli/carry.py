@@ -14,34 +14,32 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
-from pipelines.cli.live import Live, of_task
+from pipelines.cli.live import Live
 from pipelines.cli.plan import certified
 from pipelines.cli.prepare import Prepared
 from pipelines.cli.replan import Replanner
 from pipelines.cli.show import console, show_plan
+from pipelines.cli.summary import name_finals, summarise
 from pipelines.graph.draw import mermaid
-from pipelines.graph.fuse import members
-from pipelines.run.artifacts import Artifacts, digest, read_note, write_atomic
+from pipelines.run.artifacts import Artifacts, digest, write_atomic
 from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.run.enforce import capped
 from pipelines.run.engine import Engine
 from pipelines.run.inputs import FILES
 from pipelines.run.instruments import draw, libraries_of, remember, warm_up
-from pipelines.run.job import Job, split_task
-from pipelines.run.listening import summary
+from pipelines.run.job import Job
+from pipelines.run.kept import finished, need_earlier, tasks_of
 from pipelines.run.monitor import Monitor
 from pipelines.run.outcome import Outcome
 from pipelines.run.record import Record, cannot_write, surroundings
 from pipelines.run.recovery import Recovery
 from pipelines.run.recovery import facts as rungs
-from pipelines.run.tasks import about, outputs_of
-from pipelines.schema.errors import ExitCode, InvalidError, SurroundingsFailed, Terminated
+from pipelines.run.tasks import outputs_of
+from pipelines.schema.errors import ExitCode, SurroundingsFailed, Terminated
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 from pipelines.schema.record import EVENT_SCHEMA, Event
-from pipelines.schema.units import format_bytes, format_seconds
 
 
 def digests_of(prepared: Prepared) -> dict[str, str]:
@@ -90,13 +88,13 @@ def all_finished(prepared: Prepared, folder: Path, inputs: Mapping[str, str]) ->
     """Whether an earlier run in `folder` left nothing to do; then its results are named and its record stays as it is."""
     artifacts = Artifacts(folder / "artifacts")
     done = finished(prepared.job(_nothing(prepared.problem), inputs), artifacts)
-    if len(done) < len(_tasks(prepared.problem)):
+    if len(done) < len(tasks_of(prepared.problem)):
         return False
     out = console()
     out.print(
         f"{len(done)} of {len(done)} tasks are finished already: nothing is left to do. (--force does them again.)"
     )
-    _name_finals(out, folder, outputs_of(artifacts, sorted(done)), _ends(prepared))
+    name_finals(out, folder, outputs_of(artifacts, sorted(done)), _ends(prepared))
     return True
 
 
@@ -107,14 +105,14 @@ def carry(
     out = console()
     artifacts = Artifacts(record.folder / "artifacts")
     whole = prepared.job(_nothing(prepared.problem), inputs, keep_going=keep_going)
-    _need_earlier_results(prepared, artifacts)
+    need_earlier(prepared.graph, [item.name for item in prepared.items], artifacts)
     done = set() if force else finished(whole, artifacts)
     problem = prepared.left(done)
     plan = certified(problem, prepared.plan(problem))
     job = replace(whole, problem=problem, plan=plan)
     _write_plan(record, job)
     if done:
-        out.print(f"{len(done)} of {len(_tasks(prepared.problem))} tasks are finished already and are kept.")
+        out.print(f"{len(done)} of {len(tasks_of(prepared.problem))} tasks are finished already and are kept.")
     show_plan(out, prepared, plan)
     out.print()
     outcome = _carried_out(prepared, job, record, artifacts, out)
@@ -181,51 +179,6 @@ def _failures(events: Iterable[Event]) -> dict[str, Any]:
     }
 
 
-def finished(job: Job, artifacts: Artifacts) -> set[str]:
-    """Tasks whose results lie in the run folder already, made of the same inputs by the same variant and settings.
-
-    What comes after a task that must be done again is done again, too.
-    """
-    done, known = set[str](), set(_tasks(job.problem))
-    for item in job.items:
-        for node in job.graph.order:
-            task = f"{item}/{node}"
-            waits = {f"{item}/{name}" for name in job.graph.predecessors(node)}
-            if task in known and waits <= done and _is_done(job, artifacts, task):
-                done.add(task)
-    return done
-
-
-def _is_done(job: Job, artifacts: Artifacts, task: str) -> bool:
-    try:
-        names = artifacts.consulted(*split_task(task))
-        return artifacts.is_done(*split_task(task), about(job, artifacts, task, names))
-    except (OSError, KeyError, InvalidError):  # of the task before it, that a part of the pipeline leaves out
-        return False
-
-
-def _tasks(problem: Problem) -> list[str]:
-    """Every task, those of a chain one by one."""
-    return [name for task in problem.tasks for name in members(task.id)]
-
-
-def _need_earlier_results(prepared: Prepared, artifacts: Artifacts) -> None:
-    graph = prepared.graph
-    for name in graph.order:
-        for source in graph.node(name).inputs.values():
-            producer = source.partition(".")[0]
-            if producer == "item" or producer in graph.order:
-                continue
-            for item in prepared.items:
-                try:
-                    read_note(artifacts.folder(item.name, producer))
-                except OSError:
-                    raise InvalidError(
-                        f"{name} needs what {producer} makes of {item.name}, and it is not in {artifacts.root}. "
-                        "Name the run that has it with --resume RUN_DIR, or run that part too with --until."
-                    ) from None
-
-
 def _nothing(problem: Problem) -> Plan:
     return Plan(problem.objective, problem.limit_bytes, problem.context_bytes, 0.0, 0.0, 0.0, True, (), ())
 
@@ -263,7 +216,7 @@ def _finish(
         artifacts={name: digest(artifacts.root / name) for names in outputs.values() for name in names},
         failed={task: str(error) for task, error in outcome.failed.items()}, skipped=dict(outcome.skipped),
     )  # fmt: skip
-    _summary(out, record, plan, outcome, outputs, ends)
+    summarise(out, record, plan, outcome, outputs, ends)
     return code
 
 
@@ -271,36 +224,6 @@ def streams_of(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
     """How each chain sounded, by its task, as `run.json` has it."""
     heard = (dict(event.data) for event in events if event.kind == "stream")
     return {facts.pop("task"): facts for facts in heard}
-
-
-def _summary(
-    out: Console, record: Record, plan: Plan, outcome: Outcome, outputs: Mapping[str, list[str]], ends: AbstractSet[str]
-) -> None:
-    out.print()
-    limit = f" of {format_bytes(plan.limit_bytes)}" if plan.limit_bytes is not None else ""
-    out.print(
-        f"Peak {format_bytes(outcome.measured_peak_bytes)}{limit} (planned {format_bytes(plan.peak_bytes)}), "
-        f"{format_seconds(record.elapsed())}."
-    )
-    _name_finals(out, record.folder, outputs, ends)
-    for line in summary(record.facts.get("stream") or {}):
-        out.print(Text(f"  {line}", style="dim"), soft_wrap=True)
-    out.print(Text(f"Record: {record.folder}", style="dim"), soft_wrap=True)
-    for task, error in reversed(outcome.failed.items()):  # the first nearest the prompt
-        waiting = sum(1 for because in outcome.skipped.values() if because == task)
-        tail = f" ({waiting} that need it skipped)" if waiting else ""
-        out.print(Text.assemble(("failed: ", "bold red"), f"{of_task(task, str(error))}{tail}"), soft_wrap=True)
-
-
-def _name_finals(out: Console, folder: Path, outputs: Mapping[str, list[str]], ends: AbstractSet[str]) -> None:
-    for path in _finals(outputs, ends):
-        out.print(Text(f"  {folder / 'artifacts' / path}", style="bold"), soft_wrap=True)
-
-
-def _finals(outputs: Mapping[str, list[str]], ends: AbstractSet[str], most: int = 12) -> list[str]:
-    """The files a person came for: what nodes at the ends of the pipeline made; few enough to read, songs before their sound."""
-    found = [name for task, names in outputs.items() if split_task(task)[1] in ends for name in names]
-    return sorted(found, key=lambda name: (split_task(name)[0], not name.endswith(".txt"), name))[:most]
 
 
 @contextmanager
