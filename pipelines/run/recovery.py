@@ -141,7 +141,8 @@ class Recovery:
     ) -> str | None:
         """Carry a rung out. None, or where it did not lead to a plan the task that stands in the way.
 
-        choice: of every node; a changed variant is put in."""
+        choice: of every node; a changed variant is put in.
+        """
         if rung.action in (Action.FREE, Action.RETRY):
             wait = self.patience if trouble.kind is Trouble.FOREIGN else 0.0
             room_for(self.engine.device, max(0, trouble.needed_bytes - self.engine.device.used_bytes()), wait)
