@@ -100,12 +100,15 @@ class Rvc:
             raise TaskFailed(
                 f"Voice {voice.name!r} has speakers 0 to {voice.network.shape.speakers - 1}, not {self.speaker}."
             )
-        heard = _without_rumble(samples)
-        made = np.concatenate(list(self._chunks(model, voice, heard, context)))
-        made = np.pad(made[:frames], (0, max(frames - len(made), 0)))
+        heard, made, done = _without_rumble(samples), np.zeros(frames, np.float32), 0
+        del samples
+        for chunk in self._chunks(model, voice, heard, context):
+            done += len(part := chunk[: frames - done])
+            made[done - len(part) : done] = part
         if self.envelope < 1:
-            made = _as_loud(made, rate, heard, self.envelope)
-        return {"audio": Audio.of(made / max(float(np.abs(made).max()) / 0.99, 1.0), rate)}
+            _make_as_loud(made, rate, heard, self.envelope)
+        made /= max(float(max(made.max(), -made.min())) / 0.99, 1.0)
+        return {"audio": Audio.of(made, rate)}
 
     def _chunks(self, model: Loaded, voice: Voice, heard: Samples, context: Context) -> Iterator[Samples]:
         """Each chunk's samples without what was heard around it."""
@@ -172,12 +175,19 @@ class Rvc:
 
 
 def _without_rumble(samples: Samples) -> Samples:
-    """Nothing under 48 Hz, without delay."""
+    """Nothing under 48 Hz, without delay: `scipy.signal.filtfilt`, but a block at a time, since that holds a track ten times over."""
     import numpy as np
-    from scipy.signal import butter, filtfilt
+    from scipy.signal import butter, lfilter, lfilter_zi
 
     high, low = butter(N=5, Wn=48, btype="high", fs=_RATE)
-    return np.asarray(filtfilt(high, low, samples, padlen=min(18, len(samples) - 1)), np.float32)
+    edge = min(18, len(samples) - 1)  # mirrored through its ends, as filtfilt does
+    before, after = 2 * samples[0] - samples[edge:0:-1], 2 * samples[-1] - samples[-2 : -edge - 2 : -1]
+    made = np.concatenate([before, samples, after])
+    for track in (made, made[::-1]):
+        state = lfilter_zi(high, low) * track[0]
+        for start in range(0, len(track), _BLOCK):
+            track[start : start + _BLOCK], state = lfilter(high, low, track[start : start + _BLOCK], zi=state)
+    return made[edge : len(made) - edge]
 
 
 def _mirrored(samples: Samples, pad: int) -> Samples:
@@ -196,25 +206,25 @@ def _cuts(samples: Samples, segment: float) -> list[int]:
     step = int(segment * _RATE)
     if len(samples) <= step + _MORE * _RATE:
         return [0, len(samples)]
-    loud = np.abs(np.convolve(samples, np.ones(_FRAME), mode="same"))
     cuts = [0]
     for near in range(step, len(samples), step):
-        first = near - _QUERY * _RATE
-        quietest = first + int(np.argmin(loud[first : near + _QUERY * _RATE]))
+        first, last = near - _QUERY * _RATE, near + _QUERY * _RATE
+        around = samples[first - _FRAME : last + _FRAME]
+        loud = np.abs(np.convolve(around, np.ones(_FRAME), mode="same"))
+        quietest = first + int(np.argmin(loud[_FRAME : _FRAME + last - first]))
         cuts.append(quietest // (2 * _FRAME) * 2 * _FRAME)
     return [*cuts, len(samples)]
 
 
-def _as_loud(made: Samples, rate: int, heard: Samples, share: float) -> Samples:
-    """`made` with its loudness over half seconds moved to that of `heard`; `share` of its own stays."""
+def _make_as_loud(made: Samples, rate: int, heard: Samples, share: float) -> None:
+    """Move the loudness of `made` over half seconds, in place, to that of `heard`; `share` of its own stays."""
     import numpy as np
 
-    own, wanted, louder = _loudness(made, rate), _loudness(heard, _RATE), np.empty_like(made)
+    own, wanted = _loudness(made, rate), _loudness(heard, _RATE)
     for start in range(0, len(made), _BLOCK):
         at = (np.arange(start, min(start + _BLOCK, len(made))) + 0.5) / len(made)
         gain = np.power(_between(wanted, at), 1 - share) * np.power(np.maximum(_between(own, at), 1e-6), share - 1)
-        louder[start : start + _BLOCK] = made[start : start + _BLOCK] * gain
-    return louder
+        made[start : start + _BLOCK] *= gain.astype(np.float32)
 
 
 def _between(points: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
