@@ -3,16 +3,18 @@
 The network is a U-Net over the mel spectrogram and a recurrent layer over all of its frames. The U-Net holds 5.8 MB a second.
 Its two halves see 2.5 and 3.1 s to each side, its innermost levels 10 s more, but those hold hardly anything, being 32 times
 shorter. So the way down goes over windows, the innermost levels over the whole track, and then each window down again and
-up, for what the way up needs of the way down. The recurrent layer hears the whole track at once. The result is that of the
-whole in every case.
+up, for what the way up needs of the way down. The recurrent layer goes over the windows forwards and then backwards, and what
+it has heard from both sides is read at once. The result is that of the whole in every case.
 """
 # ruff: noqa: D101, D102 - a part of a network says what it is; its forward is its definition
 
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -63,8 +65,21 @@ def track(network: Rmvpe, samples: NDArray[np.float32], window: int = _WINDOW) -
         bottom, seen = unet.down(_image(mel[..., a:b]))
         deepest = unet.inner(bottom) if inner is None else inner[:, :, a // _ALIGN : b // _ALIGN]
         parts.append(network.salient(unet.up(deepest, seen))[:, start - a : stop - a])
-    salience = network.fc(torch.cat(parts, dim=1))[0, :frames].float().cpu().numpy()
-    return _hertz(salience)
+    return np.concatenate(list(_read(network.fc, parts))[::-1])[:frames]
+
+
+def _read(layers: nn.Sequential, parts: list[Tensor]) -> Iterator[NDArray[np.float64]]:
+    """Hz of each of `parts` [1, frames, 3 * mels], which are used up, the last first."""
+    both = cast("Both", layers[0])
+    forwards, state = list[Tensor](), both.silence(parts[0])
+    for part in parts:
+        heard, state = both.one_way(part, state)
+        forwards.append(heard)
+    state = both.silence(parts[0])
+    while parts:
+        heard, state = both.one_way(parts.pop().flip(1), state, "_reverse")
+        salience = layers[1:](torch.cat([forwards.pop(), heard.flip(1)], dim=-1))
+        yield _hertz(salience[0].float().cpu().numpy())
 
 
 def _spans(total: int, window: int) -> Iterator[tuple[int, int]]:
@@ -82,8 +97,12 @@ def _mel(samples: NDArray[np.float32]) -> Tensor:
 
     bank = torch.from_numpy(filters(sr=RATE, n_fft=_FFT, n_mels=_MELS, fmin=30, fmax=8000, htk=True)).float()
     window, sound = torch.hann_window(_FFT), torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None]
-    spectrum = torch.stft(sound, _FFT, HOP, _FFT, window, center=True, return_complex=True).abs()
-    return torch.log(torch.clamp(bank @ spectrum, min=1e-5))
+    around, made = fn.pad(sound[None], (_FFT // 2, _FFT // 2), mode="reflect")[0], []
+    for start, stop in _spans(1 + sound.shape[-1] // HOP, _WINDOW):
+        part = around[:, start * HOP : (stop - 1) * HOP + _FFT]
+        spectrum = torch.stft(part, _FFT, HOP, _FFT, window, center=False, return_complex=True).abs()
+        made.append(torch.log(torch.clamp(bank @ spectrum, min=1e-5)))
+    return torch.cat(made, dim=-1)
 
 
 def _hertz(salience: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -121,6 +140,19 @@ class Both(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.gru(x)[0]
         return out
+
+    def silence(self, x: Tensor) -> Tensor:
+        """The state before anything was heard."""
+        return x.new_zeros(1, 1, self.gru.hidden_size)
+
+    def one_way(self, x: Tensor, state: Tensor, direction: str = "") -> tuple[Tensor, Tensor]:
+        """What is heard of `x` in one direction, after `state`, and the state then."""
+        gru = self.gru
+        weights = [getattr(gru, f"{name}_l0{direction}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cuDNN would have all weights in one block; half of them are not
+            heard, state = torch.gru(x, state, weights, True, 1, 0.0, False, False, True)
+        return heard, state
 
 
 class Block(nn.Module):
