@@ -32,6 +32,13 @@ def _own_home(tmp_path_factory, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _settled():
+    """What earlier tests imported is looked through once, not in each of the many collections of the tests to come."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def undisturbed():
     """The collector rests: no garbage of other tests is finalised within this one.

@@ -125,16 +125,18 @@ def bytes_returned(
     """Wait, after an unload, until what `model` held has left the device.
 
     held_bytes: what its load had taken. used_before: `used_bytes` just before the unload.
-    Drivers and allocators give back late, so this polls for `within_seconds` before it speaks of a leak.
+    Drivers and allocators give back late, so this polls for `within_seconds` before it speaks of a leak; ever less often,
+    since each time all garbage is collected.
     """
-    begun = clock()
+    begun, pause = clock(), _POLL_SECONDS
     while True:
         device.reclaim()
         kept = max(0, device.used_bytes() - (used_before - held_bytes))
         found = Return(model, held_bytes, min(kept, held_bytes), clock() - begun)
         if found.clean or found.seconds >= within_seconds:
             return found
-        sleep(_POLL_SECONDS)
+        sleep(pause)
+        pause *= 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ def test_a_known_salience_is_read_exactly():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("window", [32, 320, 1024])
-def test_windows_change_nothing(window, tmp_path):
+@pytest.mark.parametrize(("window", "seconds"), [(32, 13), (320, 26), (1024, 26)])
+def test_windows_change_nothing(window, seconds, tmp_path):
     torch.manual_seed(0)
     make_rmvpe(tmp_path / "rmvpe.pt", channels=2)
     network = load_rmvpe(tmp_path / "rmvpe.pt", "cpu").double()
-    sound = np.random.default_rng(0).normal(size=26 * 16000 + 99).astype(np.float32) * 0.1
+    sound = np.random.default_rng(0).normal(size=seconds * 16000 + 99).astype(np.float32) * 0.1
     whole, windows = track(network, sound, 1 << 20), track(network, sound, window)
     assert len(whole) == 1 + len(sound) // 160
     assert np.abs(windows / whole - 1).max() < 1e-9
