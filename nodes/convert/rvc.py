@@ -182,12 +182,12 @@ def _without_rumble(samples: Samples) -> Samples:
     high, low = butter(N=5, Wn=48, btype="high", fs=_RATE)
     edge = min(18, len(samples) - 1)  # mirrored through its ends, as filtfilt does
     before, after = 2 * samples[0] - samples[edge:0:-1], 2 * samples[-1] - samples[-2 : -edge - 2 : -1]
-    made = np.concatenate([before, samples, after])
+    made = np.concatenate([before, samples, after], dtype=np.float64)
     for track in (made, made[::-1]):
         state = lfilter_zi(high, low) * track[0]
         for start in range(0, len(track), _BLOCK):
             track[start : start + _BLOCK], state = lfilter(high, low, track[start : start + _BLOCK], zi=state)
-    return made[edge : len(made) - edge]
+    return made[edge : len(made) - edge].astype(np.float32)
 
 
 def _mirrored(samples: Samples, pad: int) -> Samples:

@@ -275,15 +275,15 @@ def test_rumble_is_taken_out_as_scipy_does_it_at_once(length):
     from scipy.signal import butter, filtfilt
 
     sound = np.random.default_rng(2).normal(0.1, 0.2, length).astype(np.float32)
-    whole = filtfilt(*butter(N=5, Wn=48, btype="high", fs=16000), sound)
-    assert np.abs(_without_rumble(sound) - whole).max() < 1e-6
+    whole = filtfilt(*butter(N=5, Wn=48, btype="high", fs=16000), sound).astype(np.float32)
+    assert np.array_equal(_without_rumble(sound), whole)  # the last bit may move a frame to another step of pitch
 
 
 def test_what_is_done_to_a_whole_track_takes_little_more_than_what_it_makes():
     made = np.ones(8000 * 300, np.float32)
     for work, room in (
         (lambda: _make_as_loud(made, 8000, made[::2], 0.25), 0),
-        (lambda: _without_rumble(made), 1),
+        (lambda: _without_rumble(made), 3),
         (lambda: _cuts(made, 38.0), 0),
     ):
         tracemalloc.start()
