@@ -6,6 +6,7 @@ two steps, with nothing half-done; what to try then is `recovery`'s.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -62,7 +63,7 @@ class Engine:
         self.observed: list[Observed] = []
         self.returns: list[Return] = []
         self._held: dict[str, int] = {}
-        self._looked, self._room = -LOOK_SECONDS, 0
+        self._looked, self._room = -math.inf, 0
         self.take(job)
         self._lane: ThreadPoolExecutor | None = None
 
@@ -205,6 +206,7 @@ class Engine:
         else:
             subject = step.model
             task = next(self._waiting_for(step.model), subject)
+        self._looked = -math.inf  # the room that was seen last was not there
         return MemoryTrouble(
             kind, task, subject, loading=loading, predicted=self._predicted[index], needed=needed, limit=limit
         )
