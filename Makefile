@@ -29,10 +29,10 @@ demo: $(STAMP)   ## make a song, turn it into a song file, show both
 	$(BIN)/headroom sample --out outputs/sample
 	$(BIN)/headroom run pipeline=ultrasinger input=outputs/sample/song.wav lyrics=outputs/sample/lyrics.txt
 
-test: $(STAMP) lint  ## style, types, layers and every test (about 15 minutes on two cores)
+test: $(STAMP) lint  ## style, types, layers and every test (about 10 minutes on two cores)
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-fast: $(STAMP)  ## the tests that are not marked slow (about 6 minutes)
+test-fast: $(STAMP)  ## the tests that are not marked slow (about 5 minutes)
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 check: $(STAMP)  ## the fast part, for one's own loop
