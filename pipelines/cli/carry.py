@@ -6,8 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from pipelines.run.engine import Engine
 from pipelines.run.inputs import FILES
 from pipelines.run.instruments import draw, libraries_of, remember, warm_up
 from pipelines.run.job import Job
-from pipelines.run.kept import finished, need_earlier, tasks_of
+from pipelines.run.kept import need_earlier, tasks_of
 from pipelines.run.monitor import Monitor
 from pipelines.run.outcome import Outcome
 from pipelines.run.record import Record, cannot_write, surroundings
@@ -38,7 +37,6 @@ from pipelines.run.recovery import facts as rungs
 from pipelines.run.tasks import outputs_of
 from pipelines.schema.errors import ExitCode, SurroundingsFailed, Terminated
 from pipelines.schema.plan import Plan
-from pipelines.schema.problem import Problem
 from pipelines.schema.record import EVENT_SCHEMA, Event
 
 
@@ -84,29 +82,27 @@ def facts_of(prepared: Prepared, inputs: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def all_finished(prepared: Prepared, folder: Path, inputs: Mapping[str, str]) -> bool:
-    """Whether an earlier run in `folder` left nothing to do; then its results are named and its record stays as it is."""
-    artifacts = Artifacts(folder / "artifacts")
-    done = finished(prepared.job(_nothing(prepared.problem), inputs), artifacts)
-    if len(done) < len(tasks_of(prepared.problem)):
-        return False
+def whole_job(prepared: Prepared, *, keep_going: bool = False) -> Job:
+    """Everything there is to do, with no plan yet."""
+    problem = prepared.problem
+    nothing = Plan(problem.objective, problem.limit_bytes, problem.context_bytes, 0.0, 0.0, 0.0, True, (), ())
+    return prepared.job(nothing, digests_of(prepared), keep_going=keep_going)
+
+
+def name_finished(prepared: Prepared, folder: Path, done: Set[str]) -> None:
+    """Say that an earlier run in `folder` left nothing to do, and what it made."""
     out = console()
     out.print(
         f"{len(done)} of {len(done)} tasks are finished already: nothing is left to do. (--force does them again.)"
     )
-    name_finals(out, folder, outputs_of(artifacts, sorted(done)), _ends(prepared))
-    return True
+    name_finals(out, folder, outputs_of(Artifacts(folder / "artifacts"), sorted(done)), _ends(prepared))
 
 
-def carry(
-    prepared: Prepared, record: Record, inputs: Mapping[str, str], *, keep_going: bool = False, force: bool = False
-) -> ExitCode:
-    """Plan, show, run, summarise. Raises what stops the run; the caller closes the record then."""
+def carry(prepared: Prepared, whole: Job, record: Record, done: set[str]) -> ExitCode:
+    """Plan, show, run, summarise what of `whole` is not `done`. Raises what stops the run; the caller closes the record then."""
     out = console()
     artifacts = Artifacts(record.folder / "artifacts")
-    whole = prepared.job(_nothing(prepared.problem), inputs, keep_going=keep_going)
     need_earlier(prepared.graph, [item.name for item in prepared.items], artifacts)
-    done = set() if force else finished(whole, artifacts)
     problem = prepared.left(done)
     plan = certified(problem, prepared.plan(problem))
     job = replace(whole, problem=problem, plan=plan)
@@ -179,10 +175,6 @@ def _failures(events: Iterable[Event]) -> dict[str, Any]:
     }
 
 
-def _nothing(problem: Problem) -> Plan:
-    return Plan(problem.objective, problem.limit_bytes, problem.context_bytes, 0.0, 0.0, 0.0, True, (), ())
-
-
 def _write_plan(record: Record, job: Job, *, anew: bool = False) -> None:
     """The problem, its plan and the graph; those of a run planned anew are numbered after the first."""
     labels = {node: variant.name for node, variant in job.choice.items()}
@@ -202,8 +194,8 @@ def _finish(
     plan: Plan,
     outcome: Outcome,
     artifacts: Artifacts,
-    before: set[str],
-    ends: AbstractSet[str],
+    before: Set[str],
+    ends: Set[str],
 ) -> ExitCode:
     failed = bool(outcome.failed)
     code = ExitCode.TASK_FAILED if failed else ExitCode.OK

@@ -206,13 +206,15 @@ def _remove_if_fresh(folder: Path) -> None:
 
 
 def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -> int:
-    from pipelines.cli.carry import all_finished, carry, digests_of, facts_of
+    from pipelines.cli.carry import carry, facts_of, name_finished, whole_job
     from pipelines.cli.fetching import brought
     from pipelines.cli.prepare import prepare
     from pipelines.cli.selection import Selection
     from pipelines.cli.settings import read_settings
     from pipelines.cli.show import console
     from pipelines.run.allocator import set_before_torch
+    from pipelines.run.artifacts import Artifacts
+    from pipelines.run.kept import finished, tasks_of
 
     settings = read_settings(composed)
     set_before_torch(settings.tier.settings.get("allocator") or {})
@@ -224,13 +226,15 @@ def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -
             raise
         record.open({"pipeline": settings.pipeline.name, "tier": settings.tier.name, "command": sys.argv[1:]})
         raise
-    inputs = digests_of(prepared)
+    whole = whole_job(prepared, keep_going=args.keep_going)
+    done = set() if args.force else finished(whole, Artifacts(record.folder / "artifacts"))
     ended_well = args.resume is not None and _earlier(args.resume).get("status") == "ok"
-    if ended_well and not args.force and all_finished(prepared, record.folder, inputs):
+    if ended_well and len(done) == len(tasks_of(prepared.problem)):
+        name_finished(prepared, record.folder, done)
         return ExitCode.OK
-    record.open(facts_of(prepared, inputs))
+    record.open(facts_of(prepared, whole.inputs))
     write_config(record.folder, settings.resolved)
-    return int(carry(prepared, record, inputs, keep_going=args.keep_going, force=args.force))
+    return int(carry(prepared, whole, record, done))
 
 
 def write_config(folder: Path, resolved: Mapping[str, Any]) -> None:

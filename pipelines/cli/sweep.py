@@ -222,9 +222,8 @@ def _write_csv(results: Sequence[JobResult], keys: Sequence[str]) -> None:
 
 def _value(result: JobResult, key: str) -> str:
     value = next((override.partition("=")[2] for override in result.overrides if override.partition("=")[0] == key), "")
-    return (
-        re.sub(r"\\(.)", r"\1", value[1:-1]) if re.fullmatch(r"'.*'", value, re.DOTALL) else value
-    )  # quoted for Hydra
+    quoted = re.fullmatch(r"'(.*)'", value, re.DOTALL)  # for Hydra
+    return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else value
 
 
 def _mib(count: int | None) -> str:

@@ -31,6 +31,7 @@ class Artifacts:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._values: dict[tuple[str, str], dict[str, Value]] = {}
+        self._contents: dict[tuple[str, str], dict[str, list[str]]] = {}
 
     def folder(self, item: str, node: str) -> Path:
         """A task's own folder."""
@@ -45,7 +46,7 @@ class Artifacts:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             entries = {port: _write(folder, port, value) for port, value in outputs.items()}
-            digests = {name: digest(folder / name) for entry in entries.values() for name in files_of(entry)}
+            digests = {name: digest(folder / name) for entry in entries.values() for name in _files_of(entry)}
             note = {"schema": SCHEMA, **about, "outputs": entries, "sha256": digests}
             write_atomic(folder / DONE, json.dumps(note, indent=1, ensure_ascii=False) + "\n")
         except (OSError, RuntimeError) as error:  # libsndfile's errors are RuntimeErrors
@@ -53,6 +54,7 @@ class Artifacts:
                 f"{folder} cannot be written ({getattr(error, 'strerror', None) or error}). Free the disk or choose outputs_dir=."
             ) from error
         self._values[item, node] = {port: _read(folder, port, entry) for port, entry in entries.items()}
+        self._contents[item, node] = _contents(note)
         return digests
 
     def value(self, item: str, node: str, port: str) -> Value:
@@ -62,6 +64,12 @@ class Artifacts:
             entries = read_note(folder)["outputs"]
             self._values[item, node] = {name: _read(folder, name, entry) for name, entry in entries.items()}
         return self._values[item, node][port]
+
+    def content(self, item: str, node: str, port: str) -> list[str]:
+        """Digests of an output's files, from memory or from its task's note. Raises as `read_note`, `KeyError` for no such output."""
+        if (item, node) not in self._contents:
+            self._contents[item, node] = _contents(read_note(self.folder(item, node)))
+        return self._contents[item, node][port]
 
     def consulted(self, item: str, node: str) -> set[str]:
         """The settings that a finished task looked up. Raises as `read_note`."""
@@ -81,6 +89,7 @@ class Artifacts:
     def clear(self, item: str, node: str) -> None:
         """Remove what an unfinished task left."""
         self._values.pop((item, node), None)
+        self._contents.pop((item, node), None)
         with suppress(FileNotFoundError):
             shutil.rmtree(self.folder(item, node))
 
@@ -94,7 +103,7 @@ def read_note(folder: Path) -> dict[str, Any]:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         digests = dict(note["sha256"])
-        names = [name for entry in note["outputs"].values() for name in files_of(entry)]
+        names = [name for entry in note["outputs"].values() for name in _files_of(entry)]
         kinds = {entry["type"] for entry in note["outputs"].values()}
         inside = [(folder / name).resolve().is_relative_to(folder.resolve()) for name in (*names, *digests)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -106,6 +115,10 @@ def read_note(folder: Path) -> dict[str, Any]:
     if strange := kinds - set(PORTS):
         raise InvalidError(f"{path} has an output of an unknown type {min(map(str, strange))!r}.")
     return note  # type: ignore[no-any-return]
+
+
+def _contents(note: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {port: [note["sha256"][name] for name in _files_of(entry)] for port, entry in note["outputs"].items()}
 
 
 def digest(path: Path) -> str:
@@ -121,7 +134,7 @@ def write_atomic(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def files_of(entry: Mapping[str, Any]) -> list[str]:
+def _files_of(entry: Mapping[str, Any]) -> list[str]:
     """The files of one output, by its entry in a note."""
     return [entry["file"], *entry.get("beside", [])]
 

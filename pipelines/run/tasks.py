@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pipelines.graph.expand import footprint_of
 from pipelines.graph.fuse import together
-from pipelines.run.artifacts import Artifacts, files_of, read_note
+from pipelines.run.artifacts import Artifacts, read_note
 from pipelines.run.chained import Chained, Landing, expected_seconds, real_time_factor
 from pipelines.run.consulted import Consulted
 from pipelines.run.devices.protocol import Device
@@ -204,15 +204,14 @@ def about(job: Job, artifacts: Artifacts, task: str, names: Iterable[str]) -> di
     """
     item, node = split_task(task)
     given: dict[str, Any] = {}
-    source_item = job.items[item]
+    settings = job.items[item].settings
     for port, source in job.graph.node(node).inputs.items():
         producer, _, name = source.partition(".")
         if producer != "item":
-            note = read_note(artifacts.folder(item, producer))
-            given[port] = [note["sha256"][file] for file in files_of(note["outputs"][name])]
+            given[port] = artifacts.content(item, producer, name)
         elif name == "text":
-            given[port] = [source_item.settings.get("text"), source_item.settings.get("language")]
-        elif path := source_item.path if name == "audio" else source_item.settings.get(name):
+            given[port] = [settings.get("text"), settings.get("language")]
+        elif path := job.items[item].path if name == "audio" else settings.get(name):
             given[port] = [job.inputs.get(str(path))]
     return {**job.about(node, item, names), "given": given}
 
