@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.plan.policy import policy_for
+from pipelines.run.devices.cuda import CudaDevice
 from pipelines.run.devices.protocol import Device
 from pipelines.schema.errors import OutOfMemory, UsageError
 from pipelines.schema.units import GIB, format_bytes, format_seconds
@@ -103,8 +104,10 @@ class Residency:
         """Memory now, in 001's fields: GB are 1024**3 bytes. `available` is whether there is a card; without one the figures are RAM."""
         device = self.device
         used = device.used_bytes() if device else sum(held.size for held in tuple(self._held.values()))
-        cuda = device is not None and device.kind == "cuda"
-        allocated, reserved = _torch_bytes(device.torch_device) if device and cuda else (used, used)
+        allocated = reserved = used
+        if isinstance(device, CudaDevice):
+            torch = device.allocator.bytes(device.index)
+            allocated, reserved = torch.allocated, torch.reserved
         return {
             "available": device is not None and device.kind != "cpu",
             "low_vram_mode": self.policy == "sequential",
@@ -390,13 +393,3 @@ def _refuse_to_block_a_loop(key: str) -> None:
     raise UsageError(
         f"{key} must be waited for, which would stop the event loop for good; write `async with` here instead of `with`."
     )
-
-
-def _torch_bytes(card: str) -> tuple[int, int]:
-    """torch's allocated and reserved bytes on `card`; zeros where torch has not started."""
-    import sys
-
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return 0, 0
-    return int(torch.cuda.memory_allocated(card)), int(torch.cuda.memory_reserved(card))

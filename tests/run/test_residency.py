@@ -1,16 +1,17 @@
 """Models shared by one caller: what stays, what goes, what is logged and told."""
 
 import logging
-import sys
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.run.devices.cuda import CudaDevice
+from pipelines.run.devices.driver import AllocatorBytes
 from pipelines.run.residency import Residency, policy_for
 from pipelines.schema.errors import OutOfMemory, UsageError
 from pipelines.schema.units import GIB
+from tests.run.devices.fakes import FakeCard
 from tests.run.shelf import F5, RVC, XTTS, Ledger, home, use
 
 
@@ -178,16 +179,13 @@ def test_planned_never_passes_the_limit_and_always_serves(uses, limit):
     assert sum(sizes[name] for name in shelf.alive) <= limit
 
 
-def test_stats_of_a_card_are_those_of_that_card(monkeypatch):
-    cuda = SimpleNamespace(
-        is_initialized=lambda: True,
-        memory_allocated=lambda card=None: {"cuda:1": 1 * GIB}.get(card, 0),
-        memory_reserved=lambda card=None: {"cuda:1": 2 * GIB}.get(card, 0),
-    )
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    residency, _ = home("normal")
-    residency.device.kind, residency.device.torch_device = "cuda", "cuda:1"
-    stats = residency.vram_stats()
+def test_stats_of_a_card_are_those_of_that_card():
+    class Second(FakeCard):
+        def bytes(self, index):
+            return AllocatorBytes(allocated=1 * GIB, reserved=2 * GIB) if index == 1 else AllocatorBytes()
+
+    card = Second()
+    stats = Residency("normal", CudaDevice(card, card, index=1)).vram_stats()
     assert (stats["allocated_gb"], stats["reserved_gb"]) == (1.0, 2.0)
 
 
