@@ -63,7 +63,7 @@ class Engine:
         self.observed: list[Observed] = []
         self.returns: list[Return] = []
         self._held: dict[str, int] = {}
-        self._looked, self._room = -math.inf, 0
+        self._looked, self._room = 0.0, 0
         self.take(job)
         self._lane: ThreadPoolExecutor | None = None
 
@@ -80,7 +80,7 @@ class Engine:
     def carry_on(self) -> Outcome:
         """Every step of the job's plan from where it stands. Raises what stops the run: `Interrupted`, `SurroundingsFailed`,
         without `keep_going` the first `TaskFailed`; and `MemoryTrouble`, after which it can be called again."""
-        steps = self.job.plan.steps
+        steps, self._looked = self.job.plan.steps, -math.inf  # what was seen before trouble was not there
         while self._at < len(steps):
             group = with_prefetches(steps, self._at)
             index = self._at
@@ -206,7 +206,6 @@ class Engine:
         else:
             subject = step.model
             task = next(self._waiting_for(step.model), subject)
-        self._looked = -math.inf  # the room that was seen last was not there
         return MemoryTrouble(
             kind, task, subject, loading=loading, predicted=self._predicted[index], needed=needed, limit=limit
         )
