@@ -37,7 +37,7 @@ test-fast: $(STAMP)  ## the tests that are not marked slow (about 5 minutes)
 
 check: $(STAMP)  ## the fast part, for one's own loop
 	$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/lint-imports --no-cache > /dev/null
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow" tests/schema tests/graph tests/plan tests/run
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow" tests/schema tests/graph tests/plan tests/run tests/devices tests/footprints tests/inputs tests/stream
 
 lint: $(STAMP)   ## style, types and layers
 	$(BIN)/ruff check .

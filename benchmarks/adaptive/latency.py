@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.cli import catalog
-from pipelines.cli.compose import conf_dir
-from pipelines.cli.settings import read_tier
-from pipelines.run.listening import Live
-from pipelines.run.pacing import StreamSettings
-from pipelines.run.player import gaps_at_best
+from pipelines.config import catalog
+from pipelines.config.compose import conf_dir
+from pipelines.config.settings import read_tier
 from pipelines.schema.hardware import TIERS
 from pipelines.schema.values import Audio
+from pipelines.stream.listening import Live
+from pipelines.stream.pacing import StreamSettings
+from pipelines.stream.player import gaps_at_best
 
 CHUNK = 0.5
 #: Before the first chunk a voice prepares its text and conditioning. Source: published first-chunk times of XTTS, 0.15 to 0.4 s.

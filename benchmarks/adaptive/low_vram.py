@@ -10,8 +10,8 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.plan.planner import plan
-from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.run.residency import Residency
 from pipelines.schema.problem import Model, Problem, Task
 

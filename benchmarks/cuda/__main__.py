@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks.cuda.parts import Clockwork, reload_speed, returned, tracker_error, under_cap
 from benchmarks.memory.__main__ import machine
-from pipelines.run.devices.choose import open_device
-from pipelines.run.devices.cuda import CudaDevice
+from pipelines.devices.cuda import CudaDevice
+from pipelines.devices.registry import open_device
 from pipelines.schema.errors import ExitCode, SurroundingsFailed
 from pipelines.schema.units import GIB, MIB
 

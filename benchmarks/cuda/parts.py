@@ -10,9 +10,9 @@ from typing import Any
 
 from nodes.weights.loading import load_module, read_checkpoint
 from nodes.weights.masters import Master
-from pipelines.run.devices.faults import is_out_of_memory
-from pipelines.run.devices.protocol import Device
-from pipelines.run.devices.tracker import Tracker
+from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.protocol import Device
+from pipelines.devices.tracker import Tracker
 
 
 @dataclass(frozen=True)

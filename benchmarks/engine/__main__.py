@@ -23,11 +23,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pipelines.devices.cpu import CpuDevice
 from pipelines.graph.build import Ports, build
 from pipelines.graph.expand import Sizing, expand
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts
-from pipelines.run.devices.cpu import CpuDevice
 from pipelines.run.engine import Engine
 from pipelines.run.job import Job
 from pipelines.run.record import Record

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.memory.harness import Bench, Timing, exact_minimum
-from pipelines.run.devices.simulated import SimulatedDevice
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.record import Event
 from pipelines.schema.units import MIB
 

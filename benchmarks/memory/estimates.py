@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.run.fit import NOISE, margin, with_margin
-from pipelines.run.footprints import library_versions
-from pipelines.run.measure import Size, measure
+from pipelines.footprints.measure import Size, measure
+from pipelines.footprints.regression import NOISE, margin, with_margin
+from pipelines.footprints.store import library_versions
 from pipelines.schema.config import Variant
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.memory.harness import Bench
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.run.artifacts import Artifacts, digest
-from pipelines.run.devices.simulated import SimulatedDevice
-from pipelines.run.worker import Worker
 from pipelines.schema.errors import ExitCode, HeadroomError
 from pipelines.schema.node import Place
 from pipelines.schema.units import MIB
+from pipelines.worker.client import Worker
 
 _SIZES = ((64 * MIB, 24 * MIB), (48 * MIB, 40 * MIB), (60 * MIB, 8 * MIB), (32 * MIB, 32 * MIB))
 _TOTAL = 100 * MIB

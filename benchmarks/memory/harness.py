@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pipelines.devices.protocol import Device
 from pipelines.graph.build import Ports, build
 from pipelines.graph.expand import Sizing, expand
 from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts
-from pipelines.run.devices.protocol import Device
 from pipelines.run.engine import Engine
 from pipelines.run.job import Job, remaining
 from pipelines.run.ladder import MODES, Choice

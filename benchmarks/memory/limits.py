@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.memory.harness import Bench, exact_minimum, some_sizes
-from pipelines.run.devices.choose import open_device
-from pipelines.run.devices.protocol import Device
-from pipelines.run.devices.simulated import SimulatedDevice
+from pipelines.devices.protocol import Device
+from pipelines.devices.registry import open_device
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.errors import DoesNotFit, HeadroomError
 from pipelines.schema.units import GIB, MIB
 

@@ -73,7 +73,7 @@ def _ask(how: str, name: str, folder: str) -> dict[str, Any]:
 def _child(how: str, name: str, folder: Path) -> dict[str, Any]:
     """One load in this process. Imports are over when the clock starts."""
     from benchmarks.memory.networks import NETWORKS
-    from pipelines.run.devices.cpu import CpuDevice
+    from pipelines.devices.cpu import CpuDevice
 
     network = NETWORKS[name]()
     if how == "save":

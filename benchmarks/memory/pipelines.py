@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.adaptive.low_vram import CONTEXT, WEIGHTS, WORKSPACES
-from pipelines.cli.asked import options_of
-from pipelines.cli.choose import builder
-from pipelines.cli.settings import Settings, load_variant
 from pipelines.cli.verbs import composed_settings
+from pipelines.config.settings import Settings, load_variant
 from pipelines.plan.planner import plan
 from pipelines.schema.config import Item, Variant, evaluate
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.problem import Problem
 from pipelines.schema.units import MIB
+from pipelines.session.candidates import options_of
+from pipelines.session.choice import builder
 
 PIPELINES = ("ultrasinger", "karaoke", "stems", "dub", "dub_audio")
 #: A song, and a paragraph.

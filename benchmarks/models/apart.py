@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.run.devices.malloc import variables
+from pipelines.devices.malloc import variables
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +64,7 @@ def declared(role: str, name: str) -> Any:
     """A variant as its file in conf/model says."""
     import yaml
 
-    from pipelines.cli.settings import read_variant
+    from pipelines.config.settings import read_variant
 
     return read_variant(role, name, yaml.safe_load((ROOT / "conf" / "model" / role / f"{name}.yaml").read_text()))
 

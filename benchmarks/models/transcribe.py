@@ -72,7 +72,7 @@ def make(folder: str, name: str) -> dict[str, Any]:
 
 def take(folder: str, name: str, batches: tuple[int, ...]) -> dict[str, Any]:
     """What the variant takes, a full window for each of its batch, and what its file declares. Bytes and seconds."""
-    from pipelines.run.measure import Size, measure
+    from pipelines.footprints.measure import Size, measure
     from pipelines.schema.config import evaluate
 
     variant = declared("transcribe", name)
@@ -106,7 +106,7 @@ def _bars(name: str, row: dict[str, Any]) -> dict[str, bool]:
 
 
 def _sound(seconds: float) -> Any:
-    from pipelines.run.synthetic import synthetic_inputs
+    from pipelines.footprints.synthetic import synthetic_inputs
     from pipelines.schema.config import Item
     from pipelines.schema.node import Port
 

@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from textwrap import wrap
 
-from pipelines.cli import catalog
-from pipelines.cli.compose import Composed, Composer, parse_hydra_flags
+from pipelines.config import catalog
+from pipelines.config.compose import Composed, Composer, parse_hydra_flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Print what was found."""
-    from pipelines.cli.tier import wanted_size
-    from pipelines.run.detect import as_if, detect, render
+    from pipelines.config.tier import wanted_size
+    from pipelines.devices.detect import as_if, detect, render
 
     given = list(rest)
     flags = parse_hydra_flags([*rest, "pipeline=ultrasinger"])
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
 
 def _folded(lines: Iterable[str]) -> list[str]:
     """The lines at the terminal's width, what is folded set in a little; in a file or a pipe as they are."""
-    from pipelines.cli.show import console
+    from pipelines.cli.screen.show import console
 
     width = console().width
     return [part for line in lines for part in wrap(line, width, subsequent_indent="    ") or [""]]
@@ -68,7 +68,7 @@ def _folded(lines: Iterable[str]) -> list[str]:
 def _simulated(composed: Composed) -> list[str]:
     from omegaconf import OmegaConf
 
-    from pipelines.cli.tier import simulated_card
+    from pipelines.config.tier import simulated_card
     from pipelines.schema.hardware import classify
     from pipelines.schema.units import format_bytes
 
@@ -82,8 +82,8 @@ def _simulated(composed: Composed) -> list[str]:
 def _explained(composed: Composed, given: list[str]) -> list[str]:
     from omegaconf import OmegaConf
 
-    from pipelines.cli.environment import effective, flatten, read_dotenv, render
-    from pipelines.cli.show import console
+    from pipelines.cli.screen.show import console
+    from pipelines.config.environment import effective, flatten, read_dotenv, render
 
     tier, profile = composed.choices["tier"], composed.choices.get("profile") or "auto"
     root = OmegaConf.to_container(composed.cfg, resolve=True)

@@ -18,7 +18,7 @@ from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 
 if TYPE_CHECKING:
-    from pipelines.cli.prepare import Prepared
+    from pipelines.session.prepare import Prepared
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +39,10 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         problem = Problem.read(args.problem)
         made = Plan.read(args.plan) if args.plan is not None else plan(problem)
         return _tell(problem, certified(problem, made), plan)
-    from pipelines.cli.prepare import prepare
-    from pipelines.cli.selection import Selection
-    from pipelines.cli.show import console, heading
+    from pipelines.cli.screen.show import console, heading
     from pipelines.cli.verbs import composed_settings
+    from pipelines.session.prepare import prepare
+    from pipelines.session.selection import Selection
 
     settings = composed_settings(rest)
     if settings is None:
@@ -55,9 +55,9 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
 
 def _tell_of(prepared: Prepared, made: Plan) -> int:
     """Under other limits other chains stream, or none: each limit has its own problem."""
-    from pipelines.cli.streams import hungriest, streamed
     from pipelines.plan.prices import floor_bytes, with_limit
     from pipelines.schema.units import format_bytes
+    from pipelines.session.streaming import hungriest, streamed
 
     apart, tier = prepared.apart or prepared.problem, prepared.settings.tier
 

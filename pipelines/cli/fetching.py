@@ -10,16 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.cli.available import Availability
-from pipelines.cli.prepare import Prepared, make_nodes
-from pipelines.run.environments import built_python, environment_for
-from pipelines.run.resolve import trusted_packages
-from pipelines.run.weights.fetch import fetch
-from pipelines.run.weights.hub import Hub, HuggingFace
-from pipelines.run.weights.need import Need
+from pipelines.node_classes import trusted_packages
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import UsageError
 from pipelines.schema.units import format_bytes, format_seconds
+from pipelines.session.availability import Availability
+from pipelines.session.prepare import Prepared, make_nodes
+from pipelines.weights.environments import built_python, environment_for
+from pipelines.weights.fetch import fetch
+from pipelines.weights.hub import Hub, HuggingFace
+from pipelines.weights.need import Need
 
 
 def bring(variant: Variant, how: Availability, out: Console, hub: Hub | None = None) -> Path | None:

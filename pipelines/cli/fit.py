@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from pipelines.cli import catalog
 from pipelines.cli.plan import add_selection
+from pipelines.config import catalog
 from pipelines.schema.errors import DoesNotFit
 
 
@@ -22,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Print the frontier, the choice under the limit, and the smallest tier that works."""
-    from pipelines.cli.asked import options_of
-    from pipelines.cli.choose import builder, choose, fit_nodes, planner_of
-    from pipelines.cli.selection import Selection
-    from pipelines.cli.show import console, table
+    from pipelines.cli.screen.show import console, table
     from pipelines.cli.verbs import composed_settings
     from pipelines.plan.fit import frontier
     from pipelines.schema.units import MIB, format_bytes, format_seconds
+    from pipelines.session.candidates import options_of
+    from pipelines.session.choice import builder, choose, fit_nodes, planner_of
+    from pipelines.session.selection import Selection
 
     settings = composed_settings(rest)
     if settings is None:
@@ -90,7 +90,7 @@ def _named(node: str, variant: str) -> str:
 
 def _smallest_tier(settings: object, least: int) -> str | None:
     """The tier with the smallest limit that holds `least` bytes."""
-    from pipelines.cli.settings import Settings, read_tier
+    from pipelines.config.settings import Settings, read_tier
 
     assert isinstance(settings, Settings)
     search = settings.composed.search

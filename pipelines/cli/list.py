@@ -14,15 +14,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.cli import catalog
-from pipelines.cli.settings import Settings, load_variant, read_pipeline, read_tier
-from pipelines.cli.show import console, table
+from pipelines.cli.screen.show import console, table
 from pipelines.cli.verbs import composed_settings, names_and_settings
-from pipelines.run.weights import locate, weights_home
+from pipelines.config import catalog
+from pipelines.config.settings import Settings, load_variant, read_pipeline, read_tier
 from pipelines.schema.config import Footprint, Item, Variant, evaluate
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.roles import ROLES
 from pipelines.schema.units import MIB, format_bytes
+from pipelines.weights import locate, weights_home
 
 #: What the need of a variant is worked out for.
 SONG = Item("a 4-minute song", seconds=240.0, channels=2)
@@ -70,7 +70,7 @@ def _nodes(out: Console, settings: Settings) -> None:
 
 
 def _variants(out: Console, settings: Settings) -> None:
-    from pipelines.cli.on_device import device_of, limit_of
+    from pipelines.session.device import device_of, limit_of
 
     search = settings.composed.search
     device = device_of(settings, [])

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any, Protocol
 
 import pipelines
-from pipelines.cli.help import description, epilog, overview, usage
+from pipelines.cli.screen.help import description, epilog, overview, usage
 from pipelines.schema.errors import DoesNotFit, ExitCode, HeadroomError, UsageError, did_you_mean
 
 #: Verb -> what it does; the module of the same name holds it. Order is that of the help page.

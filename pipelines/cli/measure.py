@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from pipelines.cli import catalog
-from pipelines.cli.settings import Settings, load_variant
+from pipelines.config import catalog
+from pipelines.config.settings import Settings, load_variant
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
 from pipelines.schema.roles import ROLES
@@ -28,17 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Measure, store, print."""
-    from pipelines.cli.asked import weights_digest
-    from pipelines.cli.available import Availability
-    from pipelines.cli.on_device import device_of
-    from pipelines.cli.show import console, table
+    from pipelines.cli.screen.show import console, table
     from pipelines.cli.verbs import composed_settings, names_and_settings
-    from pipelines.run.allocator import set_before_torch
-    from pipelines.run.environments import built_python
-    from pipelines.run.footprints import FootprintStore, Key, device_key, store_path
-    from pipelines.run.measure import DEFAULT_SIZES, measure, sizes_for
-    from pipelines.run.resolve import trusted_packages
+    from pipelines.devices.allocator import set_before_torch
+    from pipelines.footprints.measure import DEFAULT_SIZES, measure, sizes_for
+    from pipelines.footprints.store import FootprintStore, Key, device_key, store_path
+    from pipelines.node_classes import trusted_packages
     from pipelines.schema.units import MIB, format_bytes
+    from pipelines.session.availability import Availability
+    from pipelines.session.candidates import weights_digest
+    from pipelines.session.device import device_of
+    from pipelines.weights.environments import built_python
 
     names, given = names_and_settings(args.variants)
     settings = composed_settings([*given, *rest, "pipeline=ultrasinger"])

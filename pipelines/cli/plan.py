@@ -44,9 +44,9 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if args.problem is not None:
         no_rest(rest, "plan --problem")
         return _bare(args.problem, args.format)
-    from pipelines.cli.prepare import prepare
-    from pipelines.cli.selection import Selection
     from pipelines.cli.verbs import composed_settings
+    from pipelines.session.prepare import prepare
+    from pipelines.session.selection import Selection
 
     settings = composed_settings(rest)
     if settings is None:
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if args.format == "json":
         print(made.to_json(), end="")
     elif args.format == "text":
-        from pipelines.cli.show import console, show_plan
+        from pipelines.cli.screen.show import console, show_plan
 
         show_plan(console(), prepared, made)
     else:
@@ -88,7 +88,7 @@ def _bare(path: Path, form: str) -> int:
     if form == "json":
         print(made.to_json(), end="")
     elif form == "text":
-        from pipelines.cli.show import console, steps_table, verdict
+        from pipelines.cli.screen.show import console, steps_table, verdict
 
         out = console()
         out.print(steps_table(made, limit=made.limit_bytes, context=problem.context_bytes))

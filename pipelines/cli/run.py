@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipelines.cli.compose import Composed, Composer, parse_hydra_flags
 from pipelines.cli.plan import add_selection
+from pipelines.config.compose import Composed, Composer, parse_hydra_flags
 from pipelines.run.record import Record, cannot_write
 from pipelines.schema.errors import (
     DoesNotFit,
@@ -143,7 +143,7 @@ def _config_folder(folder: Path) -> str | None:
 
 def _recorded(folder: Path, name: str) -> Any:
     """What Hydra wrote of an earlier run's config."""
-    from pipelines.cli.catalog import load_yaml
+    from pipelines.config.catalog import load_yaml
 
     try:
         return load_yaml((folder / ".hydra" / name).read_text(encoding="utf-8"))
@@ -168,7 +168,7 @@ def carry_out(composed: Composed, args: argparse.Namespace) -> int:
         raise kind(f"Stopped. {_again(composed.folder, args)}") from error
     except (TaskFailed, OutOfMemory):
         if record.is_open and any(composed.folder.glob("artifacts/*/*/done.json")):
-            from pipelines.cli.show import console
+            from pipelines.cli.screen.show import console
 
             console().print(_again(composed.folder, args), style="dim", soft_wrap=True)
         raise
@@ -206,15 +206,15 @@ def _remove_if_fresh(folder: Path) -> None:
 
 
 def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -> int:
-    from pipelines.cli.carry import carry, facts_of, name_finished, whole_job
+    from pipelines.cli.execute import carry, facts_of, name_finished, whole_job
     from pipelines.cli.fetching import brought
-    from pipelines.cli.prepare import prepare
-    from pipelines.cli.selection import Selection
-    from pipelines.cli.settings import read_settings
-    from pipelines.cli.show import console
-    from pipelines.run.allocator import set_before_torch
+    from pipelines.cli.screen.show import console
+    from pipelines.config.settings import read_settings
+    from pipelines.devices.allocator import set_before_torch
     from pipelines.run.artifacts import Artifacts
     from pipelines.run.kept import finished, tasks_of
+    from pipelines.session.prepare import prepare
+    from pipelines.session.selection import Selection
 
     settings = read_settings(composed)
     set_before_torch(settings.tier.settings.get("allocator") or {})

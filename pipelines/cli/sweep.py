@@ -19,9 +19,9 @@ from typing import Any
 
 from rich.text import Text
 
-from pipelines.cli.compose import Composed, Composer
-from pipelines.cli.live import of_task
-from pipelines.cli.show import console, table
+from pipelines.cli.screen.live import of_task
+from pipelines.cli.screen.show import console, table
+from pipelines.config.compose import Composed, Composer
 from pipelines.schema.errors import ExitCode, Interrupted, UsageError
 from pipelines.schema.units import MIB
 

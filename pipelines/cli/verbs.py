@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.cli.compose import Composer, parse_hydra_flags
-from pipelines.cli.settings import Settings, read_settings
+from pipelines.config.compose import Composer, parse_hydra_flags
+from pipelines.config.settings import Settings, read_settings
 from pipelines.schema.errors import UsageError
 
 

@@ -17,19 +17,19 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.cli import catalog
-from pipelines.cli.available import Availability
 from pipelines.cli.fetching import bring
-from pipelines.cli.settings import Settings, load_variant
-from pipelines.cli.show import console, table
-from pipelines.run.environments import environments
-from pipelines.run.weights import Located, Need
-from pipelines.run.weights.locate import fetch_command
-from pipelines.run.weights.manifest import Verdict, verify
+from pipelines.cli.screen.show import console, table
+from pipelines.config import catalog
+from pipelines.config.settings import Settings, load_variant
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import Differs, TaskFailed, UsageError, did_you_mean
 from pipelines.schema.roles import ROLES
 from pipelines.schema.units import format_bytes
+from pipelines.session.availability import Availability
+from pipelines.weights import Located, Need
+from pipelines.weights.environments import environments
+from pipelines.weights.locate import fetch_command
+from pipelines.weights.manifest import Verdict, verify
 
 ACTIONS = ("list", "fetch", "verify")
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from pipelines.devices.enforce import Return, bytes_returned
+from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.protocol import Device, Reading
 from pipelines.graph.expand import name_of
 from pipelines.graph.fuse import members
 from pipelines.run.artifacts import Artifacts
-from pipelines.run.devices.faults import is_out_of_memory
-from pipelines.run.devices.protocol import Device, Reading
-from pipelines.run.enforce import Return, bytes_returned
 from pipelines.run.job import Job, split_task
 from pipelines.run.ladder import Trouble
 from pipelines.run.outcome import MemoryTrouble, Observed, Outcome, as_headroom, forget_frames

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from pipelines.footprints.store import FootprintStore, Key, Observation
 from pipelines.graph.expand import footprint_of, is_isolated
-from pipelines.run.footprints import FootprintStore, Key, Observation
 from pipelines.run.job import Job, split_task
 from pipelines.run.outcome import Observed
 from pipelines.run.trace import write_memory_png, write_trace

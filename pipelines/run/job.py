@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.graph.build import Graph
-from pipelines.run.chained import Streaming
 from pipelines.run.consulted import consulted
 from pipelines.schema.config import Item, Variant
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
+from pipelines.stream.chained import Streaming
 
 
 @dataclass(frozen=True)

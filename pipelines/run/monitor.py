@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.run.devices.driver import Health
-from pipelines.run.devices.protocol import Device
+from pipelines.devices.driver import Health
+from pipelines.devices.protocol import Device
 from pipelines.schema.units import format_bytes
 
 #: `emit(kind, **data)` as the engine's: kinds `sample` and `alert` of `schema.record.KINDS`.

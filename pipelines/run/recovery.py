@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from pipelines.devices.enforce import room_for
 from pipelines.graph.fuse import members
-from pipelines.run.enforce import room_for
 from pipelines.run.engine import Engine
 from pipelines.run.job import Job, split_task
 from pipelines.run.ladder import Action, Choice, Mode, Rung, State, Trouble, next_rung, stop_sentence, way_back

@@ -24,9 +24,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.devices.cuda import CudaDevice
+from pipelines.devices.protocol import Device
 from pipelines.plan.policy import policy_for
-from pipelines.run.devices.cuda import CudaDevice
-from pipelines.run.devices.protocol import Device
 from pipelines.schema.errors import OutOfMemory, UsageError
 from pipelines.schema.units import GIB, format_bytes, format_seconds
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from pipelines.devices.protocol import Device
 from pipelines.graph.expand import footprint_of
 from pipelines.graph.fuse import together
+from pipelines.inputs.items import open_audio, quiet
 from pipelines.run.artifacts import Artifacts, read_note
-from pipelines.run.chained import Chained, Landing, expected_seconds, real_time_factor
 from pipelines.run.consulted import Consulted
-from pipelines.run.devices.protocol import Device
-from pipelines.run.inputs import open_audio, quiet
 from pipelines.run.job import Job, split_task
 from pipelines.run.outcome import as_headroom
-from pipelines.run.streaming import Stage, pieces_for
 from pipelines.schema.errors import HeadroomError, Interrupted, TaskFailed
 from pipelines.schema.node import Context, Outputs, Port
 from pipelines.schema.values import PORTS, Text, Value
+from pipelines.stream.chained import Chained, Landing, expected_seconds, real_time_factor
+from pipelines.stream.streaming import Stage, pieces_for
 
 
 @dataclass(frozen=True)

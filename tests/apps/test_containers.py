@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.cli.environment import VARIABLES, read_variables
 from pipelines.cli.main import VERBS
+from pipelines.config.environment import VARIABLES, read_variables
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -7,9 +7,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from benchmarks.cuda.parts import Clockwork, reload_speed, returned, tracker_error, under_cap  # noqa: E402
-from pipelines.run.devices.cuda import CudaDevice  # noqa: E402
-from pipelines.run.devices.simulated import SimulatedDevice  # noqa: E402
-from tests.run.devices.fakes import MB, OURS, FakeCard  # noqa: E402
+from pipelines.devices.cuda import CudaDevice  # noqa: E402
+from pipelines.devices.simulated import SimulatedDevice  # noqa: E402
+from tests.devices.fakes import MB, OURS, FakeCard  # noqa: E402
 
 
 def test_a_cap_that_holds_and_one_that_does_not() -> None:

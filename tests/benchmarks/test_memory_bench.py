@@ -63,7 +63,7 @@ def test_a_fault_ends_as_documented(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_chain_is_carried_out_in_its_planned_bytes(tmp_path: Path) -> None:
-    from pipelines.run.devices.simulated import SimulatedDevice
+    from pipelines.devices.simulated import SimulatedDevice
 
     sizes = some_sizes(random.Random(3), 4)
     limit = max(weights + workspace for weights, workspace in sizes)

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.run import detect, measure
-from pipelines.run.detect import Detection
-from pipelines.run.devices import choose
-from pipelines.run.fit import fit
-from pipelines.run.footprints import Observation, device_key, store_path
+from pipelines.devices import detect
+from pipelines.devices import registry as choose
+from pipelines.devices.detect import Detection
+from pipelines.footprints import measure
+from pipelines.footprints.regression import fit
+from pipelines.footprints.store import Observation, device_key, store_path
 from pipelines.schema.hardware import Card, Hardware
-from tests.run.devices.fakes import FakeCard
+from tests.devices.fakes import FakeCard
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 

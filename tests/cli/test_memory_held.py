@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import on_device
-from pipelines.run.devices.malloc import trim
-from pipelines.run.devices.simulated import SimulatedDevice
+from pipelines.devices.malloc import trim
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.units import MIB
+from pipelines.session import device as on_device
 from tests.run.standins import known
 
 TOY = ("run", "pipeline=toy", "tier=toy", "device=simulated", "device.total=1GiB", "memory_plot=false", "text=x")

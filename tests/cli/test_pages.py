@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.cli.live import Live
 from pipelines.cli.main import VERBS
-from pipelines.cli.show import _Console
+from pipelines.cli.screen.live import Live
+from pipelines.cli.screen.show import _Console
 from pipelines.schema.record import Event
 from pipelines.schema.roles import ROLES
 from pipelines.schema.units import GIB, MIB

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.cli import on_device
-from pipelines.cli.compose import conf_dir
-from pipelines.cli.tier import detected_tier
-from pipelines.run import detect as detection
-from pipelines.run.detect import Detection
-from pipelines.run.devices.protocol import DeviceOutOfMemory
-from pipelines.run.devices.simulated import SimulatedDevice
-from pipelines.run.worker import environment_of
+from pipelines.config.compose import conf_dir
+from pipelines.config.tier import detected_tier
+from pipelines.devices import detect as detection
+from pipelines.devices.detect import Detection
+from pipelines.devices.protocol import DeviceOutOfMemory
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware
 from pipelines.schema.units import GIB, MIB
+from pipelines.session import device as on_device
+from pipelines.worker.client import environment_of
 from tests.apps.toys import Gain
 
 TWELVE = ("pipeline=twelve", "tier=toy", "device=simulated", "device.total=1GiB", "memory_plot=false", "input=t.jsonl")

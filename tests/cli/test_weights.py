@@ -8,13 +8,13 @@ import sys
 import pytest
 import yaml
 
-from pipelines.cli.asked import weights_digest
-from pipelines.cli.settings import load_variant
-from pipelines.run.environments import cache_folder, environment_for
-from pipelines.run.footprints import FootprintStore, Key, Observation, device_key, store_path
+from pipelines.config.settings import load_variant
+from pipelines.footprints.store import FootprintStore, Key, Observation, device_key, store_path
+from pipelines.session.candidates import weights_digest
+from pipelines.weights.environments import cache_folder, environment_for
 from tests.apps.toys import Gain
 from tests.conftest import APPS
-from tests.run.weights.hub_server import FakeHub, serving
+from tests.weights.hub_server import FakeHub, serving
 
 TOY = ("pipeline=toy", "tier=toy", "device=simulated", "device.total=1GiB", "memory_plot=false", "text=x")
 FOOTPRINT = {"weights": "4 MiB", "workspace": {"base": "1 MiB"}, "source": "test"}
@@ -231,7 +231,7 @@ def test_a_node_runs_in_its_own_environment(toy, tmp_path, monkeypatch):
     assert "environment not built" in words(toy("weights", "list", "separate/own").out)
     build_environment(proof)
     # the stand-in has no packages of its own, so it is lent ours
-    monkeypatch.setattr("pipelines.run.worker._packages_alone", lambda: os.pathsep.join(p for p in sys.path if p))
+    monkeypatch.setattr("pipelines.worker.client._packages_alone", lambda: os.pathsep.join(p for p in sys.path if p))
     listed = toy("weights", "list", "separate/own").out
     assert "ready" in listed
     assert "some-package==1.0" in words(listed)

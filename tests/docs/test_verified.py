@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.run.environments import built_python, cache_folder
+from pipelines.weights.environments import built_python, cache_folder
 from tests.checkpoints.every import SAYS, needing
 from tests.e2e.test_made import RATE, sung, words_in
 from tests.nodes.test_contract import settings

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.run.environments import built_python, cache_folder
+from pipelines.weights.environments import built_python, cache_folder
 from tests.checkpoints.every import SAYS
 from tests.nodes.test_contract import settings
 from tests.ultrastar_reader import read

@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 import yaml
 
-from pipelines.run.environments import built_python, cache_folder
-from pipelines.run.worker import Isolated, Worker
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.roles import ROLES
 from pipelines.schema.values import PORTS, Audio, Contour, Text, Words
+from pipelines.weights.environments import built_python, cache_folder
+from pipelines.worker.client import Isolated, Worker
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 #: Libraries warn of their own deprecated calls on import and use.

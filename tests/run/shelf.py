@@ -3,7 +3,7 @@
 import itertools
 import threading
 
-from pipelines.run.devices.simulated import SimulatedDevice
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.run.residency import Residency
 from pipelines.schema.units import GIB
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.memory.harness import Bench, Block
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.run.artifacts import Artifacts
-from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.run.engine import Engine
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.units import MIB

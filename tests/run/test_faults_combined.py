@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.memory.harness import Bench, some_sizes
+from pipelines.devices.protocol import DeviceOutOfMemory, Process
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.run.artifacts import Artifacts, read_note
-from pipelines.run.devices.protocol import DeviceOutOfMemory, Process
-from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.run.engine import Engine
 from pipelines.run.ladder import MODES, Choice
 from pipelines.run.recovery import Recovery

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from benchmarks.memory.harness import Bench
-from pipelines.run.footprints import FootprintStore, Key
+from pipelines.footprints.store import FootprintStore, Key
 from pipelines.run.instruments import remember
 from pipelines.run.outcome import Observed
 from pipelines.schema.plan import Load, Run, Unload

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.run.devices.cpu import CpuDevice
-from pipelines.run.devices.cuda import CudaDevice
-from pipelines.run.devices.driver import Health
-from pipelines.run.devices.simulated import SimulatedDevice
+from pipelines.devices.cpu import CpuDevice
+from pipelines.devices.cuda import CudaDevice
+from pipelines.devices.driver import Health
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.run.monitor import Alerts, Monitor
-from tests.run.devices.fakes import MB, OURS, FakeCard
+from tests.devices.fakes import MB, OURS, FakeCard
 
 
 class Heard:

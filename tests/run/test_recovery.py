@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import on_device
+from pipelines.devices.protocol import DeviceOutOfMemory, Process
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.run.artifacts import digest
-from pipelines.run.devices.protocol import DeviceOutOfMemory, Process
-from pipelines.run.devices.simulated import SimulatedDevice
 from pipelines.schema.units import MIB
+from pipelines.session import device as on_device
 
 STEPS = 14
 #: Steps of the plan that only give memory back; nothing there can run out of it.

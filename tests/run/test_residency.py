@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.run.devices.cuda import CudaDevice
-from pipelines.run.devices.driver import AllocatorBytes
+from pipelines.devices.cuda import CudaDevice
+from pipelines.devices.driver import AllocatorBytes
 from pipelines.run.residency import Residency, policy_for
 from pipelines.schema.errors import OutOfMemory, UsageError
 from pipelines.schema.units import GIB
-from tests.run.devices.fakes import FakeCard
+from tests.devices.fakes import FakeCard
 from tests.run.shelf import F5, RVC, XTTS, Ledger, home, use
 
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.cli.catalog import load_yaml
-from pipelines.cli.compose import conf_dir
+from pipelines.config.catalog import load_yaml
+from pipelines.config.compose import conf_dir
 from pipelines.schema.errors import UsageError
 from pipelines.schema.limits import Bound, MusicLimits, limited, music_limits, within
 from pipelines.schema.units import GIB

@@ -12,11 +12,11 @@ from nodes.convert.rvc import Rvc, _cuts, _make_as_loud, _without_rumble
 from nodes.convert.rvc_features import features
 from nodes.convert.rvc_model import Index, load_voice
 from nodes.convert.rvc_pitch import coarse
-from pipelines.run.piecewise import piecewise
-from pipelines.run.streaming import pieces_for
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio
+from pipelines.stream.piecewise import piecewise
+from pipelines.stream.streaming import pieces_for
 from tests.checkpoints.rvc import make_index, make_rvc
 
 pytestmark = pytest.mark.slow

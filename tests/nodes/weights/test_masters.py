@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from nodes.weights.masters import Master  # noqa: E402
-from pipelines.run.devices.simulated import SimulatedDevice  # noqa: E402
+from pipelines.devices.simulated import SimulatedDevice  # noqa: E402
 
 
 class Net(nn.Module):

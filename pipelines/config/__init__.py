@@ -1,0 +1,1 @@
+"""YAML, variables and flags become frozen data, here and nowhere else."""

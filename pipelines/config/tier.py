@@ -1,0 +1,120 @@
+"""What of a tier depends on the device: `tier=auto`, `residency: auto`, and the cards that `device.name` knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import catalog
+from pipelines.devices import detect as detection
+from pipelines.devices.detect import Detection
+from pipelines.plan.policy import policy_for
+from pipelines.schema.config import Tier
+from pipelines.schema.errors import UsageError, did_you_mean
+from pipelines.schema.hardware import Card, classify
+from pipelines.schema.units import GIB, MIB, format_bytes, parse_bytes
+
+_MAKERS = re.compile(r"^(nvidia\s+)?(geforce\s+|tesla\s+)?", re.IGNORECASE)
+
+#: A simulated card that is given neither a size nor a known name.
+DEFAULT_SIZE = "8 GiB"
+
+
+def detected_tier(device: Mapping[str, Any], search: Sequence[Path]) -> str:
+    """The tier that `tier=auto` stands for: of the simulated card, of the CPU, or of the card the driver tells of."""
+    kind = device.get("kind")
+    if kind == "cpu":
+        return "cpu"
+    if kind == "simulated":
+        return classify(simulated_card(device, search))[0]
+    found = detection.detect()
+    if kind == "cuda":
+        found = _as_card(found, device.get("index") or 0)
+    size = wanted_size(device)
+    found = found if size is None else detection.as_if(found, size)
+    return found.tier if kind == "auto" or found.tier != "cpu" else "modest"
+
+
+def _as_card(found: Detection, index: int) -> Detection:
+    """The detection with the card the user named as the one in use, whatever detection would choose."""
+    card = next((card for card in found.hardware.cards if card.index == index), None)
+    return found if card is None else replace(found, card=card, tier=classify(card)[0])
+
+
+def settled(tier: Tier, total_bytes: int, notes: list[str]) -> Tier:
+    """The tier with its residency policy decided: `auto` goes by the device's size. A policy that is not `planned` is noted."""
+    asked = tier.settings.get("residency") or "planned"
+    policy = policy_for(asked, total_bytes)
+    if policy != "planned":
+        why = f" (auto, on a device of {format_bytes(total_bytes)})" if asked == "auto" else ""
+        notes.append(f"residency={policy}{why}: {_MEANS[policy]}")
+    return replace(tier, settings={**tier.settings, "residency": policy})
+
+
+_MEANS = {
+    "sequential": "a model is loaded for one task and let go after it. residency=planned fits wherever this does and reloads less.",
+    "normal": "every model stays to the end once it is loaded.",
+}
+
+
+def simulated_card(device: Mapping[str, Any], search: Sequence[Path]) -> Card:
+    """The card `device.name` and `device.total` describe. A known name brings its size unless `device.total` says otherwise."""
+    name, size = device.get("name"), wanted_size(device)
+    if name and size is None:
+        return find_card(str(name), search)
+    total = parse_bytes(DEFAULT_SIZE) if size is None else size
+    known = _named(str(name), read_cards(search)) if name else None
+    if known and device.get("cards_only") and total > known.total_bytes:
+        raise UsageError(
+            f"MAX_CUDA_VRAM asks for {format_bytes(total)}, which is more than {known.name} has ({format_bytes(known.total_bytes)})."
+        )
+    return Card(str(name or "simulated card"), total, known.compute if known else None)
+
+
+def wanted_size(device: Mapping[str, Any]) -> int | None:
+    """`device.total` in bytes, None where it says nothing."""
+    try:
+        return None if device.get("total") is None else parse_bytes(device["total"])
+    except ValueError as error:
+        raise UsageError(f"device.total: {error}") from None
+
+
+def read_cards(search: Sequence[Path]) -> Mapping[str, Card]:
+    """Every known card by name; a user's `cards.yaml` (`-cd`) adds to the shipped one and outranks it."""
+    cards: dict[str, Card] = {}
+    for folder in reversed(search):
+        file = folder / "cards.yaml"
+        if file.is_file():
+            try:
+                data = catalog.load_yaml(file.read_text(encoding="utf-8"))
+                cards |= {str(name): _card(str(name), row) for name, row in data.items()}
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise UsageError(
+                    f"{file} must map card names to {{memory: GB, compute: 8.6}}: {' '.join(str(error).split())}."
+                ) from None
+    return cards
+
+
+def _card(name: str, row: Mapping[str, Any]) -> Card:
+    major, _, minor = str(row["compute"]).partition(".")
+    total = int(row["reported"]) * MIB if "reported" in row else int(float(row["memory"]) * GIB)
+    return Card(name, total, (int(major), int(minor or 0)))
+
+
+def find_card(name: str, search: Sequence[Path]) -> Card:
+    """The card of that name; "NVIDIA GeForce" and capitals do not matter. Raises `UsageError` with the nearest names."""
+    cards = read_cards(search)
+    if card := _named(name, cards):
+        return card
+    raise UsageError(f"No card {name!r} is known here; give device.total= instead. {did_you_mean(name, cards)}")
+
+
+def _named(name: str, cards: Mapping[str, Card]) -> Card | None:
+    return next((card for known, card in cards.items() if _plain(known) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    return " ".join(_MAKERS.sub("", name.strip()).lower().split())

@@ -1,0 +1,129 @@
+"""The CPU as a device: this process's resident set (and its workers'), libraries included, as `top` shows it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.devices import malloc
+from pipelines.devices.kernel import Kernel
+from pipelines.devices.protocol import Process, Reading
+from pipelines.devices.sampler import Sampler
+from pipelines.schema.units import MIB
+
+#: Processes below this are not worth a line when a person asks who holds the memory.
+_WORTH_NAMING = 64 * MIB
+
+
+@dataclass
+class CpuDevice:
+    """Memory as the kernel counts it. A step's peak is the kernel's high-water mark, reset when the step begins.
+
+    Where the mark cannot be reset (a hardened container, another system), readings are sampled every
+    `sample_seconds` and say so. `total_bytes` is the RAM this process may hold unless given smaller.
+    """
+
+    total_bytes: int = 0
+    kernel: Kernel = field(default_factory=Kernel)
+    pid: int = field(default_factory=os.getpid)
+    sample_seconds: float = 0.005
+    name: str = "CPU"
+    kind: str = field(default="cpu", init=False)
+    torch_device: str = field(default="cpu", init=False)
+    limit_bytes: int | None = field(default=None, init=False)
+    _workers: set[int] = field(default_factory=set, init=False)
+    _open: list[_Watch] = field(default_factory=list, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        have = self.kernel.total_bytes()
+        self.total_bytes = min(self.total_bytes, have) if self.total_bytes else have
+
+    def used_bytes(self) -> int:
+        """Resident sets of this process and its living workers. Pages they share count once for each."""
+        for pid in tuple(self._workers):  # others adopt, and forget, while this looks
+            if not self.kernel.resident_bytes(pid):
+                self._workers.discard(pid)
+        return sum(self.kernel.resident_bytes(pid) for pid in self._pids())
+
+    def context_bytes(self) -> int:
+        """This process as it is now; ask before anything is loaded."""
+        return self.used_bytes()
+
+    def free_bytes(self) -> int:
+        """What the machine could still give us, at most what is left of `total_bytes`."""
+        return max(0, min(self.total_bytes - self.used_bytes(), self.kernel.available_bytes()))
+
+    def others(self) -> tuple[Process, ...]:
+        """Processes outside this one's tree that hold 64 MiB or more, at most eight."""
+        import psutil
+
+        ours = {*self._pids(), *(child.pid for child in psutil.Process(self.pid).children(recursive=True))}
+        found = []
+        for process in psutil.process_iter(["pid", "name", "memory_info"]):
+            memory = process.info["memory_info"]
+            if memory is not None and memory.rss >= _WORTH_NAMING and process.info["pid"] not in ours:
+                found.append(Process(process.info["pid"], process.info["name"] or "?", memory.rss))
+        return tuple(sorted(found, key=lambda process: -process.bytes)[:8])
+
+    @contextmanager
+    def watch(self, declared_bytes: int = 0) -> Iterator[Reading]:
+        """Measure one step. `declared_bytes` is not used: the kernel knows."""
+        reading = Reading(start_bytes=self.used_bytes())
+        watch = _Watch(reading.start_bytes)
+        with self._lock:
+            # Resetting the mark would blind the watches already open, so they first take what it says.
+            self._fold()
+            reset = [self.kernel.reset_peak(pid) for pid in self._pids()]
+            self._open.append(watch)
+        sampler = None if all(reset) else Sampler(self.used_bytes, self.sample_seconds)
+        try:
+            yield reading
+        finally:
+            with self._lock:
+                self._fold()
+                self._open.remove(watch)
+            reading.end_bytes = self.used_bytes()
+            sampled = sampler.stop() if sampler else 0
+            seen = sampled if sampler else watch.peak
+            reading.peak_bytes = max(seen, reading.start_bytes, reading.end_bytes)
+            reading.source = "sampled" if sampler else "kernel"
+
+    def loaded(self, key: str, declared_bytes: int, made: Any = None) -> None:
+        """Nothing to note: the kernel counts it."""
+
+    def unloaded(self, key: str) -> None:
+        """Nothing to note: the kernel counts it."""
+
+    def reclaim(self) -> None:
+        """Collect garbage and have the allocator return its free pages."""
+        gc.collect()
+        malloc.trim()
+
+    def cap(self, limit_bytes: int | None) -> None:
+        """Remember the limit. A process cannot hold its own resident set down; workers get an rlimit from it."""
+        self.limit_bytes = limit_bytes
+
+    def adopt(self, pid: int) -> None:
+        """Count a worker from now on."""
+        self._workers.add(pid)
+
+    def _pids(self) -> list[int]:
+        return [self.pid, *sorted(self._workers)]
+
+    def _fold(self) -> None:
+        if not self._open:
+            return
+        mark = sum(self.kernel.peak_bytes(pid) or self.kernel.resident_bytes(pid) for pid in self._pids())
+        for watch in self._open:
+            watch.peak = max(watch.peak, mark)
+
+
+@dataclass(eq=False)
+class _Watch:
+    peak: int

@@ -1,0 +1,1 @@
+"""What variants take: measured, remembered, fitted to a formula."""

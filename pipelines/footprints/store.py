@@ -1,0 +1,263 @@
+"""What was measured on this machine, remembered in one user-level file, a line an observation; read back as footprints.
+
+An observation counts only for the same weights, variant and knobs, library versions and device. Anything else is stale
+and the declared figure holds, with its larger margin. Never written inside site-packages, a run's folder or the config.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipelines.footprints.regression import DECLARED_MARGIN, Fit, Sample, fit, margin
+from pipelines.schema.config import Footprint, Item, Variant
+from pipelines.schema.errors import SurroundingsFailed
+
+#: Libraries whose version changes what a model takes.
+_LIBRARIES = ("torch", "ctranslate2", "onnxruntime", "demucs", "torchcrepe", "coqui-tts", "transformers", "numpy")
+#: Observations kept for one key; older ones say little and cost reading time.
+_KEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What must be the same for a measurement to count again. digest: of the weights, empty where the library has them."""
+
+    variant: str
+    digest: str
+    knobs: str
+    versions: str
+    device: str
+
+    @staticmethod
+    def of(variant: Variant, digest: str, device: str, versions: str | None = None) -> Key:
+        """device: see `device_key`. versions: of the installed libraries unless given."""
+        fixed = {name: value for name, value in variant.knobs.items() if name not in ("batch", "segment")}
+        return Key(variant.name, digest, json.dumps(fixed, sort_keys=True), versions or library_versions(), device)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One measured load or run. Bytes above what was held when it began, unless said otherwise.
+
+    op: `load` (bytes are the peak, held_bytes what stays: the weights) or `run` (bytes are workspace and outputs).
+    predicted_bytes: what the plan had expected before its margin. source: as in `Reading`.
+    """
+
+    op: str
+    bytes: int
+    seconds: float
+    held_bytes: int = 0
+    item_seconds: float = 0.0
+    channels: int = 1
+    characters: int = 0
+    batch: float = 1.0
+    segment: float | None = None
+    predicted_bytes: int | None = None
+    source: str = ""
+
+    def sample(self) -> Sample:
+        """As the fit wants it."""
+        item = Item("", seconds=self.item_seconds, channels=self.channels, characters=self.characters)
+        return Sample(item, self._knobs(), float(self.bytes))
+
+    def _knobs(self) -> dict[str, float]:
+        return {"batch": self.batch, **({} if self.segment is None else {"segment": self.segment})}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A footprint to plan with. margin: the share to add. measured: whether it was measured here. fit: how well, if so."""
+
+    footprint: Footprint
+    margin: float
+    measured: bool
+    fit: Fit | None = None
+
+
+@dataclass
+class FootprintStore:
+    """The file of observations. `frozen` (within a sweep) reads as it was at first sight and adds nothing."""
+
+    path: Path
+    frozen: bool = False
+    warn: Callable[[str], None] = lambda sentence: None
+    _now: list[tuple[Key, Observation]] | None = field(default=None, init=False)
+
+    def observations(self, key: Key) -> tuple[Observation, ...]:
+        """What was measured under exactly this key, oldest first."""
+        return tuple(seen for known, seen in self._all() if known == key)[-_KEPT:]
+
+    def add(self, key: Key, seen: Sequence[Observation]) -> None:
+        """Append. Raises `SurroundingsFailed` where the file cannot be written."""
+        if self.frozen or not seen:
+            return
+        lines = "".join(_line(key, each) for each in seen)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(self.path), self.path.open("a", encoding="utf-8") as file:
+                file.write(lines)  # one buffered write: a crash loses at most the last line
+        except OSError as error:
+            raise SurroundingsFailed(
+                f"Measured footprints cannot be kept in {self.path}: {error}. HEADROOM_HOME names another folder."
+            ) from error
+        self._now = None
+
+    def knows(self, variant: str) -> bool:
+        """Whether anything was ever measured of a variant of this name, whatever its weights."""
+        return any(key.variant == variant for key, _ in self._all())
+
+    def estimate(self, key: Key, declared: Footprint) -> Estimate:
+        """The measured footprint under `key`, or the declared one with the larger margin."""
+        return estimate(self.observations(key), declared)
+
+    def digest(self) -> str:
+        """A fingerprint of every observation, for the record."""
+        text = "".join(_line(key, seen) for key, seen in self._all())
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _all(self) -> list[tuple[Key, Observation]]:
+        if self._now is None:
+            self._now = self._read()
+        return self._now
+
+    def _read(self) -> list[tuple[Key, Observation]]:
+        try:
+            good, bad = self._lines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.warn(f"Measured footprints in {self.path} cannot be read ({error}); declared figures are used.")
+            return []
+        if bad and self.frozen:
+            self.warn(f"{bad} lines of {self.path} are damaged and were not used.")
+        elif bad:
+            return self._mended(good, bad)
+        return good
+
+    def _lines(self) -> tuple[list[tuple[Key, Observation]], int]:
+        """What the file says, and how many of its lines say nothing."""
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        good = [parsed for line in lines if (parsed := _parse(line)) is not None]
+        return good, len(lines) - len(good)
+
+    def _mended(self, good: list[tuple[Key, Observation]], bad: int) -> list[tuple[Key, Observation]]:
+        """Keep the damaged file under another name and go on with its good lines."""
+        aside = self.path.with_suffix(".damaged")
+        try:
+            with _locked(self.path):
+                good, bad = self._lines()  # others may have added to it meanwhile, or were in the middle of a line
+                if not bad:
+                    return good
+                fresh = self.path.with_suffix(".new")
+                fresh.write_text("".join(_line(key, seen) for key, seen in good), encoding="utf-8")
+                aside.write_bytes(self.path.read_bytes())
+                os.replace(fresh, self.path)
+        except OSError as error:
+            self.warn(f"{bad} lines of {self.path} are damaged, and it cannot be repaired: {error}.")
+            return good
+        self.warn(
+            f"{bad} lines of {self.path} were damaged. The file was set aside as {aside.name}; the rest is in use."
+        )
+        return good
+
+
+def estimate(seen: Sequence[Observation], declared: Footprint) -> Estimate:
+    """The footprint that `seen` supports; parts never observed stay as declared."""
+    runs = [each for each in seen if each.op == "run"]
+    loads = [each for each in seen if each.op == "load"]
+    if not runs:
+        return Estimate(declared, DECLARED_MARGIN, measured=False)
+    fitted = fit([each.sample() for each in runs])
+    past = [
+        (each.bytes - each.predicted_bytes) / each.predicted_bytes
+        for each in runs
+        if each.predicted_bytes is not None and each.predicted_bytes > 0
+    ]
+    measured = replace(declared, workspace=fitted.terms, source=f"measured here, {len(seen)} observations")
+    if loads:
+        measured = replace(
+            measured,
+            weights=max(each.held_bytes for each in loads),
+            load_peak=max(max(each.bytes, each.held_bytes) for each in loads),
+            load_seconds=max(each.seconds for each in loads),
+            reload_seconds=min(each.seconds for each in loads),
+        )
+    return Estimate(measured, margin([*fitted.errors, *past]), measured=True, fit=fitted)
+
+
+def store_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where observations are kept: `$HEADROOM_HOME`, else the user's data folder."""
+    import platformdirs
+
+    home = environment.get("HEADROOM_HOME")
+    folder = Path(home) if home else Path(platformdirs.user_data_dir("headroom", appauthor=False))
+    return folder / "footprints.jsonl"
+
+
+def device_key(kind: str, name: str) -> str:
+    """What of a device a footprint depends on. Threads change a CPU's workspaces; a simulated card's name changes nothing."""
+    if kind == "cpu":
+        return f"cpu/{os.cpu_count()}"
+    return "simulated" if kind == "simulated" else f"{kind}/{name}"
+
+
+def library_versions(names: Sequence[str] = _LIBRARIES) -> str:
+    """`torch 2.11.0, ...` of what is installed."""
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _line(key: Key, seen: Observation) -> str:
+    return json.dumps({"key": asdict(key), "seen": asdict(seen)}, sort_keys=True) + "\n"
+
+
+def _parse(line: str) -> tuple[Key, Observation] | None:
+    """One line, None for a damaged one. Fields of later versions are passed over."""
+    try:
+        body = json.loads(line)
+        key = Key(**{name: str(body["key"][name]) for name in Key.__dataclass_fields__})
+        known = {name: value for name, value in body["seen"].items() if name in Observation.__dataclass_fields__}
+        return key, _checked(Observation(**known))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _checked(seen: Observation) -> Observation:
+    numbers: list[Any] = [
+        seen.bytes,
+        seen.held_bytes,
+        seen.seconds,
+        seen.item_seconds,
+        seen.channels,
+        seen.characters,
+        seen.batch,
+    ]
+    numbers += [number for number in (seen.segment, seen.predicted_bytes) if number is not None]
+    if seen.op not in ("load", "run") or not all(
+        isinstance(number, (int, float)) and 0 <= number < 2**53 for number in numbers
+    ):
+        raise ValueError("not an observation")
+    return seen
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One writer at a time, across processes."""
+    import fcntl
+
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

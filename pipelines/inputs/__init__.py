@@ -1,0 +1,1 @@
+"""Files, folders and tables of a user become items."""

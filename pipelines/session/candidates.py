@@ -1,0 +1,231 @@
+"""What may be chosen from: items, and for each node the variants that can be used here, with the footprints that hold here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipelines.config import catalog
+from pipelines.config.settings import Settings, load_variant
+from pipelines.config.tier import settled
+from pipelines.devices.enforce import LeakBook
+from pipelines.devices.protocol import Device
+from pipelines.footprints.regression import DECLARED_MARGIN
+from pipelines.footprints.store import FootprintStore, Key, device_key, library_versions, store_path
+from pipelines.graph.build import Graph
+from pipelines.graph.expand import Sizing, holds_weights, is_isolated
+from pipelines.inputs.items import find_items
+from pipelines.inputs.tables import read_lyrics
+from pipelines.node_classes import node_class, trusted_packages
+from pipelines.run.ladder import MODES, Mode
+from pipelines.schema.config import Footprint, Item, NodeSpec, Variant, on_cpu
+from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
+from pipelines.schema.node import Place, Plain
+from pipelines.session.availability import Availability, passed_over
+from pipelines.session.device import device_of, limit_of
+from pipelines.session.selection import EVERYTHING, Selection, make_graph
+from pipelines.weights import Located, Need, digest_of
+
+#: Settings every item starts from; a table's row may say otherwise.
+ITEM_SETTINGS = (
+    "lyrics",
+    "language",
+    "voice",
+    "voice_text",
+    "artist",
+    "title",
+    "year",
+    "genre",
+    "translations",
+    "dub_language",
+    "accept_licence",
+)
+
+
+#: Seconds a load takes of which nothing is known but that there is one.
+_MOMENT = 0.01
+#: By node: the variants it may use, best first.
+Options = dict[str, tuple[Variant, ...]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What may be chosen, before it is: usable variants with the footprints that hold here, and how bytes are reckoned.
+
+    settings: with what depends on the device settled."""
+
+    settings: Settings
+    device: Device
+    graph: Graph
+    items: tuple[Item, ...]
+    options: Mapping[str, tuple[Variant, ...]]
+    places: Mapping[str, Place]
+    sizing: Sizing
+    store: FootprintStore
+    mode: Mode
+    notes: tuple[str, ...]
+    absent: frozenset[str] = frozenset()
+    unreadable: Mapping[str, TaskFailed] = field(default_factory=dict)
+
+
+def options_of(settings: Settings, selection: Selection = EVERYTHING, *, keep_going: bool = False) -> Asked:
+    """Look at everything there is to choose from. Raises `UsageError`, `InvalidError` or `TaskFailed` (unreadable input).
+
+    keep_going: input that cannot be read is left out, and told in `unreadable`."""
+    notes: list[str] = []
+    device = device_of(settings, notes)
+    settings = replace(settings, tier=settled(settings.tier, device.total_bytes, notes))
+    limit = limit_of(settings, device)
+    graph = make_graph(settings, selection)
+    unreadable: dict[str, TaskFailed] = {}
+    items = _items(settings, unreadable if keep_going else None)
+    mode = _mode(settings)
+    store = FootprintStore(store_path(), frozen=bool(os.environ.get("HEADROOM_FROZEN")), warn=notes.append)
+    how = Availability.of(settings.values, settings.composed, trusted_packages(selection.trust))
+    declared, located = _options(settings, graph, notes, how)
+    places = {
+        where.name: Place(where.device or device.torch_device, located[variant.name].path)
+        for variants in declared.values()
+        for variant in variants
+        for where in (variant, on_cpu(variant))
+    }
+    kind = "cpu" if device.kind == "cpu" else "cuda"
+    base = settings.device.context if device.kind == "cpu" else 0
+    key = device_key(device.kind, device.name)
+    options, margins = _measured(declared, places, store, (key, kind), mode, how.trusted)
+    sizing = Sizing(kind, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
+    absent = frozenset(each for name, found in located.items() if found.missing for each in (name, f"{name}@cpu"))
+    return Asked(
+        settings, device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes), absent, unreadable
+    )
+
+
+def _mode(settings: Settings) -> Mode:
+    name = str(settings.values.get("memory_mode"))
+    if name not in MODES:
+        raise UsageError(f"memory_mode={name} is not a mode. {did_you_mean(name, MODES)}")
+    return MODES[name]
+
+
+def _items(settings: Settings, unreadable: dict[str, TaskFailed] | None) -> list[Item]:
+    values = settings.values
+    shared = {key: values.get(key) for key in ITEM_SETTINGS if values.get(key) not in (None, [])}
+    if shared.get("lyrics"):
+        shared["lyrics"] = read_lyrics(Path(str(shared["lyrics"])).expanduser())
+    return find_items(values.get("input"), values.get("text"), shared, settings.pipeline.items, unreadable)
+
+
+def _options(
+    settings: Settings, graph: Graph, notes: list[str], how: Availability
+) -> tuple[Options, dict[str, Located]]:
+    """For each node with a role, the variants it may use, best first: all usable here, or pinned and fetched by the run."""
+    options: Options = {}
+    located: dict[str, Located] = {}
+    passed: dict[str, tuple[Variant, str]] = {}
+    leaking = leak_book().leaking()
+    for name in graph.order:
+        spec = graph.node(name)
+        if spec.role is None:
+            continue
+        usable, unusable = [], dict[str, tuple[Variant, str]]()
+        for candidate in _candidates(settings, spec.role):
+            variant = _for_node(candidate, spec, settings, leaking)
+            if spec.role in settings.pinned:
+                located[variant.name], note = how.pinned(variant)
+                notes += [note] if note and note not in notes else []
+                usable.append(variant)
+                continue
+            located[variant.name], why = how.chosen(variant)
+            if why:
+                unusable[candidate.name] = (candidate, why)
+            else:
+                usable.append(variant)
+        passed |= unusable
+        if not usable:
+            raise UsageError(
+                f"Node {name}: no variant of {spec.role} can be used here. {' '.join(passed_over(unusable.values()))}"
+            )
+        options[name] = tuple(usable)
+    notes += passed_over(passed.values())
+    return options, located
+
+
+def _candidates(settings: Settings, role: str) -> list[Variant]:
+    if role in settings.pinned:
+        return [settings.pinned[role]]
+    search = settings.composed.search
+    known = catalog.options(search, f"model/{role}")
+    allowed = settings.tier.allow.get(role)
+    if allowed is None:
+        return sorted((load_variant(search, role, name) for name in known), key=lambda v: (-v.quality, v.name))
+    for name in allowed:
+        if name not in known:
+            raise UsageError(
+                f"tier {settings.tier.name} allows an unknown {role} {name!r}. {did_you_mean(name, known)}"
+            )
+    return [load_variant(search, role, name) for name in allowed]
+
+
+def _for_node(variant: Variant, node: NodeSpec, settings: Settings, leaking: frozenset[str]) -> Variant:
+    """The variant under the tier's knobs, unless the user pinned it, and under its node's own: then it is another model."""
+    if variant.role not in settings.pinned:
+        tuned = settings.tier.settings.get("knobs", {}) or {}
+        known = {knob: value for knob, value in (tuned.get(variant.role) or {}).items() if knob in variant.knobs}
+        variant = replace(variant, knobs={**variant.knobs, **known})
+    if node.isolation is not None:
+        variant = replace(variant, isolation=node.isolation)
+    elif variant.name in leaking:
+        variant = replace(variant, isolation="process")
+    if (node.device or settings.device.roles.get(variant.role)) == "cpu":
+        variant = on_cpu(variant)
+    if not node.knobs:
+        return variant
+    return replace(variant, name=f"{variant.name}@{node.name}", knobs={**variant.knobs, **node.knobs})
+
+
+def _measured(
+    declared: Options,
+    places: Mapping[str, Place],
+    store: FootprintStore,
+    device: tuple[str, str],
+    mode: Mode,
+    trusted: Sequence[str],
+) -> tuple[Options, dict[str, float]]:
+    """The variants with the footprints that were measured here, where they were, and the margin each has earned."""
+    key, kind = device
+    margins: dict[str, float] = {}
+    options: Options = {}
+    for node, variants in declared.items():
+        made = []
+        for variant in variants:
+            footprint = variant.footprints.get(kind) or variant.footprints.get("cuda") or Footprint()
+            # Weights are read for their digest only where something was measured that could count for them.
+            digest = weights_digest(variant, places[variant.name].weights) if store.knows(variant.name) else ""
+            found = store.estimate(Key.of(variant, digest, key), footprint)
+            margins[variant.name] = found.margin * mode.margin_factor
+            made.append(
+                replace(variant, footprints={**variant.footprints, kind: _loaded(variant, found.footprint, trusted)})
+            )
+        options[node] = tuple(made)
+    return options, margins
+
+
+def _loaded(variant: Variant, footprint: Footprint, trusted: Sequence[str]) -> Footprint:
+    """The same, with a moment for its load where there is one: what weighs nothing here must be loaded all the same."""
+    nothing = issubclass(node_class(variant.target, trusted), Plain) and not is_isolated(variant)
+    if nothing or holds_weights(footprint):
+        return footprint
+    return replace(footprint, load_seconds=_MOMENT)
+
+
+def weights_digest(variant: Variant, place: Path | None) -> str:
+    """The digest of a variant's weights at `place`, for keys and records."""
+    need = Need.of(variant)
+    return digest_of(place, need) if need else ""
+
+
+def leak_book() -> LeakBook:
+    """The variants that were seen to keep memory after their unload, under the libraries installed now."""
+    return LeakBook(store_path().with_name("leaks.json"), library_versions())

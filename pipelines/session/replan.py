@@ -1,0 +1,118 @@
+"""What recovery asks of a prepared run: the rest planned anew, and other ways to do a node. Implements `recovery.Planner`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from pipelines.cli.plan import certified
+from pipelines.graph.expand import expand
+from pipelines.run.job import Job, remaining, split_task
+from pipelines.run.ladder import Choice
+from pipelines.run.recovery import Seen
+from pipelines.schema.config import Variant, on_cpu
+from pipelines.schema.node import Place
+from pipelines.schema.problem import Problem
+from pipelines.session.choice import may_fall_back
+from pipelines.session.prepare import Prepared, make_nodes
+
+#: Knobs that trade speed for memory and leave the result as it is, and the least each may become.
+_SMALLER = {"batch": 1, "segment": 2.0}
+
+
+@dataclass(frozen=True)
+class Replanner:
+    """Plans what is left of a prepared run with the bytes that were seen."""
+
+    prepared: Prepared
+
+    def replan(self, job: Job, choice: Mapping[str, Variant], seen: Seen, gone: set[str]) -> Job:
+        """The job of the remaining tasks. Raises `DoesNotFit`."""
+        problem = remaining(self._problem(choice, seen), gone)
+        nodes = make_nodes(self.prepared.graph, choice, self.prepared.device, self.prepared.selection)
+        places = self._places(job, choice)
+        return replace(
+            job, choice=choice, nodes=nodes, places=places, problem=problem,
+            plan=certified(problem, self.prepared.plan(problem)), digests=self.prepared.digests(choice.values(), places),
+        )  # fmt: skip
+
+    def alternatives(self, job: Job, node: str, seen: Seen) -> tuple[tuple[Choice, Variant], ...]:
+        """Smaller first, then the tier's next variants, then the CPU where the tier lets the role go there."""
+        now = job.choice.get(node)
+        if now is None:
+            return ()
+        ways = [(made, frozenset({knob})) for knob in _SMALLER for made in _smaller(now, knob)]
+        allowed = self.prepared.options.get(node, ())
+        names = [variant.name for variant in allowed]
+        origin = _origin(now.name, names)
+        worse = allowed[names.index(origin) + 1 :] if origin else ()
+        ways += [(variant, frozenset({"variant"})) for variant in worse]
+        if (
+            self.prepared.device.kind != "cpu"
+            and now.device is None
+            and may_fall_back(self.prepared.settings.tier, now.role)
+        ):
+            ways.append((on_cpu(now), frozenset({"device"})))
+        return tuple((Choice(made.name, changes, self._need(job, node, made, seen)), made) for made, changes in ways)
+
+    def pinned(self, node: str) -> frozenset[str]:
+        """What the command line named: the variant, a knob, the device."""
+        settings, spec = self.prepared.settings, self.prepared.graph.node(node)
+        if spec.role is None:
+            return frozenset({"variant", "batch", "segment", "device"})
+        fixed = {"variant"} if spec.role in settings.pinned else set()
+        if spec.role in settings.device.roles:
+            fixed.add("device")
+        for override in settings.composed.overrides:
+            knob = re.match(rf"^\+*(?:model|tier\.knobs)\.{spec.role}\.(?:knobs\.)?(\w+)=", override)
+            if knob:
+                fixed.add(knob[1])
+        return frozenset(fixed)
+
+    def _problem(self, choice: Mapping[str, Variant], seen: Seen) -> Problem:
+        prepared, sizing = self.prepared, self.prepared.sizing
+        sizing = replace(
+            sizing, limit_bytes=seen.limit_bytes, extra_weights=seen.extra_weights, extra_workspace=seen.extra_workspace
+        )
+        return expand(prepared.graph, prepared.items, choice, prepared.settings.tier, sizing, prepared.problem.seed)
+
+    def _places(self, job: Job, choice: Mapping[str, Variant]) -> dict[str, Place]:
+        """A changed variant keeps the weights of the one it came from."""
+        known = {**self.prepared.places, **job.places}
+        places = dict(known)
+        for variant in choice.values():
+            origin = _origin(variant.name, known)
+            place = known[origin] if origin else Place(self.prepared.device.torch_device)
+            places[variant.name] = replace(place, device=variant.device or place.device)
+        return places
+
+    def _need(self, job: Job, node: str, variant: Variant, seen: Seen) -> int:
+        """Device bytes of `node`'s hungriest task under `variant`, alone with the context."""
+        problem = self._problem({**job.choice, node: variant}, replace(seen, limit_bytes=None))
+        weights = problem.models[variant.name].weights_bytes if variant.name in problem.models else 0
+        tasks = [task for task in problem.tasks if split_task(task.id)[1] == node]
+        return (
+            problem.context_bytes
+            + weights
+            + max((task.workspace_bytes + task.output_bytes for task in tasks), default=0)
+        )
+
+
+def _origin(name: str, known: Iterable[str]) -> str | None:
+    """The variant that a changed one was made from; None where it is not among the `known`.
+
+    >>> _origin("transcribe/small_int8+batch=4", ["transcribe/small", "transcribe/small_int8"])
+    'transcribe/small_int8'
+    """
+    return max((each for each in known if name.startswith(each)), key=len, default=None)
+
+
+def _smaller(variant: Variant, knob: str) -> list[Variant]:
+    """`variant` with `knob` halved, and halved again, down to its least."""
+    value = variant.knobs.get(knob)
+    made = []
+    while isinstance(value, (int, float)) and not isinstance(value, bool) and value / 2 >= _SMALLER[knob]:
+        value = value // 2 if isinstance(value, int) else value / 2
+        made.append(replace(variant, name=f"{variant.name}+{knob}={value:g}", knobs={**variant.knobs, knob: value}))
+    return made

@@ -1,0 +1,1 @@
+"""Sound handed on piece by piece while it is being made."""

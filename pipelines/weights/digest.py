@@ -1,0 +1,81 @@
+"""Which bytes weights are: SHA-256 by file and of a whole, remembered per user so that gigabytes are read once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from pipelines.weights.need import Need
+
+#: A file changed this recently may change again without its time showing it.
+_SETTLED_NS = 2_000_000_000
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where digests are remembered: `$HEADROOM_CACHE`, else the user's cache folder."""
+    import platformdirs
+
+    given = environment.get("HEADROOM_CACHE")
+    root = Path(given) if given else Path(platformdirs.user_cache_dir("headroom", appauthor=False))
+    return root / "digests"
+
+
+def digest_of(path: Path | None, need: Need, cache: Path | None = None) -> str:
+    """The SHA-256 of the weights at `path`: over names and digests of its files, sorted; a lone file's own. Hex.
+
+    Files that are no part of the model (`Need.names_in`) do not count, so the same weights have the same digest wherever they
+    lie. `""` for None or a place that cannot be read.
+    """
+    if path is None:
+        return ""
+    try:
+        if path.is_file():
+            return file_digest(path, cache)
+        names = need.names_in(path)
+        lines = [f"{name}\0{file_digest(path / name, cache)}\n" for name in names]
+    except OSError:
+        return ""
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
+
+
+def file_digest(path: Path, cache: Path | None = None) -> str:
+    """The SHA-256 of a file's bytes, in hex, from the cache where path, size and time of change are as they were."""
+    path = path.resolve()
+    seen = path.stat()
+    about = {"path": str(path), "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
+    note = (cache or cache_folder()) / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
+    known = _read(note)
+    if all(known.get(key) == value for key, value in about.items()) and isinstance(known.get("sha256"), str):
+        return str(known["sha256"])
+    digest = fresh_digest(path)
+    if time.time_ns() - seen.st_mtime_ns > _SETTLED_NS:
+        _write(note, {**about, "sha256": digest})
+    return digest
+
+
+def fresh_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes as they are now, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(note: Path) -> dict[str, object]:
+    try:
+        data = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _write(note: Path, facts: Mapping[str, object]) -> None:
+    """A cache that cannot be written only costs time."""
+    with suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        temporary = note.with_name(f".{note.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(facts), encoding="utf-8")
+        os.replace(temporary, note)

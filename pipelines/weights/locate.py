@@ -1,0 +1,86 @@
+"""Where a variant's weights lie: an explicit path, the weights folder, the caches of libraries, or nowhere, saying where was looked."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.schema.config import Variant
+from pipelines.weights.caches import cached
+from pipelines.weights.environments import built_python
+from pipelines.weights.extras import DISTRIBUTION, extras_for
+from pipelines.weights.need import Need, stem_of
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What was found for a variant. `missing` is empty where it can be used, else a sentence; `looked` are the places.
+
+    where: what kind of place `path` is. fetchable: whether `headroom weights fetch` brings all that is missing.
+    """
+
+    path: Path | None = None
+    missing: str = ""
+    looked: tuple[str, ...] = ()
+    where: str = ""
+    fetchable: bool = False
+
+    @property
+    def brief(self) -> str:
+        """`missing`, naming the first place only: for lists of many variants."""
+        return self.missing.replace(" or ".join(self.looked), self.looked[0]) if self.looked else self.missing
+
+
+def weights_home(explicit: str | None = None) -> Path:
+    """The folder local checkpoints lie in: `weights_dir=`, else HEADROOM_WEIGHTS, else the user's data folder."""
+    if explicit or os.environ.get("HEADROOM_WEIGHTS"):
+        return Path(explicit or os.environ["HEADROOM_WEIGHTS"]).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("headroom") / "weights"
+
+
+def locate(variant: Variant, home: Path) -> Located:
+    """Find what `variant` needs without reading it: modules, or an environment of its own; then weights. Needs no network."""
+    found = _weights(Need.of(variant), home)
+    absent = [module for module in variant.requires if importlib.util.find_spec(module.partition(".")[0]) is None]
+    if absent and not variant.environment:
+        return replace(found, path=None, missing=_not_installed(absent, variant.requires), fetchable=False)
+    if variant.environment and built_python(variant.environment) is None:
+        both = " and ".join(filter(None, ["its own environment is not built", found.missing]))
+        return replace(found, missing=both, fetchable=found.fetchable or not found.missing)
+    return found
+
+
+def fetch_command(variant: Variant) -> str:
+    """What to type to get its weights and its environment."""
+    consent = f" accept_licence=[{stem_of(variant)}]" if variant.needs_consent else ""
+    return f"headroom weights fetch {variant.role}/{stem_of(variant)}{consent}"
+
+
+def _weights(need: Need | None, home: Path) -> Located:
+    if need is None:
+        return Located()
+    if need.path is not None:
+        path = Path(need.path).expanduser()
+        if path.exists():
+            return Located(path=path, where="explicit path")
+        return Located(missing=f"no weights in {path}", looked=(str(path),))
+    places = [home / folder for folder in need.folders]
+    for place in places:
+        if place.exists():
+            return Located(path=place, where="weights folder")
+    found, whose, more = cached(need)
+    if found is not None:
+        return Located(path=found, where=whose)
+    looked = (*(str(place) for place in places), *more)
+    return Located(missing=f"no weights in {' or '.join(looked)}", looked=looked, fetchable=bool(need.sources))
+
+
+def _not_installed(absent: Sequence[str], required: Sequence[str]) -> str:
+    extras = extras_for(absent, required)
+    advice = f" (pip install '{DISTRIBUTION}[{','.join(extras)}]')" if extras else ""
+    return f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed{advice}"

@@ -1,0 +1,169 @@
+"""The worker's side: loads, runs and unloads one node in this process, as told over the socket it was given.
+
+Messages in: ("load", target, knobs, place, trusted), ("run", inputs, context fields), ("unload",), ("cancel",), and
+("stream", inputs, context fields, fed), during which ("more",) asks for the next piece and ("here", chunk) answers a want.
+Messages out: ("progress", fraction, note), ("warn", sentence), ("piece", value), ("want",), and one ("done", value) or
+("failed", facts) for each order.
+The process ends when its socket does, so a worker never outlives its run.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import queue
+import resource
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.kernel import Kernel
+from pipelines.schema.errors import HeadroomError, Interrupted
+from pipelines.schema.node import Context, Node, StreamNode
+from pipelines.stream.pipe import close
+from pipelines.worker import wire
+
+Maker = Callable[[str, Mapping[str, Any], tuple[str, ...]], Node]
+
+
+class Servant:
+    """Holds the node and its model between orders."""
+
+    def __init__(self, channel: socket.socket, make: Maker, limit_bytes: int | None) -> None:
+        self._channel, self._make, self._limit = channel, make, limit_bytes
+        self._orders: queue.Queue[tuple[Any, ...]] = queue.Queue()
+        self._cancelled = threading.Event()
+        self._speaking = threading.Lock()
+        self._node: Node | None = None
+        self._model: Any = None
+
+    def serve(self) -> None:
+        """Answer orders until the socket closes."""
+        threading.Thread(target=self._listen, daemon=True).start()
+        while True:
+            order, *given = self._orders.get()
+            try:
+                answer = ("done", getattr(self, f"_{order}")(*given))
+            except BaseException as error:
+                traceback.print_exc()
+                answer = ("failed", _facts(error))
+            try:
+                self._say(answer)
+            except Exception as error:  # it cannot travel, or there is no memory for it; nothing of it was sent
+                self._say(("failed", _facts(error)))
+
+    def _say(self, message: tuple[Any, ...]) -> None:
+        with self._speaking:  # a node may report from threads of its own
+            wire.send(self._channel, message)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = wire.receive(self._channel)
+            except (EOFError, OSError):
+                os._exit(0)
+            except Exception:  # what may not travel; without this thread nobody would ever get an answer
+                traceback.print_exc()
+                os._exit(1)
+            if message[0] == "cancel":
+                self._cancelled.set()
+            else:
+                if message[0] not in ("more", "here"):  # those go on with a stream, cancelled or not
+                    self._cancelled.clear()  # here, so that a cancel right behind its order is not lost
+                self._orders.put(message)
+
+    def _load(self, target: str, knobs: Mapping[str, Any], place: Any, trusted: tuple[str, ...]) -> None:
+        self._node = self._make(target, knobs, trusted)
+        with_limit(self._limit)
+        self._model = self._node.load(place)
+
+    def _run(self, inputs: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        with_limit(self._limit)
+        assert self._node is not None
+        return dict(self._node.run(self._model, inputs, self._context(fields)))
+
+    def _stream(self, inputs: Mapping[str, Any], fields: Mapping[str, Any], fed: bool) -> dict[str, Any]:
+        """Pieces, each when it is asked for. Whoever asks no more says so with an order of another kind."""
+        with_limit(self._limit)
+        assert isinstance(self._node, StreamNode)
+        made = self._node.stream(self._model, inputs, self._fed() if fed else None, self._context(fields))
+        try:
+            while True:
+                piece = next(made)
+                self._say(("piece", piece))
+                self._told("more")
+        except StopIteration as ended:
+            return dict(ended.value or {})
+        finally:
+            close(made)
+
+    def _fed(self) -> Iterator[Any]:
+        while True:
+            self._say(("want",))
+            (chunk,) = self._told("here")
+            if chunk is None:
+                return
+            yield chunk
+
+    def _told(self, kind: str) -> list[Any]:
+        order, *given = self._orders.get()
+        if order != kind:
+            raise Interrupted("Nobody reads on.")
+        return given
+
+    def _context(self, fields: Mapping[str, Any]) -> Context:
+        return Context(
+            **fields,
+            report=lambda fraction, note: self._say(("progress", fraction, note)),
+            cancelled=self._cancelled.is_set,
+            warn=lambda sentence: self._say(("warn", sentence)),
+        )
+
+    def _unload(self) -> None:
+        if self._node is not None:
+            self._node.unload(self._model)
+        self._node = self._model = None
+
+
+def with_limit(limit_bytes: int | None, kernel: Kernel | None = None) -> None:
+    """Let the kernel refuse private memory that would take this process over `limit_bytes` resident.
+
+    RLIMIT_DATA counts address space rather than pages, so the room granted is what is still free of the limit on top of
+    what is mapped already. Everything mapped from here on is counted as if it were used.
+    """
+    if limit_bytes is None:
+        return
+    kernel = kernel or Kernel()
+    room = max(0, limit_bytes - kernel.resident_bytes(os.getpid()))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (kernel.data_bytes(os.getpid()) + room, hard))
+
+
+def _facts(error: BaseException) -> dict[str, Any]:
+    """An exception as plain data; its class may not exist in the other process."""
+    ours = isinstance(error, HeadroomError)
+    return {
+        "text": str(error) if ours else f"{type(error).__name__}: {error}",
+        "exit_code": int(error.exit_code) if isinstance(error, HeadroomError) else 1,
+        "out_of_memory": is_out_of_memory(error),
+        "interrupted": isinstance(error, (Interrupted, KeyboardInterrupt)),
+    }
+
+
+def main() -> None:
+    """`worker_child FD [LIMIT]`: serve on the inherited socket FD."""
+    from pipelines.node_classes import make_node
+
+    faulthandler.enable()
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    Servant(channel, make_node, int(sys.argv[2]) if len(sys.argv) > 2 else None).serve()
+
+
+if __name__ == "__main__":
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", str(Path(__file__).parent))]
+    main()

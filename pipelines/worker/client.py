@@ -1,0 +1,363 @@
+"""A node in a process of its own: a crash there is a failed task here, and its memory is certain to come back.
+
+The worker is a fresh interpreter (never a fork, which would inherit locks, threads and CUDA), ours or that of the
+node's own environment. `Worker` is the process; `Isolated` makes one look like any other node to the engine.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import pipelines
+from pipelines.devices import malloc
+from pipelines.devices.allocator import under_name_of
+from pipelines.devices.kernel import Kernel
+from pipelines.devices.torch_build import installed_torch
+from pipelines.schema.errors import (
+    HeadroomError,
+    Interrupted,
+    InvalidError,
+    OutOfMemory,
+    SurroundingsFailed,
+    TaskFailed,
+    UsageError,
+)
+from pipelines.schema.node import Context, Inputs, Node, Outputs, Place, Port
+from pipelines.schema.values import Value
+from pipelines.worker import wire
+from pipelines.worker.processes import death_sentence
+
+_TURN_SECONDS = 0.05
+#: How long a cancelled node may take to notice before its process is ended.
+GRACE_SECONDS = 5.0
+
+
+class Worker:
+    """One process with one node. Not for use by two threads at once. Close it, or use it in a `with`.
+
+    name: what sentences call it. python: the interpreter; another environment needs numpy only. limit_bytes: an rlimit
+    for workers whose memory is RAM. trusted: packages whose classes it may make.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        python: str | Path = sys.executable,
+        limit_bytes: int | None = None,
+        trusted: Sequence[str] = ("nodes",),
+        kernel: Kernel | None = None,
+    ) -> None:
+        self.name, self.place = name, Place()
+        self._python, self._trusted, self._kernel = python, tuple(trusted), kernel or Kernel()
+        self.start(limit_bytes)
+
+    def start(self, limit_bytes: int | None) -> None:
+        """Start the process; once more after `close`, where a node must be loaded again."""
+        name, python = self.name, self._python
+        self._channel, theirs = socket.socketpair()
+        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as the worker
+        self._oom_kills = self._kernel.oom_kills()
+        limit = [] if limit_bytes is None else [str(limit_bytes)]
+        try:
+            self._process = subprocess.Popen(
+                [str(python), "-P", "-m", "pipelines.worker.child", str(theirs.fileno()), *limit],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._words,
+                stderr=subprocess.STDOUT,
+                env=environment_of(python),
+                start_new_session=True,  # Ctrl-C is for the run to answer, not for each of its workers
+            )
+        except OSError as error:
+            self._channel.close()
+            self._words.close()
+            raise SurroundingsFailed(f"{name}: its own process cannot start: {error}.") from error
+        finally:
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, for `Device.adopt`."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process still is there."""
+        return self._process.poll() is None
+
+    def used_bytes(self) -> int:
+        """Its resident set now; 0 once it has ended."""
+        return self._kernel.resident_bytes(self.pid) if self.alive else 0
+
+    def peak_bytes(self) -> int:
+        """Its highest resident set so far."""
+        return self._kernel.peak_bytes(self.pid) or self.used_bytes()
+
+    def load(self, target: str, knobs: Mapping[str, Any], place: Place) -> None:
+        """Make the node and load it there. Raises as the node does, `TaskFailed` where the process dies."""
+        self.place = place
+        self._order(("load", target, dict(knobs), place, self._trusted), Context(self.name, Path()))
+
+    def run(self, inputs: Inputs, context: Context) -> Outputs:
+        """Run it on one item. Progress, warnings and cancelling pass through; arrays go over shared memory."""
+        outputs: Outputs = self._order(("run", dict(inputs), _fields(context)), context)
+        return outputs
+
+    def stream(
+        self, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
+    ) -> Generator[Value, None, Outputs]:
+        """Stream it there, a piece for each that is asked for here; returns its other outputs."""
+        message: tuple[Any, ...] = ("stream", dict(inputs), _fields(context), chunks is not None)
+        waits = False  # for our next message; it has ended where it does not
+        try:
+            while True:
+                waits = False
+                kind, given = self._reached(message, context)
+                if kind == "done":
+                    return dict(given)
+                waits = True
+                if kind == "piece":
+                    yield given
+                    message = ("more",)
+                else:
+                    assert chunks is not None
+                    message = ("here", next(chunks, None))
+        finally:
+            if waits:
+                self._stop_stream(context)
+
+    def _stop_stream(self, context: Context) -> None:
+        """Nobody reads on: the worker lets go of what it was making and is ready for another order."""
+        with suppress(HeadroomError):
+            self._order(("stop",), replace(context, cancelled=lambda: False))
+
+    def unload(self) -> None:
+        """Have the node let go; the process stays for another `load`."""
+        self._order(("unload",), Context(self.name, Path()))
+
+    def close(self) -> None:
+        """End the process: kindly, then for certain. May be called twice and after a death."""
+        self._channel.close()
+        self._end(GRACE_SECONDS)
+        self._words.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _order(self, message: tuple[Any, ...], context: Context) -> Any:
+        _, value = self._reached(message, context)
+        return value
+
+    def _reached(self, message: tuple[Any, ...], context: Context) -> tuple[str, Any]:
+        try:
+            wire.send(self._channel, message)
+            kind, value = self._answer(context)
+        except (EOFError, ConnectionError) as error:
+            raise self._death() from error
+        except BaseException as error:
+            self._end(0)  # an answer that comes late would be taken for the next order's
+            if isinstance(error, OSError):
+                raise SurroundingsFailed(f"{self.name}: its process cannot be reached: {error}.") from error
+            raise
+        if kind == "failed":
+            raise _as_error(self.name, value)
+        return kind, value
+
+    def _answer(self, context: Context) -> tuple[str, Any]:
+        """What came back: `done` or `failed`, or of a stream a `piece` or a `want`, and its value."""
+        give_up: float | None = None
+        ended = False
+        while True:
+            if give_up is None and context.cancelled():
+                wire.send(self._channel, ("cancel",))
+                give_up = time.monotonic() + GRACE_SECONDS
+            if give_up is not None and time.monotonic() > give_up:
+                self._end(0)
+                raise Interrupted(
+                    f"{context.item} was cancelled; {self.name} did not listen and its process was ended."
+                )
+            if not self._says_something(_TURN_SECONDS):
+                if ended:
+                    raise EOFError("the process has ended; its socket lives on in one that it forked")
+                ended = not self.alive
+                continue
+            kind, *given = wire.receive(self._channel)
+            if kind in ("done", "failed", "piece", "want"):
+                return kind, given[0] if given else None
+            _pass_on(kind, given, context)
+
+    def _says_something(self, seconds: float) -> bool:
+        poll = select.poll()  # `select` refuses descriptors over 1,023
+        poll.register(self._channel, select.POLLIN)
+        return bool(poll.poll(1000 * seconds))
+
+    def _death(self) -> HeadroomError:
+        """What to raise for a process that is gone: the signal named, its last words quoted."""
+        self._end(GRACE_SECONDS)
+        code = self._process.returncode
+        said = self._last_words()
+        text = f"{self.name}: {death_sentence(code, 'its own process')}" + (f" Its last words: {said}" if said else "")
+        if code == -signal.SIGKILL and self._kernel.oom_kills() > self._oom_kills:
+            return OutOfMemory(text)
+        return TaskFailed(text)
+
+    def _end(self, patience: float) -> None:
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)  # it leads a session of its own: what it started goes with it
+            self._process.wait()
+
+    def _last_words(self) -> str:
+        self._words.seek(max(0, os.fstat(self._words.fileno()).st_size - 2000))
+        lines = self._words.read().decode(errors="replace").strip().splitlines()
+        return " / ".join(line.strip() for line in lines[-4:])
+
+
+@dataclass(frozen=True)
+class Isolated:
+    """A node whose every load is a process of its own: what the engine holds as its model is the `Worker`.
+
+    node: the same node made here, asked only for its ports. limit: the rlimit of a worker that starts now.
+    started: told of each new worker (`Device.adopt`).
+    """
+
+    node: Node
+    target: str
+    knobs: Mapping[str, Any]
+    name: str
+    python: str | Path = sys.executable
+    limit: Callable[[], int | None] = lambda: None
+    trusted: Sequence[str] = ("nodes",)
+    started: Callable[[int], None] = lambda pid: None
+
+    @property
+    def inputs(self) -> Mapping[str, Port]:
+        """As the node states."""
+        return self.node.inputs
+
+    @property
+    def outputs(self) -> Mapping[str, Port]:
+        """As the node states."""
+        return self.node.outputs
+
+    def load(self, place: Place) -> Worker:
+        """Start the process and load there."""
+        worker = Worker(self.name, python=self.python, limit_bytes=self.limit(), trusted=self.trusted)
+        self._load_in(worker, place)
+        return worker
+
+    def _load_in(self, worker: Worker, place: Place) -> None:
+        self.started(worker.pid)
+        try:
+            worker.load(self.target, self.knobs, place)
+        except BaseException:
+            worker.close()
+            raise
+
+    def unload(self, model: Worker) -> None:
+        """End the process, which gives every byte back."""
+        model.close()
+
+    def run(self, model: Worker | None, inputs: Inputs, context: Context) -> Outputs:
+        """Run there. A node that is no model is never loaded, so it has a process for each run."""
+        if model is not None:
+            return self._living(model, context).run(inputs, context)
+        with self.load(Place(context.device)) as worker:
+            return worker.run(inputs, context)
+
+    def stream(
+        self, model: Worker, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
+    ) -> Generator[Value, None, Outputs]:
+        """Stream there. Only where the node itself is one that streams."""
+        return (yield from self._living(model, context).stream(inputs, chunks, context))
+
+    def _living(self, model: Worker, context: Context) -> Worker:
+        """The model, in a new process where its own has died: what one item did to it must not be the end of all others."""
+        if not model.alive:
+            context.warn(f"{self.name}: its process had ended and is started again.")
+            model.close()
+            model.start(self.limit())
+            self._load_in(model, model.place)
+        return model
+
+
+def _fields(context: Context) -> dict[str, Any]:
+    """What of a context can travel; the rest is asked for over the socket."""
+    return {
+        "item": context.item,
+        "folder": context.folder,
+        "settings": dict(context.settings),
+        "device": context.device,
+        "seed": context.seed,
+    }
+
+
+def _pass_on(kind: str, given: list[Any], context: Context) -> None:
+    if kind == "progress":
+        context.report(*given)
+    elif kind == "warn":
+        context.warn(*given)
+
+
+#: The errors a worker's can be here, by exit code.
+_KINDS: Mapping[int, type[HeadroomError]] = {
+    kind.exit_code: kind for kind in (TaskFailed, UsageError, InvalidError, OutOfMemory, SurroundingsFailed)
+}
+
+
+def _as_error(name: str, facts: Mapping[str, Any]) -> HeadroomError:
+    text = f"{name}: {facts['text']}"
+    if facts["interrupted"]:
+        return Interrupted(text)
+    if facts["out_of_memory"]:
+        return OutOfMemory(text)
+    return _KINDS.get(facts["exit_code"], TaskFailed)(text)
+
+
+def environment_of(python: str | Path) -> dict[str, str]:
+    """What a worker of that interpreter inherits. Another interpreter gets our two packages and nothing else of this environment."""
+    own = os.environ.copy()
+    own["MALLOC_ARENA_MAX"] = "2"  # arenas reserve address space, which the rlimit counts
+    own = {**malloc.variables(), **own}
+    own["PYTHONUNBUFFERED"] = "1"
+    if str(python) == sys.executable:
+        own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    else:
+        own = under_name_of(installed_torch(python), own)
+        own["PYTHONPATH"] = str(_packages_alone())
+        own.pop("PYTHONHOME", None)
+    return own
+
+
+def _packages_alone() -> Path:
+    """A folder with our packages only; in an installed Headroom they lie among all its dependencies."""
+    home = Path(pipelines.__file__).parent.parent
+    if not (home / "numpy").exists():
+        return home
+    folder = Path(tempfile.gettempdir()) / f"headroom-packages-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise SurroundingsFailed(f"{folder} belongs to somebody else; remove it.")
+    for name in ("pipelines", "nodes"):
+        link = folder / name
+        if not link.is_symlink() or link.resolve() != (home / name).resolve():
+            link.unlink(missing_ok=True)
+            link.symlink_to(home / name)
+    return folder
