@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.plan.instance import Instance
+from pipelines.plan.model.instance import Instance
 from pipelines.schema.problem import Problem
 
 TICKS = 10_000  # a second in the integer objective: loads are given to the tenth of a millisecond

@@ -13,7 +13,7 @@ from benchmarks.planner.baselines import baselines
 from benchmarks.planner.generators import Case
 from pipelines.plan.bounds import compulsory
 from pipelines.plan.check import check
-from pipelines.plan.instance import Instance
+from pipelines.plan.model.instance import Instance
 from pipelines.plan.planner import plan
 from pipelines.schema.errors import DoesNotFit
 
@@ -91,7 +91,7 @@ def row(case: Case, *, best_known: float | None = None, oracle_seconds: float = 
         name=case.name,
         tasks=len(problem.tasks),
         models=len(problem.models),
-        compulsory=compulsory(instance),
+        compulsory=compulsory.cost(instance),
         lower_bound=made.lower_bound if made else None,
         cost=made.load_seconds if made else None,
         proved=bool(made and made.proved_optimal),

@@ -55,7 +55,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
 
 def _tell_of(prepared: Prepared, made: Plan) -> int:
     """Under other limits other chains stream, or none: each limit has its own problem."""
-    from pipelines.plan.prices import floor_bytes, with_limit
+    from pipelines.plan.explain.prices import floor_bytes, with_limit
     from pipelines.schema.units import format_bytes
     from pipelines.session.streaming import hungriest, streamed
 
@@ -73,8 +73,8 @@ def _tell_of(prepared: Prepared, made: Plan) -> int:
 
 
 def _tell(problem: Problem, plan: Plan, replan: Callable[[Problem], Plan], least: int | None = None) -> int:
-    from pipelines.plan.explain import explain
-    from pipelines.plan.explain_text import lines
+    from pipelines.plan.explain.reasons import explain
+    from pipelines.plan.explain.text import lines
 
     print("\n".join(lines(explain(problem, plan, replan, least=least))))
     return 0

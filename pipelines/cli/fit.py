@@ -24,7 +24,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Print the frontier, the choice under the limit, and the smallest tier that works."""
     from pipelines.cli.screen.show import console, table
     from pipelines.cli.verbs import composed_settings
-    from pipelines.plan.fit import frontier
+    from pipelines.plan.variants.selection import frontier
     from pipelines.schema.units import MIB, format_bytes, format_seconds
     from pipelines.session.candidates import options_of
     from pipelines.session.choice import builder, choose, fit_nodes, planner_of

@@ -6,13 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.plan import bounds, exact, heuristics, lower_bounds, presolve, symmetry
-from pipelines.plan.assemble import Assembler, Move, assemble
-from pipelines.plan.instance import Instance
-from pipelines.plan.polish import polish
-from pipelines.plan.prefetch import prefetch
-from pipelines.plan.slots import to_moves, to_slots
-from pipelines.plan.streams import together
+from pipelines.plan import feasibility
+from pipelines.plan.bounds import compulsory, forced_reloads
+from pipelines.plan.exact import symmetry
+from pipelines.plan.exact.search import solve
+from pipelines.plan.finish.assemble import Assembler, Move, assemble
+from pipelines.plan.finish.polish import polish
+from pipelines.plan.finish.prefetch import prefetch
+from pipelines.plan.finish.streams import together
+from pipelines.plan.heuristics.search import search
+from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.slots import to_moves, to_slots
 from pipelines.schema.errors import DoesNotFit, InvalidError
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
@@ -59,13 +63,13 @@ def plan(problem: Problem, *, effort: int = EFFORT) -> Plan:
             "Split it into problems of fewer items."
         )
     instance = Instance.of(problem)
-    refused = presolve.refusal(instance)
+    refused = feasibility.refusal(instance)
     if refused is not None:
         raise DoesNotFit(refused)
     found = _least_loads(instance, effort)
     if found.moves is None:
-        raise DoesNotFit(presolve.unknown(instance, proved=found.impossible))
-    bound = found.bound if problem.objective == "load" else bounds.makespan(instance)
+        raise DoesNotFit(feasibility.unknown(instance, proved=found.impossible))
+    bound = found.bound if problem.objective == "load" else compulsory.makespan(instance)
     moves = polish(instance, found.moves, finish, effort // POLISH)
     return assemble(instance, moves, bound, method=found.method, expansions=found.spent)
 
@@ -80,13 +84,13 @@ def finish(instance: Instance, moves: Sequence[Move]) -> list[Move]:
 def _least_loads(instance: Instance, effort: int) -> _Found:
     """The portfolio for total load seconds. Small or regular problems: a guess, its proof or the optimum, and only where
     the budget ends first the heuristics in full. Others: the heuristics in full and the bounds made for them."""
-    best = _Found(None, bounds.loads(instance), "")
+    best = _Found(None, compulsory.loads(instance), "")
     count = len(instance.task_ids)
     small = count <= MANY and symmetry.distinct(instance) <= SMALL
     best = _guess(instance, best, min(effort, GUESS * max(1, count)) if small else effort)
     if instance.room is None or best.proved:
         return best
-    best = replace(best, bound=max(best.bound, lower_bounds.loads(instance)))
+    best = replace(best, bound=max(best.bound, forced_reloads.loads(instance)))
     if best.proved or not (small or (best.moves is None and count <= MANY)):
         return best
     best = _prove(instance, best, effort)
@@ -94,7 +98,7 @@ def _least_loads(instance: Instance, effort: int) -> _Found:
 
 
 def _guess(instance: Instance, best: _Found, budget: int) -> _Found:
-    found = heuristics.search(instance, budget)
+    found = search(instance, budget)
     if found is None:
         return best
     cost = load_seconds(instance, found.moves)
@@ -104,7 +108,7 @@ def _guess(instance: Instance, best: _Found, budget: int) -> _Found:
 
 
 def _prove(instance: Instance, best: _Found, budget: int) -> _Found:
-    result = exact.search(instance, budget, None if best.moves is None else best.cost)
+    result = solve(instance, budget, None if best.moves is None else best.cost)
     bound, spent = max(best.bound, result.lower_bound), best.spent + result.expansions
     if result.moves is not None:
         cost = load_seconds(instance, result.moves)

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pipelines.plan import bounds, presolve
-from pipelines.plan.assemble import LoadMove, Move, RunMove, UnloadMove, assemble
+from pipelines.plan import feasibility
+from pipelines.plan.bounds import compulsory
+from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove, assemble
 from pipelines.plan.heuristics.orders import first_in_first_out
-from pipelines.plan.instance import Instance
+from pipelines.plan.model.instance import Instance
 from pipelines.plan.planner import plan as planned
 from pipelines.schema.errors import DoesNotFit, UsageError, did_you_mean
 from pipelines.schema.plan import Plan, Run
@@ -49,7 +50,7 @@ def sequential(problem: Problem) -> Plan:
     Where outputs that stay on the device make that order too large, the planner's order is tried.
     """
     instance = Instance.of(problem)
-    refused = presolve.refusal(instance)
+    refused = feasibility.refusal(instance)
     if refused is not None:
         raise DoesNotFit(refused)
     made = _one_by_one(instance, first_in_first_out(instance))
@@ -69,7 +70,7 @@ def normal(problem: Problem) -> Plan:
     """
     instance = Instance.of(problem)
     full = _weights_as_context(problem, instance)
-    loading = problem.context_bytes + presolve.load_span(instance, _used(instance))
+    loading = problem.context_bytes + feasibility.load_span(instance, _used(instance))
     try:
         order = planned(full)
     except DoesNotFit as error:
@@ -85,7 +86,7 @@ def normal(problem: Problem) -> Plan:
 def _one_by_one(instance: Instance, order: Iterable[int]) -> Plan:
     moves: list[Move] = []
     for task in order:
-        models = presolve.load_order(instance, instance.need_lists[task])
+        models = feasibility.load_order(instance, instance.need_lists[task])
         moves += [*map(LoadMove, models), RunMove((task,)), *map(UnloadMove, models)]
     return _assembled(instance, moves, "sequential")
 
@@ -111,18 +112,18 @@ def _beside_the_first(instance: Instance, runs: Sequence[tuple[int, ...]]) -> li
     """The first run's models before it, the others' in order of need while it runs."""
     if not runs:
         return []
-    own = presolve.load_order(instance, {model for task in runs[0] for model in instance.need_lists[task]})
+    own = feasibility.load_order(instance, {model for task in runs[0] for model in instance.need_lists[task]})
     others = dict.fromkeys(model for run in runs for task in run for model in instance.need_lists[task])
     during = [LoadMove(model, runs[0][0]) for model in others if model not in own]
     return [*map(LoadMove, own), *during, *map(RunMove, runs)]
 
 
 def _before_the_first(instance: Instance, runs: Sequence[tuple[int, ...]]) -> list[Move]:
-    return [*map(LoadMove, presolve.load_order(instance, _used(instance))), *map(RunMove, runs)]
+    return [*map(LoadMove, feasibility.load_order(instance, _used(instance))), *map(RunMove, runs)]
 
 
 def _assembled(instance: Instance, moves: Sequence[Move], policy: str) -> Plan:
-    return assemble(instance, moves, bounds.compulsory(instance), method=f"residency {policy}")
+    return assemble(instance, moves, compulsory.cost(instance), method=f"residency {policy}")
 
 
 def _fits(plan: Plan) -> bool:

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelines.graph.expand import expand
-from pipelines.plan import fit
-from pipelines.plan.fit import FitNode, Option
-from pipelines.plan.frontier import Build, Planner
 from pipelines.plan.policy import plan_under
+from pipelines.plan.variants import selection
+from pipelines.plan.variants.frontier import Build, Planner
+from pipelines.plan.variants.selection import FitNode, Option
 from pipelines.run.job import split_task
 from pipelines.schema.config import Tier, Variant, on_cpu
 from pipelines.schema.errors import DoesNotFit
@@ -65,7 +65,7 @@ def builder(asked: Asked, options: Options) -> Build:
     return build
 
 
-def choose(asked: Asked, notes: list[str]) -> tuple[Options, fit.Choice]:
+def choose(asked: Asked, notes: list[str]) -> tuple[Options, selection.Choice]:
     """The variants of highest quality whose plan fits, then the fastest, and the options they were chosen from.
 
     Where nothing fits, nodes whose roles the tier lets fall back are put on the CPU, the one that is to blame first, each
@@ -87,12 +87,12 @@ def choose(asked: Asked, notes: list[str]) -> tuple[Options, fit.Choice]:
         return options, found
 
 
-def _fitting(asked: Asked, options: Options) -> fit.Choice:
+def _fitting(asked: Asked, options: Options) -> selection.Choice:
     build, limit, planner = builder(asked, options), asked.sizing.limit_bytes, planner_of(asked.settings.tier)
     if not options:
         problem = build({}, limit)
-        return fit.Choice({}, 0.0, problem, planner(problem), best=True)
-    return fit.choose(fit_nodes(options, asked.settings.pinned), build, limit, planner)
+        return selection.Choice({}, 0.0, problem, planner(problem), best=True)
+    return selection.choose(fit_nodes(options, asked.settings.pinned), build, limit, planner)
 
 
 def _next_to_move(asked: Asked, options: Options, task: str | None) -> str | None:

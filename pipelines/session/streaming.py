@@ -9,7 +9,7 @@ from pipelines.config.settings import Settings
 from pipelines.graph.build import Graph
 from pipelines.graph.chains import Chain, chains, streams_from
 from pipelines.graph.fuse import alone, fuse, members
-from pipelines.plan.prices import floor_bytes
+from pipelines.plan.explain.prices import floor_bytes
 from pipelines.schema.config import Tier
 from pipelines.schema.errors import UsageError
 from pipelines.schema.node import Node

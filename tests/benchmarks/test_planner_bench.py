@@ -12,9 +12,9 @@ from benchmarks.planner.__main__ import exponent, table
 from benchmarks.planner.baselines import baselines, belady, carried_out, cost_size, depth_first, fifo, lru, waves
 from benchmarks.planner.generators import SETS, Case, cases, identical, merged, planted, small
 from benchmarks.planner.rows import alarm, row
-from pipelines.plan.assemble import RunMove, assemble
 from pipelines.plan.check import check
-from pipelines.plan.instance import Instance
+from pipelines.plan.finish.assemble import RunMove, assemble
+from pipelines.plan.model.instance import Instance
 from pipelines.plan.planner import plan
 from pipelines.schema.problem import Model, Problem, Task
 from tests.plan.oracle import least_load_seconds

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.graph.fuse import fuse, members, together
-from pipelines.plan import presolve
+from pipelines.plan import feasibility
 from pipelines.plan.check import check
-from pipelines.plan.instance import Instance
+from pipelines.plan.model.instance import Instance
 from pipelines.plan.planner import plan
 from pipelines.schema.problem import Model, Problem, Task
 
@@ -18,7 +18,7 @@ def always(alone, task):
 
 
 def fits(alone, task):
-    return presolve.refusal(Instance.of(alone)) is None
+    return feasibility.refusal(Instance.of(alone)) is None
 
 
 def item(name, needs=("A", "B", None), workspaces=(1, 2, 3), after=()):
@@ -81,7 +81,7 @@ def test_streaming_never_makes_a_problem_infeasible(workspaces, a, b, limit):
     whole = problem(
         [task for at, sizes in enumerate(workspaces) for task in item(f"i{at}", workspaces=sizes)], limit, A=a, B=b
     )
-    if presolve.refusal(Instance.of(whole)) is not None:
+    if feasibility.refusal(Instance.of(whole)) is not None:
         return
     fused, refused = fuse(whole, [CHAIN], fits)
     made = plan(fused)

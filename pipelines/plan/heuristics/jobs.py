@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipelines.plan.instance import Instance
+from pipelines.plan.model.instance import Instance
 
 UNLIMITED = 1 << 80
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.plan.assemble import LoadMove, Move, RunMove, UnloadMove
+from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove
 from pipelines.plan.heuristics.jobs import Jobs
-from pipelines.plan.instance import Instance
+from pipelines.plan.model.instance import Instance
 
 NEVER = 1 << 40
 

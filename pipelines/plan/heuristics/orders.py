@@ -13,7 +13,7 @@ from random import Random
 
 from pipelines.plan.heuristics.guard import Components, own_needs
 from pipelines.plan.heuristics.jobs import Jobs
-from pipelines.plan.instance import Instance
+from pipelines.plan.model.instance import Instance
 
 WIDTHS = (4, 16, 64)  # components side by side
 STRAY = 0.05  # how often the greedy with a generator leaves for any set

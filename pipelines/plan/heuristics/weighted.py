@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pipelines.plan.bits import bits
 from pipelines.plan.heuristics.guard import own_needs
 from pipelines.plan.heuristics.jobs import Jobs
 from pipelines.plan.heuristics.loading import NEVER, ratios
+from pipelines.plan.model.bits import bits
 
 
 class Weighted:

@@ -2,8 +2,8 @@
 
 import random
 
-from pipelines.plan.assemble import LoadMove, Move, RunMove, UnloadMove
-from pipelines.plan.instance import Instance
+from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove
+from pipelines.plan.model.instance import Instance
 from pipelines.schema.problem import Model, Problem, Task
 
 

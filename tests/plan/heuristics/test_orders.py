@@ -11,7 +11,7 @@ from benchmarks.planner.generators import identical, planted
 from pipelines.plan.heuristics import orders
 from pipelines.plan.heuristics.guard import components, own_needs
 from pipelines.plan.heuristics.jobs import Jobs, plain
-from pipelines.plan.instance import Instance
+from pipelines.plan.model.instance import Instance
 from pipelines.plan.planner import plan
 
 

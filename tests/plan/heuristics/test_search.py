@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.plan.heuristics import search
-from pipelines.plan.instance import Instance
+from pipelines.plan.heuristics.search import search
+from pipelines.plan.model.instance import Instance
 from pipelines.schema.problem import Model, Problem, Task
 from tests.plan.heuristics.replay import planted, random_problem, replay
 
@@ -73,7 +73,7 @@ def test_outputs_that_stay_make_waves_of_what_fits() -> None:
 @pytest.mark.slow
 def test_the_same_moves_whatever_the_hash_seed() -> None:
     code = (
-        "from tests.plan.heuristics.replay import *; from pipelines.plan.heuristics import search\n"
+        "from tests.plan.heuristics.replay import *; from pipelines.plan.heuristics.search import search\n"
         "for s in range(6): print(search(Instance.of(planted(random_problem(s, 14, 4), s)), 3000))"
     )
     said = {

@@ -1,0 +1,1 @@
+"""Load seconds and makespans that no plan of a problem can go below."""

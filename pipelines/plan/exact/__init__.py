@@ -1,0 +1,1 @@
+"""The least load seconds, proved: best-first search for small or regular problems."""

@@ -1,0 +1,168 @@
+"""Good plans for problems too large to solve: orders built, improved and written out within a budget of expansions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from pipelines.plan.finish.assemble import Assembler, Move
+from pipelines.plan.heuristics import loading, orders
+from pipelines.plan.heuristics.affinity import Taste, schedule
+from pipelines.plan.heuristics.guard import Components, components, feasible
+from pipelines.plan.heuristics.jobs import Jobs, contract, in_waves, keeps_outputs, plain
+from pipelines.plan.heuristics.local_search import improve
+from pipelines.plan.heuristics.macro import improve_sets, suits
+from pipelines.plan.heuristics.uniform import Uniform
+from pipelines.plan.heuristics.waves import waves
+from pipelines.plan.heuristics.weighted import Weighted
+from pipelines.plan.model.instance import Instance
+
+DEFAULT_EXPANSIONS = 200_000
+SHARES = (1.0, 0.7, 0.5, 0.3, 0.15)
+TASTES = (
+    Taste(),
+    Taste(closing=False),
+    Taste(oldest=True),
+    Taste(open_limit=1),
+    Taste(open_limit=4),
+    Taste(open_limit=16),
+)
+EFFORT = 20_000  # sets of done jobs that the lowest peak of one hard component may cost: a plan at all comes first
+WAVE_TASTES = (Taste(open_limit=1), Taste(closing=False, open_limit=64), Taste(open_limit=8))
+SCHEDULING = 8  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
+CHEAP = 4  # trials of uniform models for the price of one
+WORTH_IMPROVING = 12  # trial orders local search should be able to afford
+SETS = 2  # blocks placed for the price of one job
+STARTS = 2  # trials local search sets out from
+WRITTEN = 2  # trials written out in full
+RESTARTS = 6  # of the greedy
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The moves of a plan that fits, and the expansions spent: one is one job placed in one trial order."""
+
+    moves: list[Move]
+    expansions: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """An order of jobs and its estimated reload seconds."""
+
+    cost: float
+    jobs: Jobs
+    order: list[int]
+
+
+def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | None:
+    """The best plan found within `expansions`; None where none was found, which proves nothing."""
+    jobs = plain(instance)
+    parts = components(jobs, effort=EFFORT)
+    if not feasible(parts, jobs.room):
+        return None
+    spent = SCHEDULING * len(jobs)
+    trials: list[_Trial] = []
+    for grouped, groups, tastes in _groupings(jobs, parts):
+        for taste in tastes:
+            if trials and spent + SCHEDULING * len(grouped) > expansions // 2:
+                break
+            trials.append(_tried(grouped, schedule(grouped, groups, taste)))
+            spent += SCHEDULING * len(grouped)
+    draw = Random(instance.problem.seed)  # noqa: S311 - reproducible, not secret
+    keeps = keeps_outputs(instance)
+    if keeps:
+        trials += _usual(jobs, parts, draw, expansions)
+    trials.sort(key=lambda trial: trial.cost)
+    starts = [trial for trial in trials[: STARTS if keeps else 1] if trial.cost < math.inf]
+    left = max(expansions - spent, expansions // 3)  # however many tasks there are, few jobs may be left of them
+    for start in starts:
+        share = left // len(starts)
+        if share < WORTH_IMPROVING * len(start.jobs):
+            continue
+        order, cost, used = _improved(start, share, draw)
+        spent += used
+        trials.append(_Trial(cost, start.jobs, order))
+    trials.sort(key=lambda trial: trial.cost)
+    made = _cheapest(jobs, trials, WRITTEN if SCHEDULING * len(jobs) <= expansions else 1)
+    return None if made is None else Found(made, spent)
+
+
+def _usual(jobs: Jobs, parts: Components, draw: Random, expansions: int) -> Iterator[_Trial]:
+    """The orders everybody tries, and restarts of the greedy as far as a quarter of the budget goes."""
+    for order in orders.simple(jobs, parts):
+        yield _tried(jobs, order)
+    restarts = min(RESTARTS, expansions // (4 * SCHEDULING * max(1, len(jobs))))
+    for number in range(restarts):
+        found = orders.greedy(jobs, draw if number else None)
+        if found is not None:
+            yield _tried(jobs, found)
+
+
+def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components, tuple[Taste, ...]]]:
+    """Ways of putting tasks together, each with its components and the tastes to schedule it by."""
+    if not keeps_outputs(jobs.instance):
+        grouped = contract(jobs.instance)
+        yield grouped, components(grouped, effort=0), TASTES[:3]
+        return
+    sizes: set[int] = set()
+    for share in SHARES:
+        grouped = in_waves(jobs.instance, waves(jobs, parts, share))
+        groups = components(grouped, effort=0)
+        if len(grouped) not in sizes and len(grouped) < len(jobs) and feasible(groups, grouped.room):
+            sizes.add(len(grouped))
+            yield grouped, groups, WAVE_TASTES
+    yield jobs, parts, TASTES[4:] if sizes else TASTES
+
+
+def _tried(jobs: Jobs, order: list[int]) -> _Trial:
+    estimate = Weighted(jobs)
+    estimate.accept(order, 0)
+    return _Trial(estimate.accepted(), jobs, order)
+
+
+def _improved(trial: _Trial, budget: int, draw: Random) -> tuple[list[int], float, int]:
+    """(order, reload seconds, expansions) by the local search that fits the jobs."""
+    jobs = trial.jobs
+    if Uniform.suits(jobs):
+        order, cost, used = improve(jobs, trial.order, Uniform(jobs), CHEAP * budget, draw)
+        return order, cost, used // CHEAP
+    if suits(jobs):
+        order, cost, used = improve_sets(jobs, trial.order, SETS * budget, draw)
+        return order, cost, used // SETS
+    return improve(jobs, trial.order, Weighted(jobs), budget, draw)
+
+
+def _cheapest(jobs: Jobs, trials: list[_Trial], most: int) -> list[Move] | None:
+    """The cheapest of the first `most` trials that hold once written out task by task."""
+    found: list[tuple[float, list[Move]]] = []
+    for trial in trials:
+        made = written(jobs, trial.jobs.tasks(trial.order))
+        if made is not None and fits(jobs.instance, made[1]):
+            found.append(made)
+        if len(found) == most:
+            break
+    return min(found, key=lambda one: one[0], default=(0.0, None))[1]
+
+
+def written(jobs: Jobs, order: list[int]) -> tuple[float, list[Move]] | None:
+    """The cheapest way found to load for `order` of plain jobs: (load seconds, moves)."""
+    blocks = loading.blocks_of(jobs, order)
+    decided = [loading.decide(blocks, loading.ratios(jobs.instance, rule)) for rule in range(3)]
+    fitting = [uses for uses in decided if uses is not None]
+    if not fitting:
+        return None
+    best = min(fitting, key=lambda uses: loading.reloads(blocks, uses))
+    loading.retain(blocks, best)
+    made = loading.moves(blocks, best)
+    return loading.load_seconds(jobs.instance, made), made
+
+
+def fits(instance: Instance, made: list[Move]) -> bool:
+    """Whether replaying the moves stays under the limit."""
+    paper = Assembler(instance)
+    for move in made:
+        paper.move(move)
+    return instance.problem.limit_bytes is None or paper.peak <= instance.problem.limit_bytes
