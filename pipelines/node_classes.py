@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
 from typing import Any, cast, get_args, get_type_hints
 
 from pipelines.graph.build import Ports
@@ -32,10 +37,11 @@ def node_class(target: str, trusted: Sequence[str] = ("nodes",)) -> type[Node]:
         )
     module_name, _, name = target.rpartition(".")
     try:
-        module = importlib.import_module(module_name)
+        module = _import(module_name)
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"_target_ {target!r}: there is no module {error.name!r}. Check the spelling or install its package."
+            f"_target_ {target!r}: there is no module {error.name!r}. Check the spelling, install its package, or call "
+            "headroom from the folder it lies in."
         ) from None
     except Exception as error:  # whatever the module's own lines raise
         raise UsageError(
@@ -52,6 +58,31 @@ def node_class(target: str, trusted: Sequence[str] = ("nodes",)) -> type[Node]:
     if missing:
         raise UsageError(f"_target_ {target!r} is not a node: it has no {', '.join(missing)}.")
     return cast("type[Node]", found)
+
+
+def _import(name: str) -> ModuleType:
+    """Import the module of a trusted package: an installed one, else one in the current folder.
+
+    The current folder is not on the path of an installed command, and must not be: any file there would count as a
+    module. So only this one package is taken from it.
+    """
+    package = name.partition(".")[0]
+    if package not in sys.modules and find_spec(package) is None:
+        _import_from_current_folder(package)
+    return importlib.import_module(name)
+
+
+def _import_from_current_folder(package: str) -> None:
+    spec = PathFinder.find_spec(package, [os.getcwd()])
+    if spec is None:
+        return
+    sys.modules[package] = module_from_spec(spec)
+    if spec.loader is not None:  # a folder without __init__.py has none
+        try:
+            spec.loader.exec_module(sys.modules[package])
+        except BaseException:
+            del sys.modules[package]
+            raise
 
 
 def make_node(target: str, knobs: Mapping[str, Any], trusted: Sequence[str] = ("nodes",)) -> Node:

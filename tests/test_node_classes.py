@@ -58,3 +58,56 @@ def test_knobs_of_another_kind_than_the_class_says(knobs, said):
     make_node("nodes.pitch.crepe.Crepe", {"low": 66, "batch": 3})
     make_node("nodes.pitch.swift.Swift", {"threads": None})
     make_node("nodes.pitch.swift.Swift", {"threads": 2})
+
+
+@pytest.fixture
+def current_folder(tmp_path, monkeypatch):
+    """An empty current folder that is not on the path, as under an installed command; its packages are forgotten after."""
+    before = set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+NODE = """
+from pipelines.schema.node import Plain
+
+class Here(Plain):
+    inputs, outputs = {}, {}
+    def run(self, model, inputs, context): return {}
+"""
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["folder", "package"])
+def test_a_trusted_package_is_found_in_the_current_folder(current_folder, marked):
+    (current_folder / "own_nodes").mkdir()
+    (current_folder / "own_nodes" / "here.py").write_text(NODE)
+    if marked:
+        (current_folder / "own_nodes" / "__init__.py").write_text("")
+    assert node_class("own_nodes.here.Here", trusted_packages(["own_nodes"])).__name__ == "Here"
+
+
+def test_nothing_else_is_taken_from_the_current_folder(current_folder):
+    (current_folder / "own_nodes").mkdir()
+    (current_folder / "own_nodes" / "here.py").write_text("import planted_module\n" + NODE)
+    (current_folder / "planted_module.py").write_text("")
+    with pytest.raises(UsageError, match="no module 'planted_module'"):
+        node_class("own_nodes.here.Here", trusted_packages(["own_nodes"]))
+    with pytest.raises(UsageError, match="not allowed"):
+        node_class("planted_module.Here", trusted_packages(["own_nodes"]))
+
+
+def test_an_installed_package_comes_before_the_current_folder(current_folder):
+    (current_folder / "nodes").mkdir()
+    (current_folder / "nodes" / "wav.py").write_text("raise RuntimeError")
+    assert "wav" in node_class("nodes.wav.Wav").__module__
+
+
+def test_a_package_that_fails_to_import_is_not_left_half(current_folder):
+    (current_folder / "own_nodes").mkdir()
+    (current_folder / "own_nodes" / "__init__.py").write_text("raise OSError('broken')")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="OSError: broken"):
+            node_class("own_nodes.here.Here", ["own_nodes"])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.schema.config import Variant
 from pipelines.weights.caches import cached
 from pipelines.weights.environments import built_python
-from pipelines.weights.extras import DISTRIBUTION, extras_for
+from pipelines.weights.modules import modules_fault
 from pipelines.weights.need import Need, stem_of
 
 
@@ -46,9 +44,9 @@ def weights_home(explicit: str | None = None) -> Path:
 def locate(variant: Variant, home: Path) -> Located:
     """Find what `variant` needs without reading it: modules, or an environment of its own; then weights. Needs no network."""
     found = _weights(Need.of(variant), home)
-    absent = [module for module in variant.requires if importlib.util.find_spec(module.partition(".")[0]) is None]
-    if absent and not variant.environment:
-        return replace(found, path=None, missing=_not_installed(absent, variant.requires), fetchable=False)
+    fault = "" if variant.environment else modules_fault(variant.requires)
+    if fault:
+        return replace(found, path=None, missing=fault, fetchable=False)
     if variant.environment and built_python(variant.environment) is None:
         both = " and ".join(filter(None, ["its own environment is not built", found.missing]))
         return replace(found, missing=both, fetchable=found.fetchable or not found.missing)
@@ -78,9 +76,3 @@ def _weights(need: Need | None, home: Path) -> Located:
         return Located(path=found, where=whose)
     looked = (*(str(place) for place in places), *more)
     return Located(missing=f"no weights in {' or '.join(looked)}", looked=looked, fetchable=bool(need.sources))
-
-
-def _not_installed(absent: Sequence[str], required: Sequence[str]) -> str:
-    extras = extras_for(absent, required)
-    advice = f" (pip install '{DISTRIBUTION}[{','.join(extras)}]')" if extras else ""
-    return f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed{advice}"

@@ -39,12 +39,14 @@ def test_it_is_built_once_and_found_again(tmp_path: Path) -> None:
     assert environment_for(["a==1"], trusted=True, cache=tmp_path, run=build) != first
 
 
-def test_what_was_installed_is_written_down(tmp_path: Path) -> None:
+@pytest.mark.parametrize("uv", [None, "/somewhere/uv"], ids=["pip", "uv"])
+def test_what_was_installed_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uv: str | None) -> None:
+    monkeypatch.setattr("pipelines.weights.environments.shutil.which", lambda name: uv)
+
     def build(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         if "install" in command:
-            info = (
-                Path(command[command.index("--python") + 1]).parents[1] / "lib/python3.11/site-packages/b-2.dist-info"
-            )
+            (python,) = (Path(word) for word in command if word.endswith("/bin/python"))
+            info = python.parents[1] / "lib/python3.11/site-packages/b-2.dist-info"
             info.mkdir(parents=True)
             (info / "METADATA").write_text("Metadata-Version: 2.1\nName: b\nVersion: 2\n")
         return Builder()(command)
