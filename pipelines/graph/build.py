@@ -130,7 +130,7 @@ def _order(names: Iterable[str], after: Mapping[str, tuple[str, ...]], where: st
         sorter.prepare()
     except CycleError as error:
         raise InvalidError(
-            f"{where}: the nodes wait for each other in a circle: {' -> '.join(error.args[1])}. Cut one of these edges."
+            f"{where}: the nodes wait for each other in a cycle: {' -> '.join(error.args[1])}. Cut one of these edges."
         ) from None
     ready: list[tuple[int, str]] = []
     order: list[str] = []

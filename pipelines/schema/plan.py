@@ -61,7 +61,7 @@ class Stage:
 class Plan:
     """Steps in order, and their totals. `lower_bound` bounds the objective's first quantity (load or makespan seconds);
     `proved_optimal` is true exactly when the plan reaches it. `method` says which part of the planner made it,
-    `expansions` what the search spent, `emergency_stop` whether a wall clock cut it short (then it may differ elsewhere).
+    `expansions` what the search spent.
     """
 
     objective: str
@@ -75,7 +75,6 @@ class Plan:
     stages: tuple[Stage, ...]
     method: str = ""
     expansions: int = 0
-    emergency_stop: bool = False
 
     @property
     def cost(self) -> float:
@@ -83,7 +82,7 @@ class Plan:
         return self.load_seconds if self.objective == "load" else self.makespan_seconds
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object of DESIGN section 4."""
+        """The JSON object of `docs/formats.md`."""
         return {
             "schema": SCHEMA,
             "objective": self.objective,
@@ -95,7 +94,7 @@ class Plan:
             "proved_optimal": self.proved_optimal,
             "method": self.method,
             "expansions": self.expansions,
-            "emergency_stop": self.emergency_stop,
+            "emergency_stop": False,  # for readers of earlier versions: no clock ends a search
             "steps": [_step_to_dict(step) for step in self.steps],
             "stages": [{"index": s.index, "tasks": list(s.tasks), "peak_bytes": s.peak_bytes} for s in self.stages],
         }
@@ -130,9 +129,8 @@ class Plan:
             proved_optimal=read.flag("proved_optimal"),
             steps=tuple(_step(body, f"steps[{index}]") for index, body in enumerate(steps)),
             stages=tuple(_stage(body, f"stages[{index}]") for index, body in enumerate(stages)),
-            method=read.get("method", "") or "",
+            method=read.any_text("method", ""),
             expansions=read.count("expansions", 0),
-            emergency_stop=read.flag("emergency_stop", False),
         )
 
     @staticmethod

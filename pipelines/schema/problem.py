@@ -111,7 +111,7 @@ class Problem:
         return Problem.from_dict(read_json(path), path.name)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object of DESIGN section 4, with every field written out."""
+        """The JSON object of `docs/formats.md`, with every field written out."""
         return {
             "schema": SCHEMA,
             "objective": self.objective,
@@ -212,15 +212,17 @@ def _refuse_cycle(problem: Problem, position: Mapping[str, int], where: str) -> 
                 ready.append(index)
     if done < len(problem.tasks):
         raise InvalidError(
-            f"{where}: the tasks wait for each other in a circle: {' -> '.join(_one_cycle(problem, position, waiting))}."
+            f"{where}: the tasks wait for each other in a cycle: {' -> '.join(_one_cycle(problem, position, waiting))}."
         )
 
 
 def _one_cycle(problem: Problem, position: Mapping[str, int], waiting: list[int]) -> list[str]:
+    """The ids of one cycle, first and last the same; of a long one its last dozen."""
     index = next(i for i, count in enumerate(waiting) if count)
-    path: list[int] = []
-    while index not in path:
-        path.append(index)
+    visited: dict[int, None] = {}  # in order
+    while index not in visited:
+        visited[index] = None
         index = next(position[name] for name in problem.tasks[index].after if waiting[position[name]])
+    path = list(visited)
     cycle = [*path[path.index(index) :], index]
     return [problem.tasks[i].id for i in reversed(cycle[-12:])]

@@ -94,10 +94,16 @@ class Reader:
         return default
 
     def text(self, key: str, default: Any = ...) -> str:
-        """A string."""
+        """A string of at least one character."""
+        if value := self.any_text(key, default, "a non-empty string"):
+            return value
+        raise InvalidError(f"{self.where}.{key} must be a non-empty string, not {_kind(value)}.")
+
+    def any_text(self, key: str, default: Any = ..., wanted: str = "a string") -> str:
+        """A string, possibly empty."""
         value = self.get(key, default)
-        if not isinstance(value, str) or not value:
-            raise InvalidError(f"{self.where}.{key} must be a non-empty string, not {_kind(value)}.")
+        if not isinstance(value, str):
+            raise InvalidError(f"{self.where}.{key} must be {wanted}, not {_kind(value)}.")
         return value
 
     def flag(self, key: str, default: Any = ...) -> bool:

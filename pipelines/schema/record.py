@@ -39,7 +39,7 @@ KINDS: dict[str, str] = {
     "replan": "remaining, limit_bytes, peak_bytes",
     "sample": "used_bytes, free_bytes, utilisation?, temperature?, power_watts?, cpu_percent?",
     "alert": "text, what",
-    "stream": "task, how an item sounded to a listener: see `run.streaming.StreamReport.to_dict`",
+    "stream": "task, how its sound reached a listener: audio_seconds, first_audio_seconds, gaps, gap_seconds, utilisation, ...",
     "run_finished": "status, exit_code, measured_peak_bytes",
 }
 

@@ -25,7 +25,7 @@ class Refusal:
     suggestions: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """The JSON object of DESIGN section 4."""
+        """The JSON object of `docs/formats.md`."""
         return {
             "schema": SCHEMA,
             "reason": self.reason,

@@ -113,7 +113,7 @@ def test_refusals_as_json(headroom):
         (("pipeline=key",), 2, "no setting 'inn'. Did you mean 'in'"),
         (("pipeline=knob",), 2, "no knob 'second'. Did you mean 'seconds'"),
         (("pipeline=outside",), 2, "'os.system' is not allowed"),
-        (("pipeline=circle",), 3, "circle"),
+        (("pipeline=circle",), 3, "cycle"),
         (("pipeline=producers",), 3, "2 producers"),
         (("pipeline=toy", "--onyl", "tone"), 2, "--onyl"),
         (("pipeline=toy", "--only", "tune"), 2, "Did you mean 'tone'"),

@@ -51,7 +51,7 @@ def test_each_fault_names_the_place_and_the_nearest_name(inputs, kind, words):
 
 
 def test_a_cycle_is_shown():
-    with pytest.raises(InvalidError, match=r"circle: .*cut -> hear -> cut|circle: .*hear -> cut -> hear"):
+    with pytest.raises(InvalidError, match=r"cycle: .*cut -> hear -> cut|cycle: .*hear -> cut -> hear"):
         build(PipelineSpec("p", (NodeSpec("cut", role="x", inputs={"audio": "item.audio"}, after=("hear",)),
                                  NodeSpec("hear", role="x", inputs={"audio": "cut.vocals"}))), PORTS)  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_null_limit_is_unlimited_and_zero_is_valid():
         ({"tasks": [{"id": "x", "models": [], "after": ["z"]}]}, "unknown task 'z'"),
         ({"tasks": [{"id": "x", "models": ["a", "a"], "after": []}]}, "twice"),
         ({"tasks": [{"id": "x", "models": [], "after": []}] * 2}, "repeats the id 'x'"),
-        ({"tasks": [{"id": "x", "models": [], "after": ["x"]}]}, "circle: x -> x"),
+        ({"tasks": [{"id": "x", "models": [], "after": ["x"]}]}, "cycle: x -> x"),
         ({"tasks": [{"id": "x", "models": []}]}, "after"),
         ({"tasks": [{"id": "x", "models": [], "after": [], "seconds": -1}]}, "seconds"),
         ({"tasks": "x"}, "list"),
@@ -64,7 +64,7 @@ def test_each_fault_is_a_sentence_that_names_it(change, words):
 
 def test_a_cycle_is_shown_in_order():
     tasks = [{"id": n, "models": [], "after": [m]} for n, m in (("a", "c"), ("b", "a"), ("c", "b"))]
-    with pytest.raises(InvalidError, match="circle") as caught:
+    with pytest.raises(InvalidError, match="cycle") as caught:
         Problem.from_dict(changed(tasks=tasks))
     path = str(caught.value).rsplit(": ", 1)[1].rstrip(".").split(" -> ")
     after = {"a": "c", "b": "a", "c": "b"}

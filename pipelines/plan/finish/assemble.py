@@ -138,7 +138,6 @@ class Assembler:
 
 def assemble(
     instance: Instance, moves: Sequence[Move], lower_bound: float, *, method: str, expansions: int = 0,
-    emergency_stop: bool = False,
 ) -> Plan:  # fmt: skip
     """The plan of `moves`. `lower_bound` bounds the objective's first quantity; a cost within 1e-9 of it is proved."""
     paper = Assembler(instance)
@@ -159,5 +158,4 @@ def assemble(
         stages=paper.stages(),
         method=method,
         expansions=expansions,
-        emergency_stop=emergency_stop,
     )
