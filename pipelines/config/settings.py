@@ -155,7 +155,7 @@ def read_variant(role: str, name: str, data: Mapping[str, Any]) -> Variant:
     if not isinstance(data.get("_target_"), str):
         raise UsageError(f"{where} has no `_target_` naming its node class.")
     return Variant(
-        name=f"{role}/{name}",
+        origin=f"{role}/{name}",
         role=role,
         target=data["_target_"],
         quality=float(data.get("quality", 0)),

@@ -41,9 +41,10 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A model with settings: one file of `conf/model/<role>/`.
+    """A model with settings: one file of `conf/model/<role>/`, and what was changed of it for a node or by the run.
 
-    name: `<role>/<file stem>`, also the model's id in a problem. quality: rank within the role, higher is better.
+    origin: `<role>/<file stem>`, the file it comes from. changes: what makes it another model than the file's, in order:
+    `@cpu`, `@<node>`, `+<knob>=<value>`. quality: rank within the role, higher is better.
     weights: how to find them (`{repo:|path:|hub:..., sha256:...}`), empty where none are needed or the library ships them.
     footprints: by device kind (`cpu`, `cuda`); `cuda` also serves `simulated`.
     device: `cpu` where it is kept off the card, None for the run's own device. isolation: `thread` or `process`.
@@ -51,7 +52,7 @@ class Variant:
     needs_consent: its licence must be accepted by the user (`accept_licence=[<file stem>]`) before it is used.
     """
 
-    name: str
+    origin: str
     role: str
     target: str
     quality: float = 0.0
@@ -66,6 +67,21 @@ class Variant:
     about: str = ""
     commercial_use: bool = True
     needs_consent: bool = False
+    changes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The model's id in a problem: the origin with its changes, as in `transcribe/small@cpu+batch=4`."""
+        return self.origin + "".join(self.changes)
+
+    @property
+    def stem(self) -> str:
+        """The name of its file: `small` of `transcribe/small@cpu`."""
+        return self.origin.rpartition("/")[2]
+
+    def changed(self, change: str, **fields: Any) -> Variant:
+        """The same variant with other `fields`: another model, whose name says so."""
+        return replace(self, changes=(*self.changes, change), **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +145,7 @@ def on_cpu(variant: Variant) -> Variant:
     """The same variant kept off the card: no bytes there, the CPU's seconds."""
     cpu = variant.footprints.get("cpu", Footprint())
     off_card = replace(cpu, weights=0, load_peak=None, workspace={}, output=0, context={})
-    return replace(
-        variant, name=f"{variant.name}@cpu", device="cpu", footprints={**variant.footprints, "cuda": off_card}
-    )
+    return variant.changed("@cpu", device="cpu", footprints={**variant.footprints, "cuda": off_card})
 
 
 def evaluate(terms: Mapping[str, float], item: Item, knobs: Mapping[str, Any]) -> float:

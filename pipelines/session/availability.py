@@ -13,7 +13,7 @@ from pipelines.schema.config import Variant
 from pipelines.schema.errors import HeadroomError, TaskFailed, UsageError
 from pipelines.weights import Located, locate, weights_home
 from pipelines.weights.locate import fetch_command
-from pipelines.weights.need import Need, stem_of
+from pipelines.weights.need import Need
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ class Availability:
 
     def consent_lacking(self, variant: Variant) -> str:
         """The sentence for a licence that nobody accepted yet, `""` where none needs to be."""
-        if not needs_consent(variant, self.trusted) or {variant.name, stem_of(variant), _file(variant)} & self.accepted:
+        if not needs_consent(variant, self.trusted) or {variant.name, variant.stem, variant.origin} & self.accepted:
             return ""
         licence = variant.licence or "terms that must be accepted"
-        return f"its licence ({licence}) must be accepted first with accept_licence=[{stem_of(variant)}]"
+        return f"its licence ({licence}) must be accepted first with accept_licence=[{variant.stem}]"
 
     def pinned(self, variant: Variant) -> tuple[Located, str]:
         """For a variant the user named: (what was found, a line to show or `""`).
@@ -89,7 +89,7 @@ class Availability:
         """Whether its `environment:` is word for word that of its file in the shipped tree or in the `-cd` folder."""
         if not variant.environment:
             return True
-        group, name = f"model/{variant.role}", stem_of(variant)
+        group, name = f"model/{variant.role}", variant.stem
         for folder in self.named:
             if (folder / group / f"{name}.yaml").is_file():
                 listed = catalog.read([folder], group, name).get("environment")
@@ -130,10 +130,6 @@ def needs_consent(variant: Variant, trusted: Sequence[str] = ()) -> bool:
         return bool(getattr(node_class(variant.target, trusted or trusted_packages(())), "needs_consent", False))
     except HeadroomError:
         return False  # it cannot be used either way, and is told so by whoever makes it
-
-
-def _file(variant: Variant) -> str:
-    return f"{variant.role}/{stem_of(variant)}"
 
 
 def _size(variant: Variant) -> str:

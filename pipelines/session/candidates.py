@@ -182,7 +182,7 @@ def _for_node(variant: Variant, node: NodeSpec, settings: Settings, leaking: fro
         variant = on_cpu(variant)
     if not node.knobs:
         return variant
-    return replace(variant, name=f"{variant.name}@{node.name}", knobs={**variant.knobs, **node.knobs})
+    return variant.changed(f"@{node.name}", knobs={**variant.knobs, **node.knobs})
 
 
 def _measured(

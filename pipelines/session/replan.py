@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.cli.plan import certified
@@ -44,9 +44,8 @@ class Replanner:
             return ()
         ways = [(made, frozenset({knob})) for knob in _SMALLER for made in _smaller(now, knob)]
         allowed = self.prepared.options.get(node, ())
-        names = [variant.name for variant in allowed]
-        origin = _origin(now.name, names)
-        worse = allowed[names.index(origin) + 1 :] if origin else ()
+        origins = [variant.origin for variant in allowed]
+        worse = allowed[origins.index(now.origin) + 1 :] if now.origin in origins else ()
         ways += [(variant, frozenset({"variant"})) for variant in worse]
         if (
             self.prepared.device.kind != "cpu"
@@ -79,13 +78,11 @@ class Replanner:
 
     def _places(self, job: Job, choice: Mapping[str, Variant]) -> dict[str, Place]:
         """A changed variant keeps the weights of the one it came from."""
-        known = {**self.prepared.places, **job.places}
-        places = dict(known)
-        for variant in choice.values():
-            origin = _origin(variant.name, known)
-            place = known[origin] if origin else Place(self.prepared.device.torch_device)
-            places[variant.name] = replace(place, device=variant.device or place.device)
-        return places
+        options = [variant for variants in self.prepared.options.values() for variant in variants]
+        weights = {v.origin: self.prepared.places[v.name].weights for v in options if v.name in self.prepared.places}
+        own = self.prepared.device.torch_device
+        made = {v.name: Place(v.device or own, weights.get(v.origin)) for v in choice.values()}
+        return {**self.prepared.places, **job.places, **made}
 
     def _need(self, job: Job, node: str, variant: Variant, seen: Seen) -> int:
         """Device bytes of `node`'s hungriest task under `variant`, alone with the context."""
@@ -99,20 +96,11 @@ class Replanner:
         )
 
 
-def _origin(name: str, known: Iterable[str]) -> str | None:
-    """The variant that a changed one was made from; None where it is not among the `known`.
-
-    >>> _origin("transcribe/small_int8+batch=4", ["transcribe/small", "transcribe/small_int8"])
-    'transcribe/small_int8'
-    """
-    return max((each for each in known if name.startswith(each)), key=len, default=None)
-
-
 def _smaller(variant: Variant, knob: str) -> list[Variant]:
     """`variant` with `knob` halved, and halved again, down to its least."""
     value = variant.knobs.get(knob)
     made = []
     while isinstance(value, (int, float)) and not isinstance(value, bool) and value / 2 >= _SMALLER[knob]:
         value = value // 2 if isinstance(value, int) else value / 2
-        made.append(replace(variant, name=f"{variant.name}+{knob}={value:g}", knobs={**variant.knobs, knob: value}))
+        made.append(variant.changed(f"+{knob}={value:g}", knobs={**variant.knobs, knob: value}))
     return made

@@ -10,7 +10,7 @@ from pipelines.schema.config import Variant
 from pipelines.weights.caches import cached
 from pipelines.weights.environments import built_python
 from pipelines.weights.modules import modules_fault
-from pipelines.weights.need import Need, stem_of
+from pipelines.weights.need import Need
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ def locate(variant: Variant, home: Path) -> Located:
 
 def fetch_command(variant: Variant) -> str:
     """What to type to get its weights and its environment."""
-    consent = f" accept_licence=[{stem_of(variant)}]" if variant.needs_consent else ""
-    return f"headroom weights fetch {variant.role}/{stem_of(variant)}{consent}"
+    consent = f" accept_licence=[{variant.stem}]" if variant.needs_consent else ""
+    return f"headroom weights fetch {variant.origin}{consent}"
 
 
 def _weights(need: Need | None, home: Path) -> Located:

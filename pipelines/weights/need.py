@@ -85,7 +85,7 @@ class Need:
         for key in data:
             if key not in _KEYS:
                 raise UsageError(f"{where}: there is no setting {key!r}. {did_you_mean(key, _KEYS)}")
-        own = f"{variant.role}/{stem_of(variant)}"
+        own = variant.origin
         folders = (_inside(data["folder"], f"{where}.folder"), own) if data.get("folder") else (own,)
         first = [_source(data, "", where)] if data.get("hub") else []
         more = _mapping(data.get("with"), f"{where}.with")
@@ -100,11 +100,6 @@ class Need:
             tts=None if data.get("tts") is None else _inside(data["tts"], f"{where}.tts"),
             library=_patterns(data.get("library"), f"{where}.library"),
         )
-
-
-def stem_of(variant: Variant) -> str:
-    """`speak/xtts@node+batch=1` -> `xtts`: the name of its file."""
-    return re.split(r"[@+]", variant.name.partition("/")[2])[0]
 
 
 def matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:

@@ -29,7 +29,7 @@ class Shrinkable(Bench):
         for level in LEVELS:
             held, taken = weights // level, workspace // level
             footprint = Footprint(weights=held, load_peak=held, workspace={"base": taken}, load_seconds=held / 2e9)
-            variant = replace(now, name=f"{node}/{level}", footprints={"cpu": footprint, "cuda": footprint})
+            variant = replace(now, origin=f"{node}/{level}", footprints={"cpu": footprint, "cuda": footprint})
             if held < now.footprints["cpu"].weights:
                 made.append((Choice(variant.name, frozenset({"variant"}), held + taken), variant))
         return tuple(made)

@@ -61,7 +61,7 @@ def test_where_one_failed_in_a_process_of_its_own_no_other_does(tmp_path):
 
 
 def test_what_one_variant_took_is_not_remembered_of_the_one_that_replaced_it(tmp_path):
-    small = replace(JOB.choice["n0"], name="small")
+    small = replace(JOB.choice["n0"], origin="small")
     later = replace(JOB, choice={**JOB.choice, "n0": small}, digests={"small": "abc"})
     store = FootprintStore(tmp_path / "f.jsonl")
     observed = [step(run(0, 0), 100, 190, 100), step(run(1, 0), 100, 105, 100, job=later)]

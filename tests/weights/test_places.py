@@ -12,7 +12,7 @@ from pipelines.schema.config import Variant
 from pipelines.weights import Need, digest, extras, locate, weights_home
 from pipelines.weights.digest import cache_folder, digest_of, file_digest
 from pipelines.weights.extras import extras_for
-from pipelines.weights.need import matching, stem_of
+from pipelines.weights.need import matching
 
 
 def variant(name: str = "speak/toy", requires: tuple[str, ...] = (), **weights: object) -> Variant:
@@ -194,5 +194,4 @@ def test_a_memory_that_cannot_be_written_only_costs_time(tmp_path: Path) -> None
 
 
 def test_names_and_patterns() -> None:
-    assert stem_of(variant("speak/xtts@cpu+batch=1")) == "xtts"
     assert matching(["sub/a.bin", "a.txt"], ["*.txt", "sub"]) == ["a.txt", "sub/a.bin"]
