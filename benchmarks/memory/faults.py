@@ -12,6 +12,7 @@ from benchmarks.memory.harness import Bench
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.run.artifacts import Artifacts, digest
 from pipelines.schema.errors import ExitCode, HeadroomError
+from pipelines.schema.ids import TaskId
 from pipelines.schema.node import Place
 from pipelines.schema.units import MIB
 from pipelines.worker.client import Worker
@@ -77,8 +78,8 @@ def _lost(bench: Bench, folder: Path) -> list[str]:
     lost = []
     for event in bench.events:
         if event.kind == "task_finished":
-            item, _, node = event.data["task"].rpartition("/")
-            home = Artifacts(folder).folder(item, node)
+            finished = TaskId.parse(event.data["task"])
+            home = Artifacts(folder).folder(finished.item, finished.node)
             note = read_note(home)
             if any(digest(home / name) != value for name, value in note["sha256"].items()):
                 lost.append(event.data["task"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pipelines.graph.build import Graph
 from pipelines.schema.config import Footprint, Item, Tier, Variant, evaluate
+from pipelines.schema.ids import task_id
 from pipelines.schema.problem import Model, Problem, Task
 
 
@@ -29,11 +30,6 @@ class Sizing:
 
 
 Choice = Mapping[str, Variant]
-
-
-def task_id(item: str, node: str) -> str:
-    """The name of node `node` on item `item` in a problem."""
-    return f"{item}/{node}"
 
 
 def expand(graph: Graph, items: Sequence[Item], choice: Choice, tier: Tier, sizing: Sizing, seed: int = 0) -> Problem:

@@ -1,88 +1,64 @@
-"""Tasks of a chain as one task: all of its models at once, the sum of its workspaces. Bytes and seconds only.
+"""Makes the tasks of a chain one task of the problem: all of its models at once, the sum of its workspaces. Bytes and seconds only.
 
-A fused task is called `item/first+second+third`; `members` gives the tasks it is made of. Nothing else of a problem changes, and
-where no task keeps an output on the device, a plan of the fused problem exists exactly where every fused task fits by itself.
+A fused task is called `item/first+second+third` (`schema.ids`). Nothing else of a problem changes. Where no task keeps an output
+on the device, the fused problem has a plan exactly where the problem has one and every fused task fits by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 from pipelines.graph.chains import Chain
+from pipelines.schema.ids import TaskId, fused_id, task_id
 from pipelines.schema.problem import Problem, Task
 
-#: Between the nodes of a fused task; no node's name can hold it.
-_AND = "+"
 
+def fuse(
+    problem: Problem, chains: Sequence[Chain], allowed: Callable[[Problem, Task], bool]
+) -> tuple[Problem, list[Task]]:
+    """The problem with each item's chains as one task where `allowed`; and the fused tasks that are not allowed.
 
-def members(task: str) -> tuple[str, ...]:
-    """The tasks that `task` is made of, in their order; itself where it is made of no others.
-
-    >>> members("song/speak+convert"), members("a+b/speak")
-    (('song/speak', 'song/convert'), ('a+b/speak',))
-    """
-    item, slash, nodes = task.rpartition("/")
-    return tuple(f"{item}{slash}{node}" for node in nodes.split(_AND))
-
-
-def together(tasks: Sequence[str]) -> str:
-    """The name of one item's `tasks` as one task.
-
-    >>> together(["song/speak", "song/convert"])
-    'song/speak+convert'
-    """
-    item, slash, _ = tasks[0].rpartition("/")
-    return f"{item}{slash}{_AND.join(task.rpartition('/')[2] for task in tasks)}"
-
-
-def fuse(problem: Problem, chains: Sequence[Chain], may: Callable[[Problem, Task], bool]) -> tuple[Problem, list[Task]]:
-    """The problem with each item's chains as one task, where `may` says so; and the fused tasks it did not allow.
-
-    `may` is asked with a problem of the fused task alone. A chain of which an item has only some tasks left stays as it is.
+    allowed: is given the problem of the fused task alone, and the task. A chain of which an item has only some tasks left
+    stays as it is, and so does every chain of a problem whose tasks keep outputs on the device.
     """
     known = {task.id: task for task in problem.tasks}
-    if any(task.output_bytes for task in problem.tasks):
+    if not chains or any(task.output_bytes for task in problem.tasks):
         return problem, []
     fused: dict[str, Task] = {}
     refused: list[Task] = []
-    for item in _items(known):
+    for item in dict.fromkeys(TaskId.parse(name).item for name in known):
         for chain in chains:
-            parts = [known[name] for node in chain if (name := f"{item}/{node}") in known]
-            if len(parts) < len(chain):
+            tasks = [known[name] for node in chain if (name := task_id(item, node)) in known]
+            if len(tasks) < len(chain):
                 continue
-            task = _as_one(parts)
-            if may(alone(problem, task), task):
-                fused |= {part.id: task for part in parts}
+            whole = _as_one(tasks)
+            if allowed(single_task_problem(problem, whole), whole):
+                fused |= {task.id: whole for task in tasks}
             else:
-                refused.append(task)
+                refused.append(whole)
     return _with(problem, fused), refused
 
 
-def _items(names: Iterable[str]) -> list[str]:
-    return [item for item, _ in groupby(name.rpartition("/")[0] for name in names)]
-
-
-def _as_one(parts: Sequence[Task]) -> Task:
-    own = {part.id for part in parts}
+def _as_one(tasks: Sequence[Task]) -> Task:
+    own = {task.id for task in tasks}
     return Task(
-        id=together([part.id for part in parts]),
-        models=tuple(sorted({model for part in parts for model in part.models})),
-        workspace_bytes=sum(part.workspace_bytes for part in parts),
-        seconds=sum(part.seconds for part in parts),
-        after=tuple(sorted({name for part in parts for name in part.after} - own)),
+        id=fused_id([task.id for task in tasks]),
+        models=tuple(sorted({model for task in tasks for model in task.models})),
+        workspace_bytes=sum(task.workspace_bytes for task in tasks),
+        seconds=sum(task.seconds for task in tasks),
+        after=tuple(sorted({name for task in tasks for name in task.after} - own)),
     )
 
 
-def alone(problem: Problem, task: Task) -> Problem:
+def single_task_problem(problem: Problem, task: Task) -> Problem:
     """The problem of `task` and nothing else."""
     models = {name: problem.models[name] for name in task.models}
     return replace(problem, models=models, tasks=(replace(task, after=()),))
 
 
 def _with(problem: Problem, fused: dict[str, Task]) -> Problem:
-    """Each fused task stands where its first part stood; whoever waited for a part waits for all."""
+    """Each fused task stands where its first part stood; whatever waited for a part waits for the whole."""
     tasks: dict[str, Task] = {}
     for task in problem.tasks:
         whole = fused.get(task.id, task)

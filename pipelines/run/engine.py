@@ -17,15 +17,14 @@ from typing import Any
 from pipelines.devices.enforce import Return, bytes_returned
 from pipelines.devices.faults import is_out_of_memory
 from pipelines.devices.protocol import Device, Reading
-from pipelines.graph.expand import name_of
-from pipelines.graph.fuse import members
 from pipelines.run.artifacts import Artifacts
-from pipelines.run.job import Job, split_task
+from pipelines.run.job import Job
 from pipelines.run.ladder import Trouble
 from pipelines.run.outcome import MemoryTrouble, Observed, Outcome, as_headroom, forget_frames
 from pipelines.run.steps import facts, first_broken, predicted_peaks, with_prefetches
 from pipelines.run.tasks import Tasks
 from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, TaskFailed
+from pipelines.schema.ids import TaskId, parts, task_id
 from pipelines.schema.plan import Load, Run, Step, Unload
 from pipelines.schema.record import Event, Observer
 from pipelines.schema.units import format_bytes
@@ -199,10 +198,10 @@ class Engine:
     def _trouble(self, kind: Trouble, step: Step, index: int, needed: int, limit: int | None = None) -> MemoryTrouble:
         loading = isinstance(step, Load)
         if isinstance(step, Run):
-            left = self._left(step.tasks) or members(step.tasks[0])
+            left = self._left(step.tasks) or parts(step.tasks[0])
             # Of a chain it is not known which node's bytes they were; one that has a variant can be answered for.
             task = next((name for name in left if self._model_of(name)), left[0])
-            subject = name_of(self.job.choice.get(split_task(task)[1]), split_task(task)[1])
+            subject = self.job.subject_of(task)
         else:
             subject = step.model
             task = next(self._waiting_for(step.model), subject)
@@ -259,7 +258,7 @@ class Engine:
             if isinstance(step, Unload) and step.model == model:
                 return False
             if isinstance(step, Run) and any(
-                t not in self.outcome.dead and self._model_of(t) == model for name in step.tasks for t in members(name)
+                t not in self.outcome.dead and self._model_of(t) == model for name in step.tasks for t in parts(name)
             ):
                 return True
         return False
@@ -312,7 +311,7 @@ class Engine:
         return self._resident.get(self._model_of(task) or "")
 
     def _model_of(self, task: str) -> str | None:
-        return self.job.model_of(split_task(task)[1])
+        return self.job.model_of(TaskId.parse(task).node)
 
     # -- tasks ------------------------------------------------------------------------------------------------
 
@@ -332,11 +331,11 @@ class Engine:
     def _left(self, tasks: Iterable[str]) -> list[str]:
         """Those of the tasks, each of a chain by itself, that are neither done nor given up."""
         done, dead = self.outcome.done, self.outcome.dead
-        return [one for task in tasks for one in members(task) if one not in done and one not in dead]
+        return [one for task in tasks for one in parts(task) if one not in done and one not in dead]
 
     def _waiting_for(self, model: str) -> Iterator[str]:
         """The tasks that are not done and want `model`."""
-        found = (name for task in self.job.problem.tasks if model in task.models for name in members(task.id))
+        found = (name for task in self.job.problem.tasks if model in task.models for name in parts(task.id))
         return (name for name in found if self._model_of(name) == model and name not in self.outcome.done)
 
     def _settle(self, task: str, error: HeadroomError | None) -> None:
@@ -357,9 +356,9 @@ class Engine:
     def _successors(self, task: str) -> list[str]:
         import networkx as nx
 
-        item, node = split_task(task)
-        after = nx.descendants(self.job.graph.dag, node)
-        return [f"{item}/{name}" for name in self.job.graph.order if name in after]
+        failed = TaskId.parse(task)
+        after = nx.descendants(self.job.graph.dag, failed.node)
+        return [task_id(failed.item, name) for name in self.job.graph.order if name in after]
 
     def _stop_if_cancelled(self) -> None:
         if self.cancel.is_set():

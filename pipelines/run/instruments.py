@@ -10,10 +10,11 @@ from pathlib import Path
 
 from pipelines.footprints.store import FootprintStore, Key, Observation
 from pipelines.graph.expand import footprint_of, is_isolated
-from pipelines.run.job import Job, split_task
+from pipelines.run.job import Job
 from pipelines.run.outcome import Observed
 from pipelines.run.trace import write_memory_png, write_trace
 from pipelines.schema.config import evaluate
+from pipelines.schema.ids import TaskId
 from pipelines.schema.plan import Run
 from pipelines.schema.record import Event
 
@@ -57,17 +58,18 @@ def remember(store: FootprintStore, observed: Sequence[Observed], device: str, f
     behind is its own. Returns the number of observations kept. Loads are not kept: the first also brings what stays.
     Nor are `failed` tasks, which broke off; of a node in a process of its own the others neither, which may have been given a new one.
     """
-    kept, broken = 0, {split_task(task)[1] for task in failed}
+    kept, broken = 0, {TaskId.parse(task).node for task in failed}
     for seen, task, level in _with_levels(observed):
         if not seen.alone or seen.source not in _MEASURED:
             continue
-        job, (item_name, node) = seen.job, split_task(task)
+        job, task_id = seen.job, TaskId.parse(task)
+        node = task_id.node
         variant = job.choice.get(node)
         if variant is None or seen.peak_bytes < level:
             continue
         if task in failed or (node in broken and is_isolated(variant)):
             continue
-        item, footprint = job.items[item_name], footprint_of(job.graph, node, job.choice, device.partition("/")[0])
+        item, footprint = job.items[task_id.item], footprint_of(job.graph, node, job.choice, device.partition("/")[0])
         segment = variant.knobs.get("segment")
         observation = Observation(
             "run",
@@ -94,7 +96,7 @@ def _with_levels(observed: Sequence[Observed]) -> Iterator[tuple[Observed, str, 
         if not isinstance(seen.step, Run):
             lowest.clear()
         elif len(seen.step.tasks) == 1:
-            node = split_task(seen.step.tasks[0])[1]
+            node = TaskId.parse(seen.step.tasks[0]).node
             lowest[node] = min(lowest.get(node, seen.start_bytes), seen.start_bytes)
             yield seen, seen.step.tasks[0], lowest[node]
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.graph.build import Graph
+from pipelines.graph.expand import name_of
 from pipelines.run.consulted import consulted
 from pipelines.schema.config import Item, Variant
+from pipelines.schema.ids import TaskId
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
@@ -42,6 +44,11 @@ class Job:
         """The model id of a graph node, None where it has no variant."""
         return self.choice[node].name if node in self.choice else None
 
+    def subject_of(self, task: str) -> str:
+        """The name under which the bytes of `task` are counted and remembered: its variant's, or its node's."""
+        node = TaskId.parse(task).node
+        return name_of(self.choice.get(node), node)
+
     def device_of(self, node: str) -> str | None:
         """Where a graph node computes, None for the run's own device."""
         return self.choice[node].device if node in self.choice else None
@@ -69,12 +76,6 @@ class Job:
     def task_seed(self, task: str) -> int:
         """A seed for one task: the run's and the task's name, the same on every machine."""
         return int.from_bytes(hashlib.sha256(f"{self.seed}/{task}".encode()).digest()[:4])
-
-
-def split_task(task: str) -> tuple[str, str]:
-    """`item/node` -> (item, node)."""
-    item, _, node = task.rpartition("/")
-    return item, node
 
 
 def remaining(problem: Problem, done: set[str]) -> Problem:

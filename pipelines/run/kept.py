@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.graph.build import Graph
-from pipelines.graph.fuse import members
 from pipelines.run.artifacts import Artifacts, read_note
-from pipelines.run.job import Job, split_task
+from pipelines.run.job import Job
 from pipelines.run.tasks import about
 from pipelines.schema.errors import InvalidError
+from pipelines.schema.ids import TaskId, parts, task_id
 from pipelines.schema.problem import Problem
 
 
@@ -21,8 +21,8 @@ def finished(job: Job, artifacts: Artifacts) -> set[str]:
     done, known = set[str](), set(tasks_of(job.problem))
     for item in job.items:
         for node in job.graph.order:
-            task = f"{item}/{node}"
-            waits = {f"{item}/{name}" for name in job.graph.predecessors(node)}
+            task = task_id(item, node)
+            waits = {task_id(item, name) for name in job.graph.predecessors(node)}
             if task in known and waits <= done and _is_done(job, artifacts, task):
                 done.add(task)
     return done
@@ -30,15 +30,16 @@ def finished(job: Job, artifacts: Artifacts) -> set[str]:
 
 def _is_done(job: Job, artifacts: Artifacts, task: str) -> bool:
     try:
-        names = artifacts.consulted(*split_task(task))
-        return artifacts.is_done(*split_task(task), about(job, artifacts, task, names))
+        at = TaskId.parse(task)
+        names = artifacts.consulted(at.item, at.node)
+        return artifacts.is_done(at.item, at.node, about(job, artifacts, task, names))
     except (OSError, KeyError, InvalidError):  # of the task before it, that a part of the pipeline leaves out
         return False
 
 
 def tasks_of(problem: Problem) -> list[str]:
     """Every task, those of a chain one by one."""
-    return [name for task in problem.tasks for name in members(task.id)]
+    return [name for task in problem.tasks for name in parts(task.id)]
 
 
 def need_earlier(graph: Graph, items: Sequence[str], artifacts: Artifacts) -> None:

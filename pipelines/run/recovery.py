@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pipelines.devices.enforce import room_for
-from pipelines.graph.fuse import members
 from pipelines.run.engine import Engine
-from pipelines.run.job import Job, split_task
+from pipelines.run.job import Job
 from pipelines.run.ladder import Action, Choice, Mode, Rung, State, Trouble, next_rung, stop_sentence, way_back
 from pipelines.run.outcome import MemoryTrouble, Outcome
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import DoesNotFit, OutOfMemory
+from pipelines.schema.ids import TaskId, parts
 
 #: How long another process is given to end before its memory is planned around.
 PATIENCE_SECONDS = 2.0
@@ -118,7 +118,7 @@ class Recovery:
         raise OutOfMemory(rung.because) from trouble
 
     def _next(self, trouble: MemoryTrouble, mode: Mode, vain: Sequence[Rung]) -> tuple[Rung, Variant | None]:
-        node = split_task(trouble.task)[1]
+        node = TaskId.parse(trouble.task).node
         options = self.planner.alternatives(self.engine.job, node, self.seen)
         state = State(
             task=trouble.task,
@@ -148,7 +148,7 @@ class Recovery:
             room_for(self.engine.device, max(0, trouble.needed_bytes - self.engine.device.used_bytes()), wait)
             return None
         if variant is not None:
-            choice[split_task(trouble.task)[1]] = variant
+            choice[TaskId.parse(trouble.task).node] = variant
         before = self.engine.job.choice
         try:
             self._take(choice)
@@ -190,7 +190,7 @@ class Recovery:
         stayed, self.seen = self.seen, replace(self.seen, limit_bytes=self._first.limit_bytes)
         self._room_before = False
         for task, rungs in self.tried.items():
-            if split_task(task)[1] in away:
+            if TaskId.parse(task).node in away:
                 rungs.append(way.rung)
         self.engine.emit("rung", rung=way.rung.action.value, because=way.rung.line)
         try:
@@ -200,8 +200,8 @@ class Recovery:
 
     def _nodes_left(self) -> set[str]:
         gone = self.engine.outcome.done | self.engine.outcome.dead
-        tasks = (one for task in self.engine.job.problem.tasks for one in members(task.id))
-        return {split_task(task)[1] for task in tasks if task not in gone}
+        tasks = (one for task in self.engine.job.problem.tasks for one in parts(task.id))
+        return {TaskId.parse(task).node for task in tasks if task not in gone}
 
     def _limit(self, trouble: MemoryTrouble) -> int:
         limits = [limit for limit in (self.seen.limit_bytes, trouble.limit_bytes) if limit is not None]

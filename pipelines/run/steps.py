@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.graph.expand import name_of
-from pipelines.graph.fuse import members
-from pipelines.run.job import Job, split_task
+from pipelines.run.job import Job
+from pipelines.schema.ids import parts
 from pipelines.schema.plan import Load, Plan, Run, Step, Unload
 
 
@@ -55,12 +54,7 @@ def first_broken(job: Job, predicted: Sequence[int], at: int, subject: str, more
 
 
 def _subjects(job: Job, step: Run) -> set[str]:
-    return {_subject(job, one) for task in step.tasks for one in members(task)}
-
-
-def _subject(job: Job, task: str) -> str:
-    node = split_task(task)[1]
-    return name_of(job.choice.get(node), node)
+    return {job.subject_of(one) for task in step.tasks for one in parts(task)}
 
 
 def facts(step: Step) -> Mapping[str, Any]:

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 from pipelines.devices.protocol import Device
 from pipelines.graph.expand import footprint_of
-from pipelines.graph.fuse import together
 from pipelines.inputs.items import open_audio, quiet
 from pipelines.run.artifacts import Artifacts, read_note
 from pipelines.run.consulted import Consulted
-from pipelines.run.job import Job, split_task
+from pipelines.run.job import Job
 from pipelines.run.outcome import as_headroom
 from pipelines.schema.errors import HeadroomError, Interrupted, TaskFailed
+from pipelines.schema.ids import TaskId, fused_id
 from pipelines.schema.node import Context, Outputs, Port
 from pipelines.schema.values import PORTS, Text, Value
 from pipelines.stream.chained import Chained, Landing, expected_seconds, real_time_factor
@@ -62,7 +62,7 @@ class Tasks:
             return dict.fromkeys(tasks)
         if origin == 0 or not isinstance(error, TaskFailed):
             return {tasks[0]: error}
-        self.emit("warning", task=together(tasks), text=f"streaming ended ({error}); its nodes are run one by one.")
+        self.emit("warning", task=fused_id(tasks), text=f"streaming ended ({error}); its nodes are run one by one.")
         ended: dict[str, HeadroomError | None] = {}
         for task, model in zip(tasks, models, strict=True):
             ended[task] = self.attempt(task, model)
@@ -91,21 +91,21 @@ class Tasks:
         asked, limit = self.clock(), self.job.plan.limit_bytes
         stages, landings = [], []
         for index, (task, model) in enumerate(zip(tasks, models, strict=True)):
-            item, name = split_task(task)
-            node, ports = self.job.nodes[name], self.job.graph.ports[name]
+            at = TaskId.parse(task)
+            node, ports = self.job.nodes[at.node], self.job.graph.ports[at.node]
             main, (first, given) = next(iter(ports.inputs)), next(iter(ports.outputs.items()))
-            inputs = self._inputs(item, name, streamed=main if index else None)
+            inputs = self._inputs(at, streamed=main if index else None)
             stages.append(Stage(node, model, inputs, self._context(task), main, pieces_for(node)))
-            landings.append(Landing(self.artifacts.folder(item, name), first, given.type == "audio", self.clock))
+            landings.append(Landing(self.artifacts.folder(at.item, at.node), first, given.type == "audio", self.clock))
         return Chained(
-            stages, landings, self.job.streaming, expected_seconds(self.job.items[split_task(tasks[0])[0]]),
+            stages, landings, self.job.streaming, expected_seconds(self.job.items[TaskId.parse(tasks[0]).item]),
             clock=self.clock, sleep=self.cancel.wait, since=asked, promised=self._promised(tasks),
             pressure=lambda: self.device.used_bytes() / limit if limit else 0.0,
         )  # fmt: skip
 
     def _promised(self, tasks: Sequence[str]) -> float | None:
         job, kind = self.job, "cpu" if self.device.kind == "cpu" else "cuda"
-        nodes = [split_task(task)[1] for task in tasks]
+        nodes = [TaskId.parse(task).node for task in tasks]
         knobs = (job.choice[node].knobs if node in job.choice else job.graph.node(node).knobs for node in nodes)
         return real_time_factor(
             zip((footprint_of(job.graph, node, job.choice, kind) for node in nodes), knobs, strict=True)
@@ -119,34 +119,37 @@ class Tasks:
             # Joined by fades, it is not what the node would have made at once; whoever reads the note may want to know.
             extra = {"in_pieces": True} if stage.pieces is not None else {}
             self._saved(task, stage.context, landing.outputs, seconds, extra)
-        self.emit("stream", task=together(tasks), **chained.report().to_dict())
+        self.emit("stream", task=fused_id(tasks), **chained.report().to_dict())
 
     def _do(self, task: str, model: Any) -> None:
-        item, node = split_task(task)
+        at = TaskId.parse(task)
         self._clear([task])
         begun, context = self.clock(), self._context(task)
-        outputs = self.job.nodes[node].run(model, self._inputs(item, node), context)
+        outputs = self.job.nodes[at.node].run(model, self._inputs(at), context)
         self._saved(task, context, outputs, self.clock() - begun, {})
 
     def _saved(self, task: str, context: Context, outputs: Outputs, seconds: float, extra: Mapping[str, Any]) -> None:
-        item, node = split_task(task)
+        at = TaskId.parse(task)
         begun = self.clock()
-        _check(task, outputs, self.job.graph.ports[node].outputs)
+        _check(task, outputs, self.job.graph.ports[at.node].outputs)
         names = cast("Consulted", context.settings).names
-        digests = self.artifacts.save(item, node, outputs, {**about(self.job, self.artifacts, task, names), **extra})
+        digests = self.artifacts.save(
+            at.item, at.node, outputs, {**about(self.job, self.artifacts, task, names), **extra}
+        )
         seconds += self.clock() - begun
-        length = self.job.items[item].seconds
+        length = self.job.items[at.item].seconds
         speed = length / seconds if length and seconds else None
         self.emit("task_finished", task=task, seconds=seconds, speed=speed, outputs=digests)
 
     def _clear(self, tasks: Iterable[str]) -> None:
         for task in tasks:
-            self.artifacts.clear(*split_task(task))
+            at = TaskId.parse(task)
+            self.artifacts.clear(at.item, at.node)
 
     def _context(self, task: str) -> Context:
         """What the task is given; its folder stands, and a sentence it warns with is told once."""
-        item, node = split_task(task)
-        folder, told = self.artifacts.folder(item, node), set[str]()
+        at = TaskId.parse(task)
+        folder, told = self.artifacts.folder(at.item, at.node), set[str]()
         folder.mkdir(parents=True, exist_ok=True)
 
         def warn(sentence: str) -> None:
@@ -155,28 +158,28 @@ class Tasks:
                 self.emit("warning", task=task, text=sentence)
 
         return Context(
-            item=item,
+            item=at.item,
             folder=folder,
-            settings=Consulted(self.job.items[item].settings),
-            device=self.job.device_of(node) or self.device.torch_device,
+            settings=Consulted(self.job.items[at.item].settings),
+            device=self.job.device_of(at.node) or self.device.torch_device,
             seed=self.job.task_seed(task),
             report=lambda fraction, note: self.emit("progress", task=task, fraction=fraction, note=note),
             cancelled=self.cancel.is_set,
             warn=warn,
         )
 
-    def _inputs(self, item: str, node: str, streamed: str | None = None) -> dict[str, Value]:
+    def _inputs(self, at: TaskId, streamed: str | None = None) -> dict[str, Value]:
         """The node's inputs by port, without the `streamed` one."""
         values = {}
-        ports = self.job.graph.ports[node].inputs
-        for port, source in self.job.graph.node(node).inputs.items():
+        ports = self.job.graph.ports[at.node].inputs
+        for port, source in self.job.graph.node(at.node).inputs.items():
             producer, _, name = source.partition(".")
             if port == streamed:
                 continue
             if producer != "item":
-                values[port] = self.artifacts.value(item, producer, name)
-            elif not ports[port].optional or self.job.items[item].settings.get(name):
-                values[port] = self._of_item(item, name)
+                values[port] = self.artifacts.value(at.item, producer, name)
+            elif not ports[port].optional or self.job.items[at.item].settings.get(name):
+                values[port] = self._of_item(at.item, name)
         return values
 
     def _of_item(self, name: str, port: str) -> Value:
@@ -202,18 +205,18 @@ def about(job: Job, artifacts: Artifacts, task: str, names: Iterable[str]) -> di
 
     Raises `OSError` where an input is not there.
     """
-    item, node = split_task(task)
+    at = TaskId.parse(task)
     given: dict[str, Any] = {}
-    settings = job.items[item].settings
-    for port, source in job.graph.node(node).inputs.items():
+    settings = job.items[at.item].settings
+    for port, source in job.graph.node(at.node).inputs.items():
         producer, _, name = source.partition(".")
         if producer != "item":
-            given[port] = artifacts.content(item, producer, name)
+            given[port] = artifacts.content(at.item, producer, name)
         elif name == "text":
             given[port] = [settings.get("text"), settings.get("language")]
-        elif path := job.items[item].path if name == "audio" else settings.get(name):
+        elif path := job.items[at.item].path if name == "audio" else settings.get(name):
             given[port] = [job.inputs.get(str(path))]
-    return {**job.about(node, item, names), "given": given}
+    return {**job.about(at.node, at.item, names), "given": given}
 
 
 def _check(task: str, given: Outputs, promised: Mapping[str, Port]) -> None:
@@ -235,6 +238,7 @@ def outputs_of(artifacts: Artifacts, tasks: Iterable[str]) -> dict[str, list[str
     """Files of the finished `tasks`, by task, relative to the artifacts folder."""
     found = {}
     for task in tasks:
-        folder = artifacts.folder(*split_task(task))
+        at = TaskId.parse(task)
+        folder = artifacts.folder(at.item, at.node)
         found[task] = [str((folder / name).relative_to(artifacts.root)) for name in read_note(folder)["sha256"]]
     return found

@@ -12,9 +12,9 @@ from pipelines.plan.policy import plan_under
 from pipelines.plan.variants import selection
 from pipelines.plan.variants.frontier import Build, Planner
 from pipelines.plan.variants.selection import FitNode, Option
-from pipelines.run.job import split_task
 from pipelines.schema.config import Tier, Variant, on_cpu
 from pipelines.schema.errors import DoesNotFit
+from pipelines.schema.ids import TaskId
 from pipelines.schema.problem import Problem
 from pipelines.schema.units import format_bytes
 
@@ -107,7 +107,7 @@ def _next_to_move(asked: Asked, options: Options, task: str | None) -> str | Non
         for node, variants in options.items()
         if variants[0].role == role and asked.graph.node(node).device is None and not all(v.device for v in variants)
     ]
-    blamed = split_task(task)[1] if task else None
+    blamed = TaskId.parse(task).node if task else None
     return blamed if blamed in movable else next(iter(movable), None)
 
 

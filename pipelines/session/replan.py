@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from pipelines.cli.plan import certified
 from pipelines.graph.expand import expand
-from pipelines.run.job import Job, remaining, split_task
+from pipelines.run.job import Job, remaining
 from pipelines.run.ladder import Choice
 from pipelines.run.recovery import Seen
 from pipelines.schema.config import Variant, on_cpu
+from pipelines.schema.ids import TaskId
 from pipelines.schema.node import Place
 from pipelines.schema.problem import Problem
 from pipelines.session.choice import may_fall_back
@@ -88,7 +89,7 @@ class Replanner:
         """Device bytes of `node`'s hungriest task under `variant`, alone with the context."""
         problem = self._problem({**job.choice, node: variant}, replace(seen, limit_bytes=None))
         weights = problem.models[variant.name].weights_bytes if variant.name in problem.models else 0
-        tasks = [task for task in problem.tasks if split_task(task.id)[1] == node]
+        tasks = [task for task in problem.tasks if TaskId.parse(task.id).node == node]
         return (
             problem.context_bytes
             + weights

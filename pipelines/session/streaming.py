@@ -8,10 +8,11 @@ from dataclasses import replace
 from pipelines.config.settings import Settings
 from pipelines.graph.build import Graph
 from pipelines.graph.chains import Chain, chains, streams_from
-from pipelines.graph.fuse import alone, fuse, members
+from pipelines.graph.fuse import fuse, single_task_problem
 from pipelines.plan.explain.prices import floor_bytes
 from pipelines.schema.config import Tier
 from pipelines.schema.errors import UsageError
+from pipelines.schema.ids import parts
 from pipelines.schema.node import Node
 from pipelines.schema.problem import Problem, Task
 from pipelines.schema.units import format_bytes
@@ -52,8 +53,8 @@ def streamed(problem: Problem, streams: Sequence[Chain], tier: Tier, notes: list
 
 def hungriest(problem: Problem, tier: Tier) -> tuple[Task, int] | None:
     """The fused task that needs the largest limit, and that limit: under a smaller one it would not stream. None without any."""
-    fused = [task for task in problem.tasks if len(members(task.id)) > 1]
-    needs = [_least(problem, alone(problem, task), tier) for task in fused]
+    fused = [task for task in problem.tasks if len(parts(task.id)) > 1]
+    needs = [_least(problem, single_task_problem(problem, task), tier) for task in fused]
     return max(zip(fused, needs, strict=True), key=lambda pair: pair[1], default=None)
 
 

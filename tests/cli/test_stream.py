@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipelines.schema.ids import TaskId
 from tests.conftest import APPS
 
 DUB = ("pipeline=dub", "tier=streams", "device=simulated", "device.total=1GiB", "memory_plot=false")
@@ -234,7 +235,7 @@ def test_memory_that_runs_out_in_a_stream_leads_down_the_ladder_to_node_by_node(
     assert made["stream"] == {}
     assert len(files(folder / "artifacts")) == 3
     tasks = [step["tasks"] for step in plan_of_last(folder)["steps"] if step["op"] == "run"]
-    assert [task.rpartition("/")[2] for (task,) in tasks] == ["speak", "convert", "wav"]
+    assert [TaskId.parse(task).node for (task,) in tasks] == ["speak", "convert", "wav"]
 
 
 def plan_of_last(folder):

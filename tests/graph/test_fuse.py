@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.graph.fuse import fuse, members, together
+from pipelines.graph.fuse import fuse
 from pipelines.plan import feasibility
 from pipelines.plan.check import check
 from pipelines.plan.model.instance import Instance
@@ -64,11 +64,6 @@ def test_what_does_not_fit_stays_apart_and_is_named_item_by_item():
 def test_a_chain_that_is_partly_done_is_left_as_it_is():
     whole = problem([Task("a/change", ("B",), 2, 1.0), Task("a/write", (), 3, 1.0, after=("a/change",))])
     assert fuse(whole, [CHAIN], always) == (whole, [])
-
-
-def test_names_come_apart_as_they_were_put_together():
-    assert members(together(["a+b/say", "a+b/write"])) == ("a+b/say", "a+b/write")
-    assert members("a+b/say") == ("a+b/say",)
 
 
 @given(

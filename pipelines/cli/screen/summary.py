@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from pipelines.cli.screen.live import of_task
-from pipelines.run.job import split_task
 from pipelines.run.outcome import Outcome
 from pipelines.run.record import Record
+from pipelines.schema.ids import TaskId
 from pipelines.schema.plan import Plan
 from pipelines.schema.units import format_bytes, format_seconds
 from pipelines.stream.listening import summary
@@ -46,5 +46,5 @@ def name_finals(out: Console, folder: Path, outputs: Mapping[str, list[str]], en
 
 def _finals(outputs: Mapping[str, list[str]], ends: AbstractSet[str], most: int = 12) -> list[str]:
     """The files a person came for: what nodes at the ends of the pipeline made; few enough to read, songs before their sound."""
-    found = [name for task, names in outputs.items() if split_task(task)[1] in ends for name in names]
-    return sorted(found, key=lambda name: (split_task(name)[0], not name.endswith(".txt"), name))[:most]
+    found = [name for task, names in outputs.items() if TaskId.parse(task).node in ends for name in names]
+    return sorted(found, key=lambda name: (TaskId.parse(name).item, not name.endswith(".txt"), name))[:most]

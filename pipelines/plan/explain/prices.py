@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.graph.fuse import members
 from pipelines.plan.feasibility import unavoidable_bytes
 from pipelines.plan.model.instance import Instance
 from pipelines.schema.errors import DoesNotFit
+from pipelines.schema.ids import parts
 from pipelines.schema.plan import Load, Plan, Run
 from pipelines.schema.problem import Problem
 from pipelines.schema.units import MIB
@@ -93,7 +93,7 @@ def count_loads(plan: Plan) -> int:
 
 def count_streams(plan: Plan) -> int:
     """How many tasks a plan runs as one with others of their item."""
-    return sum(len(members(task)) > 1 for step in plan.steps if isinstance(step, Run) for task in step.tasks)
+    return sum(len(parts(task)) > 1 for step in plan.steps if isinstance(step, Run) for task in step.tasks)
 
 
 def floor_bytes(problem: Problem) -> int:
