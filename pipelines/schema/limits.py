@@ -1,4 +1,7 @@
-"""What a request may ask for under a memory limit, and clamping or refusing what is above it. Pure; reads no files."""
+"""What a request for music may be under a memory limit; larger requests are clamped or refused. Pure; reads no files.
+
+Nothing calls this yet: the music pipeline will, for the command line, tables and the service alike.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class MusicLimits:
-    """A rung of the music ladder. duration, duration_with_lm: seconds (None: no language model). lm: sizes, largest first.
+    """The limits of one row of `conf/ladder/music.yaml`.
 
-    batch: samples at once. lm_default: whether the language model is used where the request does not say.
-    offload, offload_dit: whether weights, the diffusion transformer's among them, wait in host memory.
+    Attributes
+    ----------
+    duration : most seconds without the language model.
+    duration_with_lm : most seconds with it; None where the row allows no language model.
+    batch : most samples made at once.
+    lm : sizes of the language model that are allowed, largest first.
+    lm_default : whether the language model is used where the request does not say.
+    offload, offload_dit : whether weights, and those of the diffusion transformer, wait in host memory.
     """
 
     duration: float
@@ -68,16 +77,18 @@ class Bound:
 
 
 def music_limits(
-    rows: Sequence[Mapping[str, Any]], limit_bytes: int | None, said: Mapping[str, Any] = {}
+    rows: Sequence[Mapping[str, Any]], limit_bytes: int | None, overrides: Mapping[str, Any] = {}
 ) -> MusicLimits:
-    """The rung of `conf/ladder/music.yaml` that holds `limit_bytes` (None: no limit), with what the tier's `music` says put over it."""
+    """The row of `conf/ladder/music.yaml` for `limit_bytes` (None: no limit), with the tier's own `music` settings over it."""
     row = next(
         r for r in rows if r["up_to"] is None or (limit_bytes is not None and limit_bytes <= parse_bytes(r["up_to"]))
     )
     rung = MusicLimits(**{**{key: value for key, value in row.items() if key != "up_to"}, "lm": tuple(row["lm"])})
     names = {field.name for field in fields(MusicLimits)}
     over: dict[str, Any] = {
-        key: tuple(value) if key == "lm" else value for key, value in said.items() if value is not None and key in names
+        key: tuple(value) if key == "lm" else value
+        for key, value in overrides.items()
+        if value is not None and key in names
     }
     if rung.duration_with_lm is None:
         over.pop("duration_with_lm", None)  # a length does not bring the model that needs the memory
@@ -96,13 +107,13 @@ def within(
     for name, bound in over.items():
         if bound.most is not None and not isinstance(request[name], Real):
             raise UsageError(f"{name}={request[name]!r} is not a number; it must be {bound}.")
-    said = tuple(
+    faults = tuple(
         f"{name}={request[name]!r} is over what this tier allows; it must be {bound}" for name, bound in over.items()
     )
     if over and on_excess == "refuse":
-        raise UsageError(". ".join(said) + ". Ask for less, or set tier.on_excess=clamp.")
+        raise UsageError(". ".join(faults) + ". Ask for less, or set tier.on_excess=clamp.")
     lowered = {name: bound.nearest(request[name]) for name, bound in over.items()}
-    notes = tuple(f"{text}: lowered to {lowered[name]!r}." for text, name in zip(said, over, strict=True))
+    notes = tuple(f"{text}: lowered to {lowered[name]!r}." for text, name in zip(faults, over, strict=True))
     return {**request, **lowered}, notes
 
 
@@ -131,10 +142,10 @@ def limited(
             given.apply_defaults()
             rest = given.arguments.get(keywords, {})
             homes = {name: given.arguments if name in given.arguments else rest for name in ("duration", "batch", "lm")}
-            asked: dict[str, Any] = {name: home[name] for name, home in homes.items() if name in home}
+            request: dict[str, Any] = {name: home[name] for name, home in homes.items() if name in home}
             # A request for a model that is not allowed is lowered first: then the longer duration applies.
-            asked, lm_notes = within(asked, {"lm": Bound(one_of=limits.lm)}, on_excess)
-            held, notes = within(asked, limits.bounds(asked), on_excess)
+            request, lm_notes = within(request, {"lm": Bound(one_of=limits.lm)}, on_excess)
+            held, notes = within(request, limits.bounds(request), on_excess)
             for note in (*lm_notes, *notes):
                 warn(note)
             for name, value in held.items():

@@ -29,8 +29,13 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a model is to be loaded. `device` is what torch calls it (`cpu`, `cuda:0`); `weights` the folder or file the
-    resolver found, None for a model that ships inside its library or has none."""
+    """Where a model is loaded, and from what.
+
+    Attributes
+    ----------
+    device : torch's name of it (`cpu`, `cuda:0`).
+    weights : the folder or file of its weights; None for a model that its library ships, or that has none.
+    """
 
     device: str = "cpu"
     weights: Path | None = None
@@ -40,9 +45,16 @@ class Place:
 class Context:
     """What one task is given besides its inputs.
 
-    item: the item's name. folder: the task's own artifact folder; files a node writes go there and nowhere else.
-    settings: the item's own settings (a row of a table: text, voice, language, lyrics...), after the run's.
-    device: as in `Place`. seed: the task's own, derived from the run's.
+    Attributes
+    ----------
+    item : name of the item.
+    folder : the task's own artifact folder. Files a node writes go there and nowhere else.
+    settings : the item's settings (text, voice, language, lyrics, ...): its row of a table over the run's own.
+    device : torch's name of the device to compute on.
+    seed : the task's own, derived from the run's.
+    report : called with the fraction done (0..1) and a note; `progress` is the way to use it.
+    cancelled : whether the run is to stop.
+    warn : called with a sentence that the person should see.
     """
 
     item: str
@@ -88,34 +100,38 @@ class BatchNode(Protocol):
 
 @runtime_checkable
 class StreamNode(Protocol):
-    """A node that may give an output piece by piece, and take its main input so.
+    """A node that can yield its first output in chunks, and take its first input in chunks.
 
     How the input is cut may change when the output comes, never what it is.
     """
 
     def stream(self, model: Any, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Value]:
-        """Yield pieces of the first output, which joined equal what `run` gives. `chunks` are pieces of the first input.
+        """Yield chunks of the first output; joined, they equal what `run` returns.
 
-        A first output that is no sound is yielded once, at the end. A generator returns the other outputs, where there are any.
+        Parameters
+        ----------
+        chunks : the first input in chunks; None where `inputs` holds the whole of it.
+
+        A first output that is not sound is yielded once, at the end. The generator *returns* the other outputs, if any.
         """
 
 
 @runtime_checkable
 class PieceNode(Protocol):
-    """A node that knows only whole sounds, but gives as many seconds as it takes: it may be given a long sound piece by piece.
+    """A node that processes a whole sound into one of equal length, and may therefore be given a long one in overlapping pieces.
 
-    Its pieces are joined by a short fade, so the result is near to that of one pass, not equal to it.
+    The pieces are joined by a short cross-fade, so the result is close to that of one pass, not equal to it.
     """
 
     hears: ClassVar[float]
-    """Seconds of sound it should hear on either side of a piece, which are made and thrown away."""
+    """Seconds of context it needs on either side of a piece; their output is thrown away."""
 
     def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
         """As `Node`."""
 
 
 class Plain:
-    """A convenience base for nodes without weights: nothing to load, nothing to unload."""
+    """Base class for nodes without weights: nothing to load, nothing to unload."""
 
     def load(self, place: Place) -> None:
         """Nothing to load."""

@@ -16,9 +16,13 @@ SCHEMA = "headroom/plan/1"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Bring a model's weights onto the device. With `during` it is a prefetch that overlaps that task's run.
+    """Bring a model's weights onto the device.
 
-    `resident_bytes`: context + weights + live outputs after the step.
+    Attributes
+    ----------
+    model : name of the model.
+    resident_bytes : context + weights + live outputs after the step.
+    during : of a prefetch, the task whose run it overlaps; None for a plain load.
     """
 
     op: ClassVar[str] = "load"
@@ -38,7 +42,7 @@ class Unload:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run tasks together (at most `streams`). `peak_bytes`: the highest moment while they run."""
+    """Run tasks together, at most `streams` of them. `peak_bytes` is the highest moment while they run."""
 
     op: ClassVar[str] = "run"
     tasks: tuple[str, ...]
@@ -59,9 +63,19 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in order, and their totals. `lower_bound` bounds the objective's first quantity (load or makespan seconds);
-    `proved_optimal` is true exactly when the plan reaches it. `method` says which part of the planner made it,
-    `expansions` what the search spent.
+    """Steps in order, their totals, and what was proved.
+
+    Attributes
+    ----------
+    objective, limit_bytes : the problem's.
+    peak_bytes : the highest moment of all, loading included; at least the context.
+    load_seconds : seconds of all loads.
+    makespan_seconds : the end of the last run.
+    lower_bound : seconds that no plan can go below, of the objective's first quantity.
+    proved_optimal : true exactly where this plan meets `lower_bound`.
+    steps, stages : see `docs/formats.md`.
+    method : which pass of the planner made it.
+    expansions : work the search spent, in states made and compared.
     """
 
     objective: str

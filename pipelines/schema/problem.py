@@ -17,10 +17,15 @@ OBJECTIVES = ("load", "makespan")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Weights that occupy the device while resident.
+    """Weights that occupy the device while they are resident.
 
-    The first load costs `load_seconds`, every later one `reload_seconds`. While it loads it holds `load_peak_bytes`
-    (never less than `weights_bytes`). A `shareable` model may serve several tasks of one run step.
+    Attributes
+    ----------
+    id : name, unique in the problem.
+    weights_bytes : bytes held while resident.
+    load_seconds, reload_seconds : seconds of the first load, and of every later one.
+    load_peak_bytes : bytes held while it loads; never less than `weights_bytes`.
+    shareable : whether several tasks of one run step may use it at once.
     """
 
     id: str
@@ -33,10 +38,17 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A node applied to an item. `models` and `after` are sets, kept sorted.
+    """A node applied to an item.
 
-    `workspace_bytes` are held while it runs; `output_bytes` from its start to the end of its last successor, or of
-    itself where it has none.
+    Attributes
+    ----------
+    id : name, unique in the problem.
+    models : the models that must be resident while it runs; a set, kept sorted.
+    workspace_bytes : bytes held while it runs, above weights and outputs.
+    seconds : how long it runs.
+    output_bytes : bytes of a result that stays on the device, from the task's start to the end of its last successor, or of
+        itself where it has none.
+    after : the tasks that must end before it starts; a set, kept sorted.
     """
 
     id: str
@@ -49,9 +61,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Models, tasks and the limit they must run under. `limit_bytes` None means unlimited, 0 fits nothing.
+    """Models, tasks and the limit they must run under.
 
-    `objective` "load" is least total load seconds, then least makespan; "makespan" the other way round.
+    Attributes
+    ----------
+    models : by name.
+    tasks : in any order.
+    limit_bytes : the most bytes at any moment; None is no limit, 0 fits nothing.
+    context_bytes : bytes that libraries hold in every moment.
+    objective : "load" is least total load seconds, then least makespan; "makespan" the other way round.
+    streams : how many tasks one run step may hold.
+    seed : of the planner's randomised passes.
     """
 
     models: Mapping[str, Model]

@@ -20,7 +20,7 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """One line of `events.jsonl`. `at` is when; `seconds` too, unless the event tells its own length by that name."""
+        """One line of `events.jsonl`. `at` is when it was; `seconds` repeats it, unless the event has a length of its own by that name."""
         at = round(self.seconds, 6)
         return {"event": self.kind, "at": at, "seconds": at, **self.data}
 

@@ -1,4 +1,4 @@
-"""Why a problem has no plan, in facts a person or a program can act on (`headroom/refusal/1`)."""
+"""Why a problem has no plan, in numbers and sentences a program or a person can act on (`headroom/refusal/1`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ SCHEMA = "headroom/refusal/1"
 class Refusal:
     """A plan that does not exist, or was not found.
 
-    `needed_bytes` is the whole need at the worst moment of `task` (context included), `short_bytes` how far it passes
-    the limit. `proved` is true where no plan can exist, false where the search budget ended first; the three are None
-    where no single task is to blame. `reason` and `suggestions` are sentences.
+    Attributes
+    ----------
+    reason : why, as a sentence.
+    proved : true where no plan exists, false where the search budget ended first.
+    task : the task that alone does not fit; None, as the next field and the last, where no single task is to blame.
+    needed_bytes : bytes at the worst moment of `task`, context included.
+    limit_bytes : the limit it had to fit.
+    short_bytes : needed less limit.
+    suggestions : what would help, as sentences.
     """
 
     reason: str

@@ -25,11 +25,11 @@ ROLES: dict[str, Role] = {
     for role in (
         Role(
             "separate",
-            "takes the singing out of a mix",
+            "separates a mix into singing and the rest",
             {"audio": Port("audio", "the mix")},
             {"vocals": Port("audio", "the singing"), "instrumental": Port("audio", "the rest")},
         ),
-        Role("transcribe", "hears words and when they are said", {"audio": Port("audio")}, {"words": Port("words")}),
+        Role("transcribe", "recognises words and their times", {"audio": Port("audio")}, {"words": Port("words")}),
         Role("pitch", "tracks the fundamental frequency", {"audio": Port("audio")}, {"contour": Port("contour")}),
         Role(
             "speak",
@@ -45,7 +45,7 @@ ROLES: dict[str, Role] = {
         ),
         Role(
             "convert",
-            "changes whose voice it is",
+            "replaces the voice of a recording",
             {"audio": Port("audio"), "voice": _VOICE},
             {"audio": Port("audio", "the same words in the other voice")},
         ),
