@@ -10,7 +10,8 @@ from typing import Any
 
 from benchmarks.memory.harness import Bench
 from pipelines.devices.simulated import SimulatedDevice
-from pipelines.run.artifacts import Artifacts, digest
+from pipelines.files import sha256_of
+from pipelines.run.artifacts import Artifacts
 from pipelines.schema.errors import ExitCode, HeadroomError
 from pipelines.schema.ids import TaskId
 from pipelines.schema.node import Place
@@ -81,7 +82,7 @@ def _lost(bench: Bench, folder: Path) -> list[str]:
             finished = TaskId.parse(event.data["task"])
             home = Artifacts(folder).folder(finished.item, finished.node)
             note = read_note(home)
-            if any(digest(home / name) != value for name, value in note["sha256"].items()):
+            if any(sha256_of(home / name) != value for name, value in note["sha256"].items()):
                 lost.append(event.data["task"])
     return lost
 

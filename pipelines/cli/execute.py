@@ -20,9 +20,10 @@ from pipelines.cli.screen.show import console, show_plan
 from pipelines.cli.screen.summary import name_finals, summarise
 from pipelines.devices.enforce import capped
 from pipelines.devices.simulated import SimulatedDevice
+from pipelines.files import sha256_of, write_atomic
 from pipelines.graph.draw import mermaid
 from pipelines.inputs.items import FILES
-from pipelines.run.artifacts import Artifacts, digest, write_atomic
+from pipelines.run.artifacts import Artifacts
 from pipelines.run.engine import Engine
 from pipelines.run.instruments import draw, libraries_of, remember, warm_up
 from pipelines.run.job import Job
@@ -44,7 +45,7 @@ def digests_of(prepared: Prepared) -> dict[str, str]:
     """SHA-256 of every file that an item brings, by its path as the item has it."""
     ports = {port for port in prepared.settings.pipeline.items if port not in ("audio", "text")} | set(FILES)
     named = {str(path) for item in prepared.items for path in (item.path, *map(item.settings.get, ports)) if path}
-    return {path: digest(file) for path in sorted(named) if (file := Path(path).expanduser()).is_file()}
+    return {path: sha256_of(file) for path in sorted(named) if (file := Path(path).expanduser()).is_file()}
 
 
 def facts_of(prepared: Prepared, inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -205,7 +206,7 @@ def _finish(
     record.close(
         "failed" if failed else "ok", code,
         predicted_peak_bytes=plan.peak_bytes, measured_peak_bytes=outcome.measured_peak_bytes,
-        artifacts={name: digest(artifacts.root / name) for names in outputs.values() for name in names},
+        artifacts={name: sha256_of(artifacts.root / name) for names in outputs.values() for name in names},
         failed={task: str(error) for task, error in outcome.failed.items()}, skipped=dict(outcome.skipped),
     )  # fmt: skip
     summarise(out, record, plan, outcome, outputs, ends)

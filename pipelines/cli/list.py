@@ -18,11 +18,12 @@ from pipelines.cli.screen.show import console, table
 from pipelines.cli.verbs import composed_settings, names_and_settings
 from pipelines.config import catalog
 from pipelines.config.settings import Settings, load_variant, read_pipeline, read_tier
+from pipelines.paths import user_folders
 from pipelines.schema.config import Footprint, Item, Variant, evaluate
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.roles import ROLES
 from pipelines.schema.units import MIB, format_bytes
-from pipelines.weights import locate, weights_home
+from pipelines.weights import locate
 
 #: What the need of a variant is worked out for.
 SONG = Item("a 4-minute song", seconds=240.0, channels=2)
@@ -74,7 +75,7 @@ def _variants(out: Console, settings: Settings) -> None:
 
     search = settings.composed.search
     device = device_of(settings, [])
-    limit, home = limit_of(settings, device), weights_home(settings.values.get("weights_dir"))
+    limit, home = limit_of(settings, device), user_folders(settings.values.get("weights_dir")).weights
     made = table("variant", "card", "CPU", "here", "licence", right=(1, 2))
     for role in ROLES:
         found = [load_variant(search, role, name) for name in catalog.options(search, f"model/{role}")]

@@ -11,6 +11,7 @@ import argparse
 
 from pipelines.config import catalog
 from pipelines.config.settings import Settings, load_variant
+from pipelines.paths import user_folders
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
 from pipelines.schema.roles import ROLES
@@ -32,7 +33,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     from pipelines.cli.verbs import composed_settings, names_and_settings
     from pipelines.devices.allocator import set_before_torch
     from pipelines.footprints.measure import DEFAULT_SIZES, measure, sizes_for
-    from pipelines.footprints.store import FootprintStore, Key, device_key, store_path
+    from pipelines.footprints.store import FootprintStore, Key, device_key
     from pipelines.node_classes import trusted_packages
     from pipelines.schema.units import MIB, format_bytes
     from pipelines.session.availability import Availability
@@ -47,7 +48,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     set_before_torch(settings.tier.settings.get("allocator") or {})  # what its children measure is what a run will see
     wanted = _wanted(settings, names, args.all)
     sizes = _sizes(args.sizes) or DEFAULT_SIZES
-    store = FootprintStore(store_path())
+    store = FootprintStore(user_folders().footprints)
     how = Availability.of(settings.values, settings.composed, trusted_packages(args.trust))
     device = device_of(settings, [])
     place = {"spec": device.torch_device if device.kind == "cuda" else device.kind, "total": device.total_bytes}

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from pipelines.devices.driver import Nvml
 from pipelines.devices.torch_build import TorchBuild, complaint, installed_torch
+from pipelines.files import write_atomic
+from pipelines.paths import user_folders
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware, choose, classify, sold_as
 from pipelines.schema.units import MIB, format_bytes
@@ -97,22 +99,13 @@ def detect(probe: Probe | None = None, *, cache: Path | None = None, force: bool
     force: ask anew. A cache that cannot be read or written costs nothing but the time to ask.
     """
     probe = probe or MachineProbe()
-    file = cache or cache_file()
+    file = cache or user_folders().detection
     mark = hashlib.sha256(probe.fingerprint().encode()).hexdigest()
     known = None if force else _recall(file, mark)
     hardware = known or probe.hardware()
     if known is None and hardware.cards and not hardware.trouble:
         _remember(file, mark, hardware)
     return replace(decide(hardware, probe.torch()), remembered=known is not None)
-
-
-def cache_file() -> Path:
-    """Where detections are remembered: `$HEADROOM_HOME/cache`, or the user's cache folder."""
-    import platformdirs
-
-    home = os.environ.get("HEADROOM_HOME")
-    folder = Path(home) / "cache" if home else Path(platformdirs.user_cache_dir("headroom", appauthor=False))
-    return folder / "detection.json"
 
 
 def _recall(file: Path, mark: str) -> Hardware | None:
@@ -130,9 +123,7 @@ def _remember(file: Path, mark: str, hardware: Hardware) -> None:
     still = replace(hardware, cards=tuple(replace(card, used_bytes=0, processes=()) for card in hardware.cards))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f"{file.name}.{os.getpid()}")
-        beside.write_text(json.dumps({"schema": _SCHEMA, "mark": mark, "hardware": asdict(still)}), encoding="utf-8")
-        beside.replace(file)
+        write_atomic(file, json.dumps({"schema": _SCHEMA, "mark": mark, "hardware": asdict(still)}))
     except OSError:
         return
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.devices.protocol import Device, Process
-from pipelines.run.artifacts import write_atomic
+from pipelines.files import write_atomic
 from pipelines.schema.units import GIB, MIB
 
 Clock = Callable[[], float]

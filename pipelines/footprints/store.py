@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipelines.files import file_lock
 from pipelines.footprints.regression import DECLARED_MARGIN, Fit, Sample, fit, margin
 from pipelines.schema.config import Footprint, Item, Variant
 from pipelines.schema.errors import SurroundingsFailed
@@ -101,8 +101,7 @@ class FootprintStore:
             return
         lines = "".join(_line(key, each) for each in seen)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self.path), self.path.open("a", encoding="utf-8") as file:
+            with file_lock(self.path.with_suffix(".lock")), self.path.open("a", encoding="utf-8") as file:
                 file.write(lines)  # one buffered write: a crash loses at most the last line
         except OSError as error:
             raise SurroundingsFailed(
@@ -152,7 +151,7 @@ class FootprintStore:
         """Keep the damaged file under another name and go on with its good lines."""
         aside = self.path.with_suffix(".damaged")
         try:
-            with _locked(self.path):
+            with file_lock(self.path.with_suffix(".lock")):
                 good, bad = self._lines()  # others may have added to it meanwhile, or were in the middle of a line
                 if not bad:
                     return good
@@ -191,15 +190,6 @@ def estimate(seen: Sequence[Observation], declared: Footprint) -> Estimate:
             reload_seconds=min(each.seconds for each in loads),
         )
     return Estimate(measured, margin([*fitted.errors, *past]), measured=True, fit=fitted)
-
-
-def store_path(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where observations are kept: `$HEADROOM_HOME`, else the user's data folder."""
-    import platformdirs
-
-    home = environment.get("HEADROOM_HOME")
-    folder = Path(home) if home else Path(platformdirs.user_data_dir("headroom", appauthor=False))
-    return folder / "footprints.jsonl"
 
 
 def device_key(kind: str, name: str) -> str:
@@ -251,13 +241,3 @@ def _checked(seen: Observation) -> Observation:
     ):
         raise ValueError("not an observation")
     return seen
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One writer at a time, across processes."""
-    import fcntl
-
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -6,9 +6,7 @@ any step, and a node in another process needs only paths. The same values always
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pipelines.files import sha256_of, write_atomic
 from pipelines.schema.errors import InvalidError, SurroundingsFailed
 from pipelines.schema.values import PORTS, Audio, Contour, File, Note, Notes, Text, Value, Word, Words
 
@@ -46,7 +45,7 @@ class Artifacts:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             entries = {port: _write(folder, port, value) for port, value in outputs.items()}
-            digests = {name: digest(folder / name) for entry in entries.values() for name in _files_of(entry)}
+            digests = {name: sha256_of(folder / name) for entry in entries.values() for name in _files_of(entry)}
             note = {"schema": SCHEMA, **about, "outputs": entries, "sha256": digests}
             write_atomic(folder / DONE, json.dumps(note, indent=1, ensure_ascii=False) + "\n")
         except (OSError, RuntimeError) as error:  # libsndfile's errors are RuntimeErrors
@@ -84,7 +83,9 @@ class Artifacts:
             return False
         same = all(note.get(key) == value for key, value in json.loads(json.dumps(about)).items())
         files = note.get("sha256", {})
-        return same and all((folder / name).is_file() and digest(folder / name) == sum_ for name, sum_ in files.items())
+        return same and all(
+            (folder / name).is_file() and sha256_of(folder / name) == sum_ for name, sum_ in files.items()
+        )
 
     def clear(self, item: str, node: str) -> None:
         """Remove what an unfinished task left."""
@@ -119,19 +120,6 @@ def read_note(folder: Path) -> dict[str, Any]:
 
 def _contents(note: Mapping[str, Any]) -> dict[str, list[str]]:
     return {port: [note["sha256"][name] for name in _files_of(entry)] for port, entry in note["outputs"].items()}
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write `text` so that a reader sees the old file or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _files_of(entry: Mapping[str, Any]) -> list[str]:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pipelines
-from pipelines.run.artifacts import write_atomic
+from pipelines.files import file_lock, write_atomic
 from pipelines.schema.errors import ExitCode, SurroundingsFailed
 from pipelines.schema.record import SCHEMA, Event, StepRecord
 
@@ -39,8 +39,8 @@ class Record:
         or another run is still writing."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._claim()
             self._events = (self.folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
-            _claim(self._events, self.folder)
             self._log = (self.folder / "run.log").open("a", encoding="utf-8", buffering=1)
             self.is_open = True
             self.update(**facts)
@@ -77,6 +77,8 @@ class Record:
             self._log.close()
         except OSError as error:
             sys.stderr.write(f"The record in {self.folder} could not be finished: {error}\n")
+        finally:
+            self._lock.release()
 
     def elapsed(self) -> float:
         """Seconds since the record was made."""
@@ -88,25 +90,22 @@ class Record:
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
+    def _claim(self) -> None:
+        """Have the run folder for ourselves, until the record is closed or this process ends, in whatever way."""
+        self._lock = file_lock(self.folder / ".lock", wait=False)
+        try:
+            self._lock.acquire()
+        except TimeoutError:
+            raise SurroundingsFailed(
+                f"{self.folder} belongs to a run that is still going. Wait until it ends, or stop it first."
+            ) from None
+        except OSError:
+            return  # a folder that takes no files, of which opening the record tells; or a file system without locks
+
     def _write(self, state: Mapping[str, Any]) -> None:
         body = {"schema": SCHEMA, **state, "started": _stamp(self.started), **self.facts,
                 "steps": [step.to_dict() for step in self.steps]}  # fmt: skip
         write_atomic(self.folder / "run.json", json.dumps(body, indent=1, ensure_ascii=False) + "\n")
-
-
-def _claim(file: IO[str], folder: Path) -> None:
-    """Have a run folder for ourselves, until `file` is closed or this process ends, in whatever way."""
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise SurroundingsFailed(
-            f"{folder} belongs to a run that is still going. Wait until it ends, or stop it first."
-        ) from None
-    except OSError:
-        return  # a file system that knows no locks
 
 
 def cannot_write(folder: Path, error: OSError) -> SurroundingsFailed:

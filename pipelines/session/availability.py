@@ -9,9 +9,10 @@ from typing import Any
 
 from pipelines.config import catalog
 from pipelines.config.compose import Composed
+from pipelines.paths import user_folders
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import HeadroomError, TaskFailed, UsageError
-from pipelines.weights import Located, locate, weights_home
+from pipelines.weights import Located, locate
 from pipelines.weights.locate import fetch_command
 from pipelines.weights.need import Need
 
@@ -32,7 +33,7 @@ class Availability:
         """As the settings say."""
         accepted = values.get("accept_licence") or []
         names = [accepted] if isinstance(accepted, str) else accepted
-        home = weights_home(values.get("weights_dir"))
+        home = user_folders(values.get("weights_dir")).weights
         return Availability(
             home, frozenset(map(str, names)), bool(values.get("offline")), composed.named, tuple(trusted)
         )

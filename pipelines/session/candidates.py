@@ -13,12 +13,13 @@ from pipelines.config.tier import settled
 from pipelines.devices.enforce import LeakBook
 from pipelines.devices.protocol import Device
 from pipelines.footprints.regression import DECLARED_MARGIN
-from pipelines.footprints.store import FootprintStore, Key, device_key, library_versions, store_path
+from pipelines.footprints.store import FootprintStore, Key, device_key, library_versions
 from pipelines.graph.build import Graph
 from pipelines.graph.expand import Sizing, holds_weights, is_isolated
 from pipelines.inputs.items import find_items
 from pipelines.inputs.tables import read_lyrics
 from pipelines.node_classes import node_class, trusted_packages
+from pipelines.paths import user_folders
 from pipelines.run.ladder import MODES, Mode
 from pipelines.schema.config import Footprint, Item, NodeSpec, Variant, on_cpu
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
@@ -82,7 +83,7 @@ def options_of(settings: Settings, selection: Selection = EVERYTHING, *, keep_go
     unreadable: dict[str, TaskFailed] = {}
     items = _items(settings, unreadable if keep_going else None)
     mode = _mode(settings)
-    store = FootprintStore(store_path(), frozen=bool(os.environ.get("HEADROOM_FROZEN")), warn=notes.append)
+    store = FootprintStore(user_folders().footprints, frozen=bool(os.environ.get("HEADROOM_FROZEN")), warn=notes.append)
     how = Availability.of(settings.values, settings.composed, trusted_packages(selection.trust))
     declared, located = _options(settings, graph, notes, how)
     places = {
@@ -228,4 +229,4 @@ def weights_digest(variant: Variant, place: Path | None) -> str:
 
 def leak_book() -> LeakBook:
     """The variants that were seen to keep memory after their unload, under the libraries installed now."""
-    return LeakBook(store_path().with_name("leaks.json"), library_versions())
+    return LeakBook(user_folders().leaks, library_versions())

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from pipelines.files import sha256_of, write_atomic
+from pipelines.paths import user_folders
 from pipelines.weights.need import Need
 
 #: A file changed this recently may change again without its time showing it.
 _SETTLED_NS = 2_000_000_000
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where digests are remembered: `$HEADROOM_CACHE`, else the user's cache folder."""
-    import platformdirs
-
-    given = environment.get("HEADROOM_CACHE")
-    root = Path(given) if given else Path(platformdirs.user_cache_dir("headroom", appauthor=False))
-    return root / "digests"
 
 
 def digest_of(path: Path | None, need: Need, cache: Path | None = None) -> str:
@@ -48,20 +40,14 @@ def file_digest(path: Path, cache: Path | None = None) -> str:
     path = path.resolve()
     seen = path.stat()
     about = {"path": str(path), "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
-    note = (cache or cache_folder()) / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
+    note = (cache or user_folders().digests) / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
     known = _read(note)
     if all(known.get(key) == value for key, value in about.items()) and isinstance(known.get("sha256"), str):
         return str(known["sha256"])
-    digest = fresh_digest(path)
+    digest = sha256_of(path)
     if time.time_ns() - seen.st_mtime_ns > _SETTLED_NS:
         _write(note, {**about, "sha256": digest})
     return digest
-
-
-def fresh_digest(path: Path) -> str:
-    """The SHA-256 of a file's bytes as they are now, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(note: Path) -> dict[str, object]:
@@ -76,6 +62,4 @@ def _write(note: Path, facts: Mapping[str, object]) -> None:
     """A cache that cannot be written only costs time."""
     with suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
-        temporary = note.with_name(f".{note.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(facts), encoding="utf-8")
-        os.replace(temporary, note)
+        write_atomic(note, json.dumps(facts))

@@ -13,12 +13,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
+from pipelines.files import file_lock
+from pipelines.paths import user_folders
 from pipelines.schema.errors import SurroundingsFailed, UsageError
 
 #: `name==version`, extras allowed. No URLs, no paths, no options: those name places to fetch code from.
@@ -51,7 +53,7 @@ def environment_for(
 ) -> Path:
     """The interpreter of an environment with exactly `packages`, built on first use (needs the package index then).
 
-    trusted: whether the list comes from config that may decide what is installed. cache: `cache_folder()` by default.
+    trusted: whether the list comes from config that may decide what is installed. cache: the user's folder by default.
     Raises `UsageError` for an untrusted list or one that is not pinned, `SurroundingsFailed` where building fails.
     """
     pins = tuple(sorted(set(packages)))
@@ -63,7 +65,7 @@ def environment_for(
     for pin in pins:
         if not _PIN.match(pin):
             raise UsageError(f"environment: {pin!r} is not an exact pin; write name==version.")
-    folder = (cache or cache_folder()) / _name(pins)
+    folder = (cache or user_folders().environments) / _name(pins)
     if not (folder / _MARKER).exists():
         with _building(folder):
             if not (folder / _MARKER).exists():  # nobody built it while we waited
@@ -73,24 +75,15 @@ def environment_for(
 
 def built_python(packages: Sequence[str], cache: Path | None = None) -> Path | None:
     """The interpreter of the environment for `packages`, None where it was not built to the end. Builds nothing."""
-    folder = (cache or cache_folder()) / _name(tuple(sorted(set(packages))))
+    folder = (cache or user_folders().environments) / _name(tuple(sorted(set(packages))))
     return _python(folder) if (folder / _MARKER).exists() else None
 
 
 def environments(cache: Path | None = None) -> list[Environment]:
     """Every environment in the cache, for `headroom list`."""
-    root = cache or cache_folder()
+    root = cache or user_folders().environments
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     return [_status(folder) for folder in folders]
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where environments are kept: `$HEADROOM_CACHE`, else the user's cache folder."""
-    import platformdirs
-
-    given = environment.get("HEADROOM_CACHE")
-    root = Path(given) if given else Path(platformdirs.user_cache_dir("headroom", appauthor=False))
-    return root / "environments"
 
 
 def _name(pins: Sequence[str]) -> str:
@@ -113,8 +106,13 @@ def _build(folder: Path, pins: Sequence[str], run: Command) -> None:
     (folder / _MARKER).write_text(json.dumps({"packages": list(pins), "resolved": _resolved(folder)}), encoding="utf-8")
 
 
+def _uv() -> str | None:
+    """The program uv: on PATH, else beside our interpreter, where it is when an environment is used without activating it."""
+    return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
 def _commands(folder: Path, wanted: Sequence[str]) -> list[list[str]]:
-    uv = shutil.which("uv")
+    uv = _uv()
     if uv:
         return [
             [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
@@ -154,12 +152,8 @@ def _status(folder: Path) -> Environment:
 @contextmanager
 def _building(folder: Path) -> Iterator[None]:
     """One builder at a time, across processes."""
-    import fcntl
-
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with file_lock(folder.with_suffix(".lock")):
             yield
     except OSError as error:
         raise SurroundingsFailed(f"Environments cannot be kept in {folder.parent}: {error}.") from error

@@ -13,14 +13,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines.files import file_lock, sha256_of
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import SurroundingsFailed, TaskFailed, UsageError
 from pipelines.schema.units import format_bytes
-from pipelines.weights.digest import fresh_digest
 from pipelines.weights.hub import CannotResume, Hub
 from pipelines.weights.manifest import NAME, Manifest, read_manifest
 from pipelines.weights.need import Need, Source, files_in, matching, unmatched
@@ -85,7 +84,7 @@ def fetch(
     if not need.sources:
         raise UsageError(f"Nothing says where {variant.name} can be fetched from. {by_hand(need, target)}")
     try:
-        with _locked(target):
+        with file_lock(target.with_name(f".{target.name}.lock")):  # a second fetcher waits, then finds it there
             if not is_whole(target, need):
                 _fetch_to(target, variant, need, hub, _Fetching(hub, report, begin, pause))
     except OSError as error:
@@ -186,7 +185,7 @@ def _one(stage: Path, file: Wanted, how: _Fetching) -> str:
     """Fetch one file. Returns its digest."""
     path = stage / file.name
     if path.is_file():
-        digest = fresh_digest(path)
+        digest = sha256_of(path)
         if file.is_right(path, digest):
             return digest
         path.unlink()  # another revision's
@@ -234,7 +233,7 @@ def _append(part: Path, file: Wanted, how: _Fetching) -> None:
 
 def _accept(part: Path, path: Path, file: Wanted) -> str:
     """Give a whole file its name, or set a wrong one aside and say so. Returns its digest."""
-    digest = fresh_digest(part)
+    digest = sha256_of(part)
     if file.is_right(part, digest):
         os.replace(part, path)
         return digest
@@ -256,7 +255,7 @@ def _install(stage: Path, target: Path) -> None:
         if path.is_file() and path.name != NAME:
             place = target / path.relative_to(stage)
             place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists() and fresh_digest(place) != fresh_digest(path):
+            if place.exists() and sha256_of(place) != sha256_of(path):
                 os.replace(place, place.with_name(place.name + ".before"))
             os.replace(path, place)
     os.replace(stage / NAME, target / NAME)
@@ -279,14 +278,3 @@ def _surroundings(error: OSError, target: Path) -> SurroundingsFailed:
     return SurroundingsFailed(
         f"Weights cannot be kept in {target.parent} ({told}). Choose another folder with weights_dir=."
     )
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """One fetcher of a folder at a time, across processes; the second then finds it there."""
-    import fcntl
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f".{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

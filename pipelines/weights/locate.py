@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,15 +29,6 @@ class Located:
     def brief(self) -> str:
         """`missing`, naming the first place only: for lists of many variants."""
         return self.missing.replace(" or ".join(self.looked), self.looked[0]) if self.looked else self.missing
-
-
-def weights_home(explicit: str | None = None) -> Path:
-    """The folder local checkpoints lie in: `weights_dir=`, else HEADROOM_WEIGHTS, else the user's data folder."""
-    if explicit or os.environ.get("HEADROOM_WEIGHTS"):
-        return Path(explicit or os.environ["HEADROOM_WEIGHTS"]).expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("headroom") / "weights"
 
 
 def locate(variant: Variant, home: Path) -> Located:

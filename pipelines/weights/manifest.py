@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.weights.digest import fresh_digest
+from pipelines.files import sha256_of
 from pipelines.weights.need import Need
 
 NAME = ".headroom-weights.json"
@@ -71,7 +71,7 @@ def verify(place: Path, need: Need) -> list[Verdict]:
 def _verdict(name: str, path: Path, expected: str) -> Verdict:
     if not path.is_file():
         return Verdict(name, "missing", expected=expected)
-    found = fresh_digest(path)
+    found = sha256_of(path)
     if not expected:
         return Verdict(name, "unrecorded", found)
     return Verdict(name, "ok" if found == expected else "differs", found, expected)

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from pipelines.config.settings import load_variant
-from pipelines.footprints.store import FootprintStore, Key, Observation, device_key, store_path
+from pipelines.footprints.store import FootprintStore, Key, Observation, device_key
+from pipelines.paths import user_folders
 from pipelines.session.candidates import weights_digest
-from pipelines.weights.environments import cache_folder, environment_for
+from pipelines.weights.environments import environment_for
 from tests.apps.toys import Gain
 from tests.conftest import APPS
 from tests.weights.hub_server import FakeHub, serving
@@ -254,7 +255,7 @@ def test_only_files_from_named_folders_say_what_is_installed(toy, tmp_path):
     pinned = toy("plan", *TOY, path, "model/separate=found")
     assert pinned.code == 2
     assert "would install packages" in pinned.err
-    assert len(list(cache_folder().iterdir())) == 2  # the one built above, and its lock
+    assert len(list(user_folders().environments.iterdir())) == 2  # the one built above, and its lock
 
 
 def test_what_was_measured_counts_for_the_same_weights_only(toy, tmp_path):
@@ -273,7 +274,7 @@ def test_what_was_measured_counts_for_the_same_weights_only(toy, tmp_path):
     declared = peak(known=model)
     variant = load_variant([tmp_path / "conf"], "separate", "known")
     key = Key.of(variant, weights_digest(variant, home() / "gain"), device_key("simulated", ""))
-    FootprintStore(store_path()).add(key, [Observation("run", 1 << 20, 0.1, source="tracked")])
+    FootprintStore(user_folders().footprints).add(key, [Observation("run", 1 << 20, 0.1, source="tracked")])
     measured = peak()
     assert measured < declared / 4
     (home() / "gain" / "model.bin").write_bytes(b"others")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.weights.environments import built_python, cache_folder
+from pipelines.paths import user_folders
+from pipelines.weights.environments import built_python
 from tests.checkpoints.every import SAYS, needing
 from tests.e2e.test_made import RATE, sung, words_in
 from tests.nodes.test_contract import settings
@@ -16,7 +17,7 @@ from tests.nodes.test_contract import settings
 PAGE = (Path(__file__).parents[2] / "docs" / "verified.md").read_text(encoding="utf-8")
 COMMANDS = [shlex.split(line) for line in re.findall(r"^    headroom (.*)$", PAGE, re.MULTILINE)]
 #: Where the user's own environments are, asked before the tests' fixtures look elsewhere.
-ENVIRONMENTS = cache_folder()
+ENVIRONMENTS = user_folders().environments
 
 
 def variants_of(command):

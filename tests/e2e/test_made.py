@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.weights.environments import built_python, cache_folder
+from pipelines.paths import user_folders
+from pipelines.weights.environments import built_python
 from tests.checkpoints.every import SAYS
 from tests.nodes.test_contract import settings
 from tests.ultrastar_reader import read
@@ -22,7 +23,7 @@ from tests.ultrastar_reader import read
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 #: Where the user's own environments are, asked before the tests' fixtures look elsewhere.
-ENVIRONMENTS = cache_folder()
+ENVIRONMENTS = user_folders().environments
 RATE = 44100
 
 

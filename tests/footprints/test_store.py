@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.footprints import store as footprints
-from pipelines.footprints.store import FootprintStore, Key, Observation, device_key, store_path
+from pipelines.footprints.store import FootprintStore, Key, Observation, device_key
 from pipelines.schema.config import Footprint, Variant
 from pipelines.schema.errors import SurroundingsFailed
 from pipelines.schema.units import MIB
@@ -100,15 +100,15 @@ def test_what_another_process_adds_while_a_damaged_file_is_mended_is_kept(
     store.add(KEY, runs(1))
     with store.path.open("a") as file:
         file.write('{"half a line')
-    real, other = footprints._locked, FootprintStore(tmp_path / "f.jsonl")
+    real, other = footprints.file_lock, FootprintStore(tmp_path / "f.jsonl")
 
-    def first_another(path: Path) -> AbstractContextManager[None]:
-        monkeypatch.setattr(footprints, "_locked", real)
-        path.write_text(path.read_text().replace('{"half a line', ""))
+    def first_another(lock: Path) -> AbstractContextManager[object]:
+        monkeypatch.setattr(footprints, "file_lock", real)
+        store.path.write_text(store.path.read_text().replace('{"half a line', ""))
         other.add(KEY, runs(2))
-        return real(path)
+        return real(lock)
 
-    monkeypatch.setattr(footprints, "_locked", first_another)
+    monkeypatch.setattr(footprints, "file_lock", first_another)
     assert FootprintStore(store.path, warn=pytest.fail).observations(KEY) == tuple(runs(1, 2))
     assert FootprintStore(store.path).observations(KEY) == tuple(runs(1, 2))
 
@@ -145,11 +145,6 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SurroundingsFailed, match="HEADROOM_HOME"):
         FootprintStore(tmp_path / "file" / "f.jsonl").add(KEY, runs(1))
-
-
-def test_where_it_is_kept(tmp_path: Path) -> None:
-    assert store_path({"HEADROOM_HOME": str(tmp_path)}) == tmp_path / "footprints.jsonl"
-    assert "site-packages" not in str(store_path({}))
 
 
 def test_a_simulated_cards_name_does_not_matter() -> None:

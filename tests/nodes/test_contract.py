@@ -19,11 +19,12 @@ import numpy as np
 import pytest
 import yaml
 
+from pipelines.paths import user_folders
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.roles import ROLES
 from pipelines.schema.values import PORTS, Audio, Contour, Text, Words
-from pipelines.weights.environments import built_python, cache_folder
+from pipelines.weights.environments import built_python
 from pipelines.worker.client import Isolated, Worker
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
@@ -42,7 +43,7 @@ CHUNKED = [
     ("speak/xtts", {"chunk": 3}, 0.0),
 ]
 #: Where the user's own environments are, asked before the tests' fixtures look elsewhere.
-ENVIRONMENTS = cache_folder()
+ENVIRONMENTS = user_folders().environments
 SETTINGS = {"speak/f5": {"voice_text": "Some call me nature."}}
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pipelines.run.artifacts import DONE, Artifacts, digest
+from pipelines.run.artifacts import DONE, Artifacts
 from pipelines.schema.errors import InvalidError, SurroundingsFailed
 from pipelines.schema.values import Audio, Contour, File, Note, Notes, Text, Word, Words
 
@@ -76,8 +76,3 @@ def test_a_disk_that_does_not_take_it_is_said(tmp_path, monkeypatch):
     (tmp_path / "i").write_text("a file where a folder must be", encoding="utf-8")
     with pytest.raises(SurroundingsFailed, match="cannot be written"):
         Artifacts(tmp_path).save("i", "n", {"text": Text("x")}, ABOUT)
-
-
-def test_digest_is_sha256_of_the_bytes(tmp_path):
-    (tmp_path / "x").write_bytes(b"abc")
-    assert digest(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

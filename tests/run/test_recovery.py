@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.devices.protocol import DeviceOutOfMemory, Process
 from pipelines.devices.simulated import SimulatedDevice
-from pipelines.run.artifacts import digest
+from pipelines.files import sha256_of
 from pipelines.schema.units import MIB
 from pipelines.session import device as on_device
 
@@ -68,7 +68,7 @@ def _nothing_lost(folder):
         if event["event"] == "task_finished":
             item, node = event["task"].split("/")
             for name, sum_ in event["outputs"].items():
-                assert digest(folder / "artifacts" / item / node / name) == sum_
+                assert sha256_of(folder / "artifacts" / item / node / name) == sum_
 
 
 def out_of_memory(device):

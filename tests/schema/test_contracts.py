@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.files import sha256_of
 from pipelines.plan.check import check
-from pipelines.run.artifacts import Artifacts, digest, read_note
+from pipelines.run.artifacts import Artifacts, read_note
 from pipelines.run.record import Record
 from pipelines.schema.errors import ExitCode
 from pipelines.schema.plan import Load, Plan, Run, Unload
@@ -102,7 +103,7 @@ def test_a_note_reads_and_one_written_now_has_all_its_fields(tmp_path):
     folder = artifacts.folder("song", "speak")
     new = read_note(folder)
     assert set(old) <= set(new)
-    assert new["sha256"] == {"text.json": digest(folder / "text.json")}
+    assert new["sha256"] == {"text.json": sha256_of(folder / "text.json")}
     assert artifacts.is_done("song", "speak", about)
 
 

@@ -2,15 +2,15 @@
 
 import json
 import os
-import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pipelines.schema.errors import SurroundingsFailed, UsageError
-from pipelines.weights.environments import cache_folder, environment_for, environments
+from pipelines.weights.environments import _uv, environment_for, environments
 
 
 class Builder:
@@ -39,30 +39,55 @@ def test_it_is_built_once_and_found_again(tmp_path: Path) -> None:
     assert environment_for(["a==1"], trusted=True, cache=tmp_path, run=build) != first
 
 
-@pytest.mark.parametrize("uv", [None, "/somewhere/uv"], ids=["pip", "uv"])
-def test_what_was_installed_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uv: str | None) -> None:
-    monkeypatch.setattr("pipelines.weights.environments.shutil.which", lambda name: uv)
+@pytest.fixture(params=["uv on PATH", "uv beside the interpreter", "pip"])
+def tool(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What builds: the program's path, or `pip` where no uv can be found."""
+    for folder in ("path", "interpreter"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "interpreter" / "python"))
+    if request.param == "pip":
+        return "pip"
+    uv = tmp_path / ("path" if request.param == "uv on PATH" else "interpreter") / "uv"
+    uv.touch(mode=0o755)
+    return str(uv)
 
+
+def test_it_is_built_with_uv_where_there_is_one(tmp_path: Path, tool: str) -> None:
+    build = Builder()
+    python = environment_for(["a==1"], trusted=True, cache=tmp_path / "cache", run=build)
+    made, installed = build.commands
+    if tool == "pip":
+        assert made == [sys.executable, "-m", "venv", str(python.parents[1])]
+        assert installed[:4] == [str(python), "-m", "pip", "install"]
+    else:
+        assert (made[:2], installed[:3]) == ([tool, "venv"], [tool, "pip", "install"])
+        assert made[made.index("--python") + 1] == sys.executable
+        assert installed[installed.index("--python") + 1] == str(python)
+    assert installed[-2:] == ["a==1", "numpy"]
+
+
+def test_what_was_installed_is_written_down(tmp_path: Path, tool: str) -> None:
     def build(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         if "install" in command:
-            (python,) = (Path(word) for word in command if word.endswith("/bin/python"))
-            info = python.parents[1] / "lib/python3.11/site-packages/b-2.dist-info"
+            python = command[0] if tool == "pip" else command[command.index("--python") + 1]
+            info = Path(python).parents[1] / "lib/python3.11/site-packages/b-2.dist-info"
             info.mkdir(parents=True)
             (info / "METADATA").write_text("Metadata-Version: 2.1\nName: b\nVersion: 2\n")
         return Builder()(command)
 
-    folder = environment_for(["a==1"], trusted=True, cache=tmp_path, run=build).parents[1]
+    folder = environment_for(["a==1"], trusted=True, cache=tmp_path / "cache", run=build).parents[1]
     assert json.loads((folder / "headroom.json").read_text()) == {"packages": ["a==1"], "resolved": ["b==2"]}
 
 
 @pytest.mark.network
 @pytest.mark.skipif(not os.environ.get("HEADROOM_NETWORK"), reason="HEADROOM_NETWORK=1 lets it use the package index")
-@pytest.mark.parametrize("tool", ["uv", "pip"])
-def test_a_real_one(tmp_path: Path, tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if tool == "uv" and shutil.which("uv") is None:
+@pytest.mark.parametrize("wanted", ["uv", "pip"])
+def test_a_real_one(tmp_path: Path, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if wanted == "uv" and _uv() is None:
         pytest.skip("uv is not installed")
-    if tool == "pip":
-        monkeypatch.setattr("pipelines.weights.environments.shutil.which", lambda name: None)
+    if wanted == "pip":
+        monkeypatch.setattr("pipelines.weights.environments._uv", lambda: None)
     python = environment_for(["iniconfig==2.1.0"], trusted=True, cache=tmp_path)
     code = "import iniconfig, numpy, importlib.metadata as m; print(m.version('iniconfig'))"
     assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout == "2.1.0\n"
@@ -106,7 +131,3 @@ def test_a_build_that_was_interrupted_is_begun_anew(tmp_path: Path) -> None:
     assert build.commands
     (found,) = environments(tmp_path)
     assert (found.ready, found.packages, found.python) == (True, ("a==1",), python)
-
-
-def test_where_they_are_kept(tmp_path: Path) -> None:
-    assert cache_folder({"HEADROOM_CACHE": str(tmp_path)}) == tmp_path / "environments"

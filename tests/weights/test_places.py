@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.paths import user_folders
 from pipelines.schema.config import Variant
-from pipelines.weights import Need, digest, extras, locate, weights_home
-from pipelines.weights.digest import cache_folder, digest_of, file_digest
+from pipelines.weights import Need, digest, extras, locate
+from pipelines.weights.digest import digest_of, file_digest
 from pipelines.weights.extras import extras_for
 from pipelines.weights.need import matching
 
@@ -74,14 +75,6 @@ def test_what_was_looked_at_is_all_said(tmp_path: Path) -> None:
     assert found.fetchable
     assert [Path(place).name for place in found.looked] == ["f", "toy", "models--a--b", "t"]
     assert all(place in found.missing for place in found.looked)
-
-
-def test_the_home_is_the_setting_s_then_the_environment_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADROOM_WEIGHTS", "/from/environment")
-    assert weights_home("/given") == Path("/given")
-    assert weights_home() == Path("/from/environment")
-    monkeypatch.delenv("HEADROOM_WEIGHTS")
-    assert weights_home().parts[-2:] == ("headroom", "weights")
 
 
 EXTRAS = [
@@ -155,8 +148,8 @@ def age(path: Path, seconds: float = 60) -> None:
 
 def test_bytes_are_read_once_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    real = digest.fresh_digest
-    monkeypatch.setattr(digest, "fresh_digest", lambda path: read.append(path) or real(path))  # type: ignore[func-returns-value]
+    real = digest.sha256_of
+    monkeypatch.setattr(digest, "sha256_of", lambda path: read.append(path) or real(path))  # type: ignore[func-returns-value]
     path = put(tmp_path / "a.bin", b"first")
     age(path)
     assert file_digest(path) == file_digest(path) == hashlib.sha256(b"first").hexdigest()
@@ -181,7 +174,7 @@ def test_a_damaged_memory_only_costs_time(tmp_path: Path, damage: bytes) -> None
     path = put(tmp_path / "a.bin")
     age(path)
     right = file_digest(path)
-    (note,) = cache_folder().iterdir()
+    (note,) = user_folders().digests.iterdir()
     note.write_bytes(damage)
     assert file_digest(path) == right
 
