@@ -22,8 +22,8 @@ def streaming(count: int, ours: bool) -> dict[str, Any]:
     import torch
     from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
 
-    from nodes.speak.vocode import Vocoder
-    from nodes.speak.xtts_model import _fold_weight_norm
+    from nodes.speak.xtts.model import _fold_weight_norm
+    from nodes.speak.xtts.vocoder import Vocoder
 
     torch.manual_seed(0)
     decoder = HifiDecoder().eval()

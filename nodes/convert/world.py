@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nodes.sound import Cut, checked_mono, quiet_cuts, quiet_pieces, voice_of
+from nodes.audio.cuts import Cut, quiet_cuts, quiet_pieces
+from nodes.audio.reading import checked_mono, voice_of
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Audio, Value

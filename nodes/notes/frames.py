@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.sound import mono_blocks
+from nodes.audio.reading import mono_blocks
 from pipelines.schema.values import Audio, Contour, Words
 
 Array = NDArray[np.float64]

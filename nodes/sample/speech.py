@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.speak.espeak_library import Mark, espeak
+from nodes.speak.espeak.library import Mark, espeak
 
 _WORDS_A_MINUTE = 120
 _VOWELS, _VOICELESS = "aeiouAEIOUVQ03@", "ptkfsSTh"

@@ -67,7 +67,7 @@ def _cut(level: NDArray[np.float32], first: int, last: int, longest: int) -> Ite
     yield first, last
 
 
-class Tape:
+class PcmReader:
     """Sound that is read once, forward, as 16-bit PCM; what lies before the last place asked for is let go.
 
     All is made equally loud, and gets the same little noise every time: a separated voice has holes in its spectrum, of which

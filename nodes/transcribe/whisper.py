@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nodes.separate.tape import Tape
-from nodes.sound import mono_blocks
+from nodes.audio.forward_reader import ForwardReader
+from nodes.audio.reading import mono_blocks
 from nodes.transcribe.stretches import RATE, Stretch, levels, stretches
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
@@ -120,11 +120,11 @@ class Whisper:
         audio = inputs["audio"]
         assert isinstance(audio, Audio)
         whole = stretches(levels(mono_blocks(audio, _WHAT, RATE)), _LONGEST)
-        windows, tape = _joined(whole), Tape(audio, _WHAT, RATE, 1)
+        windows, reader = _joined(whole), ForwardReader(audio, _WHAT, RATE, 1)
         language = self._language(model, context)
         words: list[Word] = []
         for first in range(0, len(windows), self.batch):
-            group = [(w.start, tape.read(round(w.start * RATE), round((w.end - w.start) * RATE))[0])
+            group = [(w.start, reader.read(round(w.start * RATE), round((w.end - w.start) * RATE))[0])
                      for w in windows[first : first + self.batch]]  # fmt: skip
             group = [(start, sound) for start, sound in group if not self.vad or _speaks(sound)]
             if group and not language:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from nodes.sound import checked
+from nodes.audio.reading import checked
 from nodes.ultrastar.write import one_line, song_text
 from pipelines.schema.config import Footprint
 from pipelines.schema.errors import TaskFailed

@@ -14,7 +14,7 @@ def freevc_network(seed=0):
     from TTS.vc.layers.freevc.wavlm.wavlm import WavLM, WavLMConfig
     from TTS.vc.models import freevc
 
-    from nodes.convert.freevc_model import _instead, _speaker_encoder
+    from nodes.convert.freevc.model import _instead, _speaker_encoder
 
     config = FreeVCConfig()
     args = config.model_args

@@ -13,8 +13,8 @@ def make_rvc(folder, name="voice", version="v2", pitched=True, seed=0, config=CO
     """Write `folder/name.pth` and, where absent, `folder/hubert/` and `folder/rmvpe.pt`. Weights are random and half."""
     import torch
 
-    from nodes.convert.rvc_model import _shape
-    from nodes.convert.rvc_network import Synthesizer
+    from nodes.convert.rvc.model import _shape
+    from nodes.convert.rvc.network import Synthesizer
 
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng():
@@ -70,7 +70,7 @@ def make_rmvpe(path, channels=2):
     """RMVPE with `channels` instead of 16 in its first level."""
     import torch
 
-    from nodes.convert.rmvpe import Rmvpe
+    from nodes.convert.rvc.rmvpe import Rmvpe
 
     network = Rmvpe(channels)
     network.fc[1].bias.data.normal_(-3, 1.0)

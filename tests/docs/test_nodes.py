@@ -8,7 +8,7 @@ from pipelines.schema.roles import ROLES
 from tests.docs.tables import PAGES, ROOT, TABLES, knobs, licences, renewed, variants
 
 ALL = [variant for role in sorted(ROLES) for variant in variants(role)]
-PLAIN = ["nodes.notes.Notes", "nodes.wav.Wav", "nodes.dub.lines.Lines", "nodes.dub.fit.Fit", "nodes.dub.mix.Mix"]
+PLAIN = ["nodes.notes.Notes", "nodes.wav.Wav", "nodes.dub.lines.Lines", "nodes.dub.time_fit.Fit", "nodes.dub.mix.Mix"]
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)

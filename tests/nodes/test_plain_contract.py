@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import nodes
-from nodes.dub.fit import Fit
 from nodes.dub.lines import Lines
 from nodes.dub.mix import Mix
+from nodes.dub.time_fit import Fit
 from nodes.notes import Notes
 from nodes.ultrastar import Song
 from nodes.wav import Wav

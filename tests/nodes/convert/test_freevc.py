@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nodes.convert.freevc import FreeVc
-from nodes.convert.freevc_model import FILES, _plain
+from nodes.convert.freevc.model import FILES, _plain
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nodes.convert.rmvpe import _DOWN, Rmvpe, _hertz, load_rmvpe, track
+from nodes.convert.rvc.rmvpe import _DOWN, Rmvpe, _hertz, load_rmvpe, track
 from pipelines.schema.errors import TaskFailed
 from tests.checkpoints.rvc import make_rmvpe
 

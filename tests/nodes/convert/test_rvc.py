@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from nodes.convert import rvc, rvc_network
-from nodes.convert.rvc import Rvc, _cuts, _make_as_loud, _without_rumble
-from nodes.convert.rvc_features import features
-from nodes.convert.rvc_model import Index, load_voice
-from nodes.convert.rvc_pitch import coarse
+from nodes.convert.rvc import network as rvc_network
+from nodes.convert.rvc import node as rvc
+from nodes.convert.rvc.features import features
+from nodes.convert.rvc.model import Index, load_voice
+from nodes.convert.rvc.node import Rvc, _cuts, _make_as_loud, _without_rumble
+from nodes.convert.rvc.pitch import coarse
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio

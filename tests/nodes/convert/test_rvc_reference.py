@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from nodes.convert.rmvpe import load_rmvpe, track
 from nodes.convert.rvc import Rvc
-from nodes.convert.rvc_pitch import coarse
+from nodes.convert.rvc.pitch import coarse
+from nodes.convert.rvc.rmvpe import load_rmvpe, track
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio
 from tests.checkpoints.rvc import CONFIG, make_index, make_rmvpe, make_rvc

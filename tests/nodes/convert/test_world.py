@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from nodes.audio.cuts import quiet_cuts
 from nodes.convert.world import World, _pitch, _voice
-from nodes.sound import quiet_cuts
 from nodes.speak.espeak import Espeak
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context

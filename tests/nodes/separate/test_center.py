@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from nodes.sample.song import RATE, Song, make_song
-from nodes.separate import spectrum
-from nodes.separate.center import Center
+from nodes.separate.center import Center, spectrum
 from pipelines.schema.errors import Interrupted, TaskFailed
 from pipelines.schema.node import Context
 from pipelines.schema.roles import ROLES

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from nodes.speak.f5 import F5, Reference, longest_sentence, reference
-from nodes.speak.f5_model import _without_training
+from nodes.speak.f5.model import _without_training
+from nodes.speak.f5.node import F5, Reference, longest_sentence, reference
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio, Text, Word, Words

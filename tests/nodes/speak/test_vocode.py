@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from nodes.speak.vocode import CONTEXT, Vocoder
+from nodes.speak.xtts.vocoder import CONTEXT, Vocoder
 
 
 class Generator(nn.Module):

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nodes.audio.reading import resampled
 from nodes.sample.song import make_song
-from nodes.sound import resampled
 from nodes.speak.espeak import Espeak
 from nodes.transcribe.pocketsphinx import PocketSphinx
-from nodes.transcribe.spelling import lyrics_words, pronounce, sounds
-from nodes.transcribe.stretches import RATE, Tape, levels, stretches
+from nodes.transcribe.pocketsphinx.spelling import lyrics_words, pronounce, sounds
+from nodes.transcribe.stretches import RATE, PcmReader, levels, stretches
 from pipelines.schema.errors import Interrupted, TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.roles import ROLES
@@ -106,13 +106,13 @@ def test_sound_fed_in_pieces_is_heard_as_it_is_at_once(decoder: Any) -> None:
     found = words(watched, audio)
     assert max(watched.fed) <= RATE  # half a second of 16 bits
     level = levels([resampled(audio.mono(), audio.rate, RATE)])
-    tape = Tape(iter([resampled(audio.mono(), audio.rate, RATE)]), float(level.max()))
+    reader = PcmReader(iter([resampled(audio.mono(), audio.rate, RATE)]), float(level.max()))
     expected = []
     decoder.activate_search()
     for stretch in stretches(level, 12.0):
         decoder.reinit_feat(decoder.config)
         decoder.start_utt()
-        decoder.process_raw(tape.pcm(stretch.start, stretch.end), no_search=False, full_utt=True)
+        decoder.process_raw(reader.pcm(stretch.start, stretch.end), no_search=False, full_utt=True)
         decoder.end_utt()
         expected += [(seg.word.partition("(")[0], seg.prob) for seg in decoder.seg() if seg.word[0] not in "<[+("]
     assert len(expected) > 3
@@ -199,9 +199,9 @@ def test_stretches_leave_out_silence_and_are_cut_where_it_is_quiet() -> None:
 def test_a_tape_gives_the_same_sound_however_it_is_read() -> None:
     sound = np.random.default_rng(1).uniform(-0.1, 0.1, 5 * RATE).astype(np.float32)
     parts = [sound[:7], sound[7:30001], sound[30001:]]
-    whole = Tape(iter([sound]), 0.1).pcm(0, 5)
-    tape = Tape(iter(parts), 0.1)
-    assert tape.pcm(0, 2) + tape.pcm(2, 5) == whole
+    whole = PcmReader(iter([sound]), 0.1).pcm(0, 5)
+    reader = PcmReader(iter(parts), 0.1)
+    assert reader.pcm(0, 2) + reader.pcm(2, 5) == whole
     loud = levels([sound])
     assert len(loud) == 500
     assert np.all(np.abs(loud - np.sqrt(0.1**2 / 3)) < 0.02)

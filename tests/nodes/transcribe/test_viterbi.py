@@ -5,7 +5,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from nodes.transcribe.viterbi import Chain, path
+from nodes.transcribe.pocketsphinx.viterbi import Chain, path
 
 
 def chain_of(rng: np.random.Generator, skippable: list[bool]) -> Chain:

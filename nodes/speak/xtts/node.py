@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nodes.sound import checked_mono, voice_of
+from nodes.audio.reading import checked_mono, voice_of
 from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
 from nodes.speak.sentences import Sentence
 from pipelines.schema.errors import TaskFailed, did_you_mean
@@ -16,7 +16,7 @@ from pipelines.schema.node import Context, Inputs, Outputs, Place
 from pipelines.schema.values import Value
 
 if TYPE_CHECKING:
-    from nodes.speak.xtts_model import Loaded, Sampling, Voice
+    from nodes.speak.xtts.model import Loaded, Sampling, Voice
     from pipelines.schema.values import Samples
 
 
@@ -59,7 +59,7 @@ class Xtts:
 
     def load(self, place: Place) -> Loaded:
         """The checkpoint on `place.device`. A CPU has no use for float16, which is slower there. Raises `TaskFailed`."""
-        from nodes.speak.xtts_model import load
+        from nodes.speak.xtts.model import load
 
         return load(place.weights, place.device, self.precision == "float16" and place.device != "cpu")
 
@@ -82,7 +82,7 @@ class Xtts:
     def _pieces(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Iterator[Piece]:
-        from nodes.speak.xtts_model import Sampling
+        from nodes.speak.xtts.model import Sampling
 
         language = self._language(model, inputs, context)
         voice = self._voice(model, inputs, context)
@@ -99,8 +99,8 @@ class Xtts:
     def _said(
         self, model: Loaded, sentence: Sentence, language: str, voice: Voice, sampling: Sampling, context: Context
     ) -> Iterator[Samples]:
-        from nodes.speak.vocode import Vocoder
-        from nodes.speak.xtts_model import latents
+        from nodes.speak.xtts.model import latents
+        from nodes.speak.xtts.vocoder import Vocoder
 
         tokens = self._tokens(model, sentence.text, language)
         vocoder, count, due = Vocoder(model.network.hifigan_decoder, voice.speaker), 0, max(self.chunk // 4, 1)
@@ -141,7 +141,7 @@ class Xtts:
         return language
 
     def _voice(self, model: Loaded, inputs: Inputs, context: Context) -> Voice:
-        from nodes.speak.xtts_model import REFERENCE_RATE
+        from nodes.speak.xtts.model import REFERENCE_RATE
 
         reference = voice_of(inputs, context)
         if reference is not None:

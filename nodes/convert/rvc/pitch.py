@@ -13,7 +13,7 @@ from pipelines.schema.values import Audio, Contour
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nodes.convert.rvc_model import Loaded
+    from nodes.convert.rvc.model import Loaded
     from pipelines.schema.node import Context
     from pipelines.schema.values import Samples
 
@@ -32,7 +32,7 @@ def tracker(name: str) -> Crepe | Swift:
 def hertz_of(name: str, model: Loaded, samples: Samples, context: Context) -> NDArray[np.float64]:
     """Hz of each frame of 10 ms of `samples` at 16,000 Hz, len(samples) // 160 of them or one more."""
     if name == "rmvpe":
-        from nodes.convert.rmvpe import track
+        from nodes.convert.rvc.rmvpe import track
 
         return track(model.pitch, samples)
     contour = tracker(name).run(model.pitch, {"audio": Audio.of(samples, _RATE)}, context)["contour"]

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nodes.audio.reading import folded
 from nodes.separate.stems import write_stems
-from nodes.sound import folded
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Audio
 
 if TYPE_CHECKING:
-    from nodes.separate.spectrum import Spectra, Spectrum
+    from nodes.separate.center.spectrum import Spectra, Spectrum
     from pipelines.schema.values import Samples
 
 #: How strongly what differs between the channels is held against a bin.
@@ -45,8 +45,8 @@ class Center(Plain):
 
         Of a mono mix only the comb can be used, which is said. Raises `TaskFailed` for sound that is empty or has NaN in it.
         """
-        from nodes.separate.melody import comb, melody
-        from nodes.separate.spectrum import Spectrum
+        from nodes.separate.center.melody import comb, melody
+        from nodes.separate.center.spectrum import Spectrum
 
         mix = inputs["audio"]
         assert isinstance(mix, Audio)

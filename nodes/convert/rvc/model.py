@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nodes.convert.rmvpe import load_rmvpe
-from nodes.convert.rvc_features import load_hubert
-from nodes.convert.rvc_network import Synthesizer
-from nodes.convert.rvc_vocoder import Shape
+from nodes.convert.rvc.features import load_hubert
+from nodes.convert.rvc.network import Synthesizer
+from nodes.convert.rvc.rmvpe import load_rmvpe
+from nodes.convert.rvc.vocoder import Shape
 from nodes.weights.faults import read_as
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed, did_you_mean

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nodes.dub.fit import Fit
+from nodes.dub.time_fit import Fit
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context
 from pipelines.schema.values import Audio, Word, Words

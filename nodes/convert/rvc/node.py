@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from nodes.sound import checked_mono, is_silent
+from nodes.audio.reading import checked_mono, is_silent
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from nodes.convert.rvc_model import Loaded, Voice
+    from nodes.convert.rvc.model import Loaded, Voice
     from pipelines.schema.values import Samples
 
 #: Rate and samples of a frame of 10 ms of what is heard, and frames the vocoder makes at once.
@@ -71,12 +71,13 @@ class Rvc:
 
     def load(self, place: Place) -> Loaded:
         """The voice, HuBERT and the pitch tracker on `place.device`. Raises `TaskFailed` with what is missing."""
-        from nodes.convert import rvc_model, rvc_pitch
+        from nodes.convert.rvc.model import load
+        from nodes.convert.rvc.pitch import tracker
 
         half = self.precision == "float16" and place.device != "cpu"
-        loaded = rvc_model.load(place.weights, place.device, half, self.pitch, self.voice)
+        loaded = load(place.weights, place.device, half, self.pitch, self.voice)
         if loaded.pitch is None:
-            loaded.pitch = rvc_pitch.tracker(self.pitch).load(Place(place.device))
+            loaded.pitch = tracker(self.pitch).load(Place(place.device))
         return loaded
 
     def unload(self, model: Loaded) -> None:
@@ -115,7 +116,7 @@ class Rvc:
         import numpy as np
         import torch
 
-        from nodes.convert.rvc_pitch import coarse, hertz_of
+        from nodes.convert.rvc.pitch import coarse, hertz_of
 
         pad = _PAD * _RATE
         padded = _mirrored(heard, pad)
@@ -147,7 +148,7 @@ class Rvc:
         import numpy as np
         import torch
 
-        from nodes.convert.rvc_features import features
+        from nodes.convert.rvc.features import features
 
         said = features(model.hubert, torch.from_numpy(sound)[None].to(model.device, model.dtype))
         moved = self._toward_training(said, voice)

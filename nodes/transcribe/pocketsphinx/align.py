@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nodes.transcribe.acoustics import PHONES, RATE, STATES, Listener
-from nodes.transcribe.spelling import Sung, pronounce
-from nodes.transcribe.stretches import FRAME, Stretch, Tape
-from nodes.transcribe.viterbi import Chain, path
+from nodes.transcribe.pocketsphinx.acoustics import PHONES, RATE, STATES, Listener
+from nodes.transcribe.pocketsphinx.spelling import Sung, pronounce
+from nodes.transcribe.pocketsphinx.viterbi import Chain, path
+from nodes.transcribe.stretches import FRAME, PcmReader, Stretch
 from pipelines.schema.node import Context
 from pipelines.schema.values import Word
 
@@ -55,7 +55,7 @@ class _Found:
 
 def align(
     decoder: Any,
-    tape: Tape,
+    reader: PcmReader,
     level: Samples,
     sounding: Sequence[Stretch],
     lyrics: Sequence[Sung],
@@ -66,7 +66,7 @@ def align(
     level: of every `FRAME` of the whole sound. Words for which there is no room are left out, with a warning.
     """
     phones = [str(decoder.lookup_word(pronounce(decoder, word))).split() for word in lyrics]
-    times, explained = _explained(tape, _loud(level), sounding, context)
+    times, explained = _explained(reader, _loud(level), sounding, context)
     found = _laid(phones, explained) if len(times) else []
     for word in found:
         begin, end = times[word.first], times[word.end - 1] + 1 / RATE
@@ -86,7 +86,7 @@ def _loud(level: Samples) -> NDArray[np.bool_]:
 
 
 def _explained(
-    tape: Tape, loud: NDArray[np.bool_], sounding: Sequence[Stretch], context: Context
+    reader: PcmReader, loud: NDArray[np.bool_], sounding: Sequence[Stretch], context: Context
 ) -> tuple[NDArray[np.float64], Samples]:
     """The second at which each frame of `sounding` begins, and [frames, states of the phones and silence]: nats <= 0."""
     times, parts = [np.zeros(0)], [np.zeros((0, _SILENCE + 1), np.float32)]
@@ -95,7 +95,7 @@ def _explained(
         listener = Listener(Path(log))
         while start < end:
             stop = end if end - start < 1.5 * _BLOCK else start + _BLOCK
-            by_phone = listener.scores(tape.pcm(start, stop))
+            by_phone = listener.scores(reader.pcm(start, stop))
             at = start + np.arange(len(by_phone)) / RATE
             silence = np.where(loud[np.minimum(np.rint(at / FRAME).astype(int), len(loud) - 1)], -_LOUD_SILENCE, 0.0)
             heard = _inside(at, sounding)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from nodes.convert.rvc_vocoder import SLOPE, Shape, Vocoder
+from nodes.convert.rvc.vocoder import SLOPE, Shape, Vocoder
 
 #: Frames between which the encoder knows how far apart they are, and queries that attend at once.
 _REACH, _QUERIES = 10, 512

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.sound import checked, folded
+from nodes.audio.reading import checked, folded
 from pipelines.schema.values import Audio
 
 Samples = NDArray[np.float32]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodes.speak.espeak_library import espeak
+from nodes.speak.espeak.library import espeak
 from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
 from pipelines.schema.node import Context, Inputs, Outputs, Plain
 from pipelines.schema.values import Value

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from nodes.sound import checked_mono, is_silent, voice_of
+from nodes.audio.reading import checked_mono, is_silent, voice_of
 from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
 from nodes.speak.sentences import clean, space_of
 from pipelines.schema.errors import TaskFailed
@@ -19,7 +19,7 @@ from pipelines.schema.values import Text, Value, Words
 if TYPE_CHECKING:
     import torch
 
-    from nodes.speak.f5_model import Loaded
+    from nodes.speak.f5.model import Loaded
     from pipelines.schema.values import Samples
 
 #: Samples of a mel frame, the longest reference (s), seconds the network was trained to fill, and loudness of a reference.
@@ -63,7 +63,7 @@ class F5:
         """Network and vocoder on `place.device`; a CPU always computes in float32. Raises `TaskFailed`."""
         import torch
 
-        from nodes.speak.f5_model import load
+        from nodes.speak.f5.model import load
 
         half = self.precision == "float16" and place.device != "cpu"
         return load(place.weights, place.device, torch.float16 if half else torch.float32)

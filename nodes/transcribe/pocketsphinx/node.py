@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nodes.sound import mono_blocks
-from nodes.transcribe.align import align
-from nodes.transcribe.spelling import lyrics_words
-from nodes.transcribe.stretches import RATE, Tape, levels, stretches
+from nodes.audio.reading import mono_blocks
+from nodes.transcribe.pocketsphinx.align import align
+from nodes.transcribe.pocketsphinx.spelling import lyrics_words
+from nodes.transcribe.stretches import RATE, PcmReader, levels, stretches
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio, Word, Words
@@ -60,18 +60,20 @@ class PocketSphinx:
             context.warn(f"pocketsphinx knows English only: {context.item} is heard as English, not as {language!r}.")
         level = levels(mono_blocks(audio, "The sound to transcribe", RATE))
         sounding = stretches(level, _LONGEST)
-        tape = Tape(mono_blocks(audio, "The sound to transcribe", RATE), float(level.max(initial=0.0)))
+        reader = PcmReader(mono_blocks(audio, "The sound to transcribe", RATE), float(level.max(initial=0.0)))
         lyrics = lyrics_words(str(context.settings.get("lyrics") or ""))
         found = (
-            align(model, tape, level, sounding, lyrics, context) if lyrics else _heard(model, tape, sounding, context)
+            align(model, reader, level, sounding, lyrics, context)
+            if lyrics
+            else _heard(model, reader, sounding, context)
         )
         return {"words": Words(tuple(found), "en")}
 
 
-def _heard(decoder: Any, tape: Tape, sounding: Sequence[Stretch], context: Context) -> Iterator[Word]:
+def _heard(decoder: Any, reader: PcmReader, sounding: Sequence[Stretch], context: Context) -> Iterator[Word]:
     """What is understood of each stretch."""
     for index, stretch in enumerate(sounding):
-        yield from _decoded(decoder, tape.pcm(stretch.start, stretch.end), stretch.start)
+        yield from _decoded(decoder, reader.pcm(stretch.start, stretch.end), stretch.start)
         context.progress((index + 1) / len(sounding), "listening")
 
 

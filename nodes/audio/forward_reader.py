@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.sound import checked, folded
+from nodes.audio.reading import checked, folded
 from pipelines.schema.values import Audio
 
 Samples = NDArray[np.float32]
@@ -15,7 +15,7 @@ Samples = NDArray[np.float32]
 _PIECE = 5.0
 
 
-class Tape:
+class ForwardReader:
     """`audio` at `rate` Hz with `channels` channels. To one all are averaged; one is repeated; more are folded."""
 
     def __init__(self, audio: Audio, what: str, rate: int, channels: int) -> None:

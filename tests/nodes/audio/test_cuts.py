@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.sound import folded, quiet_pieces
+from nodes.audio.cuts import quiet_pieces
 
 RATE = 1000
 SOUND = np.random.default_rng(3).normal(size=20_000).astype(np.float32)
@@ -36,14 +36,3 @@ def test_pieces_grow_from_the_first_to_the_segment():
     assert lengths[0] <= 500
     assert all(length <= min(500 * 1.5**index, 2000) for index, length in enumerate(lengths))
     assert max(lengths) > 1300
-
-
-def test_more_than_two_channels_are_folded_with_the_centre_on_both_sides():
-    names = {1: "m", 2: "lr", 3: "lrc", 4: "lrab", 5: "lrcab", 6: "lrcfab", 8: "lrcfabxy"}  # front, low, back, side
-    kept = {1: ["m"], 2: ["l", "r"], 3: ["lc", "rc"], 4: ["la", "rb"], 5: ["lca", "rcb"], 6: ["lca", "rcb"],
-            8: ["lcax", "rcby"]}  # fmt: skip
-    for count, order in names.items():
-        made = folded(np.eye(count, dtype=np.float32))
-        heard = ["".join(order[i] for i in np.flatnonzero(row)) for row in made]
-        assert heard == kept[count]
-        assert np.allclose(made.sum(axis=1), 1)

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nodes.sound import checked_mono, is_silent, quiet_cuts, voice_of
+from nodes.audio.cuts import quiet_cuts
+from nodes.audio.reading import checked_mono, is_silent, voice_of
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio
@@ -14,7 +15,7 @@ from pipelines.schema.values import Audio
 if TYPE_CHECKING:
     import torch
 
-    from nodes.convert.freevc_model import Loaded
+    from nodes.convert.freevc.model import Loaded
     from pipelines.schema.values import Samples
 
 #: Rate of what is heard, seconds heard around a piece, and the longest reference that is listened to (s).
@@ -42,7 +43,7 @@ class FreeVc:
 
     def load(self, place: Place) -> Loaded:
         """The networks on `place.device`, from local files. Raises `TaskFailed` with what is missing."""
-        from nodes.convert.freevc_model import load
+        from nodes.convert.freevc.model import load
 
         return load(place.weights, place.device)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nodes.audio.forward_reader import ForwardReader
 from nodes.separate.stems import write_stems
-from nodes.separate.tape import Tape
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio
@@ -19,7 +19,7 @@ from pipelines.schema.values import Audio
 if TYPE_CHECKING:
     import torch
 
-    from nodes.separate.demucs_model import Bag
+    from nodes.separate.demucs.model import Bag
     from pipelines.schema.values import Samples
 
 
@@ -45,7 +45,7 @@ class Demucs:
 
     def load(self, place: Place) -> Bag:
         """The networks that the stem needs, on `place.device`, from the folder `place.weights`. Raises `TaskFailed`."""
-        from nodes.separate.demucs_model import load_bag
+        from nodes.separate.demucs.model import load_bag
 
         if place.weights is None or not place.weights.exists():
             raise TaskFailed(f"{self.name} needs a demucs model folder, and there is none at {place.weights}.")
@@ -59,15 +59,15 @@ class Demucs:
         """`vocals` and `instrumental`, float files in the task's folder. Raises `TaskFailed` for empty sound or NaN."""
         mix = inputs["audio"]
         assert isinstance(mix, Audio)
-        tape = Tape(mix, "The mix", model.rate, model.channels)
-        pieces = self._separated(model, tape, context)
+        sound = ForwardReader(mix, "The mix", model.rate, model.channels)
+        pieces = self._separated(model, sound, context)
         return write_stems(pieces, model.rate, model.channels, context)
 
-    def _separated(self, bag: Bag, tape: Tape, context: Context) -> Iterator[tuple[Samples, Samples]]:
+    def _separated(self, bag: Bag, sound: ForwardReader, context: Context) -> Iterator[tuple[Samples, Samples]]:
         """(mix, stem) pieces [channels, n] in order."""
         import torch
 
-        length, mean, deviation = tape.survey()
+        length, mean, deviation = sound.survey()
         size = int(bag.segment * bag.rate)
         stride = int((1 - self.overlap) * size)
         rise = torch.cat([torch.arange(1, size // 2 + 1), torch.arange(size - size // 2, 0, -1)])
@@ -76,7 +76,7 @@ class Demucs:
         for start in range(0, length, stride):
             inside = min(size, length - start)
             before = (size - inside) // 2  # a short last segment is surrounded by what is before it, and zeros
-            chunk = torch.from_numpy((tape.read(start - before, size) - mean) / deviation)
+            chunk = torch.from_numpy((sound.read(start - before, size) - mean) / deviation)
             chunk[:, : max(0, before - start)] = 0
             chunk[:, length - start + before :] = 0
             made = _stem_of(bag, chunk.to(context.device)).cpu()[:, before : before + inside]
@@ -84,7 +84,7 @@ class Demucs:
             weights[:inside] += weight[:inside]
             done = min(stride, inside)
             voice = (total[:, :done] / weights[:done] * deviation + mean).numpy()
-            yield tape.read(start, done), voice
+            yield sound.read(start, done), voice
             total = torch.nn.functional.pad(total[:, done:], (0, done))
             weights = torch.nn.functional.pad(weights[done:], (0, done))
             context.progress((start + done) / length, "separating")

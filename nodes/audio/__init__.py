@@ -1,0 +1,1 @@
+"""What nodes share for sound: reading and checking it, resampling, cutting where it is quiet."""
