@@ -67,7 +67,7 @@ def job_of(count: int, chain: int) -> Job:
     )
     graph = build(PipelineSpec("noop", specs, {"text": "text"}), dict.fromkeys(names, Ports(NoOp.inputs, NoOp.outputs)))
     items = {f"i{index}": Item(f"i{index}", characters=5, settings={"text": "hello"}) for index in range(count)}
-    problem = expand(graph, tuple(items.values()), {}, Tier("none", None), Sizing("cpu", None))
+    problem = expand(graph, tuple(items.values()), {}, Tier("none", None), Sizing("host", None))
     return Job(graph, items, {}, {name: NoOp() for name in names}, {}, problem, make_plan(problem))
 
 

@@ -22,6 +22,7 @@ from pipelines.run.outcome import Outcome
 from pipelines.run.recovery import Recovery, Seen
 from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Tier, Variant
 from pipelines.schema.errors import DoesNotFit
+from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
@@ -149,14 +150,14 @@ class Bench:
             self.timing.spent.append,
         )  # fmt: skip
 
-    def _footprints(self, at: int) -> dict[str, Footprint]:
+    def _footprints(self, at: int) -> dict[MemoryKind, Footprint]:
         weights, workspace = self.sizes[at]
         load = weights / 2e9 if self.timing is None else self.timing.loads[at]
         seconds = {} if self.timing is None else {"base": self.timing.runs[at]}
         made = Footprint(
             weights=weights, load_peak=weights, workspace={"base": workspace}, load_seconds=load, seconds=seconds
         )
-        return {"cpu": made, "cuda": made}
+        return {"host": made, "accelerator": made}
 
     def _fault(self, when: str, node: str) -> None:
         self.fault(when, node)
@@ -164,7 +165,7 @@ class Bench:
     def _sizing(self, limit: int | None, weights: Mapping[str, int], workspace: Mapping[str, int]) -> Sizing:
         limits = [value for value in (limit, self.limit) if value is not None]
         return Sizing(
-            "cpu", min(limits) if limits else None, base_context=self.context, default_margin=self.margin,
+            "host", min(limits) if limits else None, base_context=self.context, default_margin=self.margin,
             extra_weights=weights, extra_workspace=workspace,
         )  # fmt: skip
 

@@ -136,16 +136,20 @@ def _variant_bytes(name: str, item: Item) -> tuple[int, int]:
     settings = composed_settings(["pipeline=dub"])
     assert settings is not None
     variant = load_variant(settings.composed.search, _ROLES[name], name)
-    return variant.footprints["cuda"].weights, _workspace(variant, item)
+    return variant.footprint_in("accelerator").weights, _workspace(variant, item)
 
 
 def _workspace(variant: Variant, item: Item) -> int:
-    return round(evaluate(variant.footprints["cuda"].workspace, item, variant.knobs))
+    return round(evaluate(variant.footprint_in("accelerator").workspace, item, variant.knobs))
 
 
 def _bare(variants: Any, items: Sequence[Item]) -> int:
     """Weights and workspace of the hungriest variant as declared, without margin and context."""
-    return max(variant.footprints["cuda"].weights + _workspace(variant, item) for variant in variants for item in items)
+    return max(
+        variant.footprint_in("accelerator").weights + _workspace(variant, item)
+        for variant in variants
+        for item in items
+    )
 
 
 def _settings(pipeline: str, table: Path, best: Mapping[str, str]) -> Settings:

@@ -78,7 +78,7 @@ def take(folder: str, name: str, batches: tuple[int, ...]) -> dict[str, Any]:
     variant = declared("transcribe", name)
     sizes = [Size(_WINDOW * batch, knobs={"batch": batch}) for batch in batches]
     took = measure(variant, sizes, weights=Path(folder), timeout_seconds=3000)
-    says = variant.footprints["cpu"]
+    says = variant.footprint_in("host")
     runs = [row for row in took.observations if row.op == "run"]
     return {
         "file_bytes": (Path(folder) / "model.bin").stat().st_size,

@@ -19,7 +19,6 @@ from pipelines.cli.screen.live import Live
 from pipelines.cli.screen.show import console, show_plan
 from pipelines.cli.screen.summary import name_finals, summarise
 from pipelines.devices.enforce import capped
-from pipelines.devices.simulated import SimulatedDevice
 from pipelines.files import sha256_of, write_atomic
 from pipelines.graph.draw import mermaid
 from pipelines.inputs.items import FILES
@@ -135,10 +134,9 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
         recovery = Recovery(
             engine, Replanner(prepared), prepared.mode, on_plan=lambda new: _write_plan(record, new, anew=True)
         )
-        if isinstance(prepared.device, SimulatedDevice):
-            prepared.device.context = job.problem.context_bytes
-        if prepared.device.kind in ("cpu", "simulated"):  # where models run in this process, on this CPU
-            warm_up(libraries_of(job, "cpu"))
+        prepared.device.assume_context(job.problem.context_bytes)
+        if prepared.device.computes_on_host:
+            warm_up(libraries_of(job, "host"))
         engine.emit("run_started", schema=EVENT_SCHEMA, items=len(job.items), tasks=len(job.problem.tasks),
                     steps=len(plan.steps), limit_bytes=plan.limit_bytes, context_bytes=prepared.device.used_bytes())  # fmt: skip
         for item, error in prepared.unreadable.items():
@@ -147,7 +145,7 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             with capped(prepared.device, plan.limit_bytes), Monitor(prepared.device, engine.emit, plan.limit_bytes):
                 outcome = recovery.carry_out()
             with _for_later(engine):
-                remember(prepared.store, engine.observed, prepared.device_key, outcome.failed)
+                remember(prepared.store, engine.observed, prepared.device, outcome.failed)
         finally:
             draw(record.folder, events, plan.limit_bytes, prepared.settings.pipeline.name,
                  picture=bool(prepared.settings.values.get("memory_plot")))  # fmt: skip

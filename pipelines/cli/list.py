@@ -19,8 +19,9 @@ from pipelines.cli.verbs import composed_settings, names_and_settings
 from pipelines.config import catalog
 from pipelines.config.settings import Settings, load_variant, read_pipeline, read_tier
 from pipelines.paths import user_folders
-from pipelines.schema.config import Footprint, Item, Variant, evaluate
+from pipelines.schema.config import Item, Variant, evaluate
 from pipelines.schema.errors import UsageError, did_you_mean
+from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.roles import ROLES
 from pipelines.schema.units import MIB, format_bytes
 from pipelines.weights import locate
@@ -80,13 +81,13 @@ def _variants(out: Console, settings: Settings) -> None:
     for role in ROLES:
         found = [load_variant(search, role, name) for name in catalog.options(search, f"model/{role}")]
         for variant in sorted(found, key=lambda v: (-v.quality, v.name)):
-            needs = {kind: _need(variant, kind) for kind in ("cuda", "cpu")}
-            state = _state(variant, needs["cpu" if device.kind == "cpu" else "cuda"], limit, home)
+            card, host = _need(variant, "accelerator"), _need(variant, "host")
+            state = _state(variant, host if device.memory == "host" else card, limit, home)
             licence = variant.licence + ("" if variant.commercial_use else " *")
-            made.add_row(variant.name, _mebibytes(needs["cuda"]), _mebibytes(needs["cpu"]), state, licence)
+            made.add_row(variant.name, _mebibytes(card), _mebibytes(host), state, licence)
     out.print(made)
     held = format_bytes(limit) if limit is not None else "all"
-    where = "RAM" if device.kind == "cpu" else device.name
+    where = "RAM" if device.memory == "host" else device.name
     for line in (
         f"MiB for {SONG.name}, libraries included, on a card and on the CPU.",
         f"here: tier {settings.tier.name}, {held} of {where}. `headroom weights list` says what is missing.",
@@ -95,9 +96,9 @@ def _variants(out: Console, settings: Settings) -> None:
         out.print(Text(line, style="dim"))
 
 
-def _need(variant: Variant, kind: str) -> int:
+def _need(variant: Variant, memory: MemoryKind) -> int:
     """Bytes of the variant at work on the song, with what its libraries hold."""
-    footprint = variant.footprints.get(kind, Footprint())
+    footprint = variant.footprint_in(memory)
     working = evaluate(footprint.workspace, SONG, variant.knobs)
     return footprint.weights + math.ceil(working) + sum(footprint.context.values())
 

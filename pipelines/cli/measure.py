@@ -33,7 +33,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     from pipelines.cli.verbs import composed_settings, names_and_settings
     from pipelines.devices.allocator import set_before_torch
     from pipelines.footprints.measure import DEFAULT_SIZES, measure, sizes_for
-    from pipelines.footprints.store import FootprintStore, Key, device_key
+    from pipelines.footprints.store import FootprintStore, Key
     from pipelines.node_classes import trusted_packages
     from pipelines.schema.units import MIB, format_bytes
     from pipelines.session.availability import Availability
@@ -51,7 +51,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     store = FootprintStore(user_folders().footprints)
     how = Availability.of(settings.values, settings.composed, trusted_packages(args.trust))
     device = device_of(settings, [])
-    place = {"spec": device.torch_device if device.kind == "cuda" else device.kind, "total": device.total_bytes}
+    place = {"spec": device.spec, "total": device.total_bytes}
     made = table("variant", "weights MiB", "load s", "workspace", "error", "source", right=(1, 2))
     for variant in wanted:
         found = how.find(variant)
@@ -65,8 +65,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
             variant, sizes_for(variant.role, sizes), weights=found.path, device=place, python=own,
             trusted=trusted_packages(args.trust),
         )  # fmt: skip
-        key = device_key(device.kind, device.name)  # as a run asks for it
-        store.add(Key.of(variant, weights_digest(variant, found.path), key), seen.observations)
+        store.add(Key.of(variant, weights_digest(variant, found.path), device.footprint_key), seen.observations)
         terms = " + ".join(f"{format_bytes(size)} {term}" for term, size in seen.fit.terms.items()) or "0"
         worst = max((abs(error) for error in seen.fit.errors), default=0.0)
         made.add_row(

@@ -15,6 +15,7 @@ from pipelines.config.compose import Composed
 from pipelines.config.tuning import check_tuning
 from pipelines.schema.config import TERMS, Footprint, NodeSpec, PipelineSpec, Tier, Variant
 from pipelines.schema.errors import InvalidError, UsageError, did_you_mean
+from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.roles import ROLES
 from pipelines.schema.units import parse_bytes
 from pipelines.schema.values import PORTS
@@ -24,7 +25,11 @@ _NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _NODE_KEYS = ("role", "_target_", "in", "knobs", "after", "isolation", "device", "footprint", "stream")
 _VARIANT_KEYS = ("_target_", "quality", "licence", "commercial_use", "about", "weights", "knobs", "footprint", "isolation",
                  "environment", "requires", "device", "needs_consent")  # fmt: skip
-_FOOTPRINT_KEYS = (*Footprint.__dataclass_fields__, "cpu")
+#: Earlier spellings of the entry of `context` that is an accelerator's own: what its driver and runtime hold.
+_CONTEXT_NAMES = {"cuda": "accelerator"}
+#: The part of a footprint that is about the host, in its two spellings.
+_HOST = ("host", "cpu")
+_FOOTPRINT_KEYS = (*Footprint.__dataclass_fields__, *_HOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +189,22 @@ def load_variant(search: Sequence[Any], role: str, name: str) -> Variant:
     return read_variant(role, name, catalog.read(search, f"model/{role}", name))
 
 
-def _footprints(data: Mapping[str, Any], where: str) -> dict[str, Footprint]:
-    """The footprint of a card, and of the CPU where the file gives one: what it leaves out is as on a card, but for context."""
-    card = read_footprint({key: value for key, value in data.items() if key != "cpu"}, where)
-    cpu = _mapping(data.get("cpu"), f"{where}.cpu")
-    inherited = {key: value for key, value in data.items() if key not in ("cpu", "context")}
-    return {"cuda": card, "cpu": read_footprint({**inherited, **cpu}, f"{where}.cpu")}
+def _footprints(data: Mapping[str, Any], where: str) -> dict[MemoryKind, Footprint]:
+    """The footprints in an accelerator's memory and in the host's.
+
+    What the part `host:` leaves out is as on an accelerator, but for context.
+    """
+    named = [key for key in _HOST if key in data]
+    if len(named) > 1:
+        raise UsageError(f"{where} has a part `host` and a part `cpu`; they are two names of one thing. Keep one.")
+    accelerator = {key: value for key, value in data.items() if key not in _HOST}
+    host_where = f"{where}.{named[0]}" if named else where
+    host = _mapping(data.get(named[0]), host_where) if named else {}
+    inherited = {key: value for key, value in accelerator.items() if key != "context"}
+    return {
+        "accelerator": read_footprint(accelerator, where),
+        "host": read_footprint({**inherited, **host}, host_where),
+    }
 
 
 def read_footprint(data: Any, where: str) -> Footprint:
@@ -213,7 +228,7 @@ def read_footprint(data: Any, where: str) -> Footprint:
         else _seconds(data["reload_seconds"], f"{where}.reload_seconds"),
         output=_bytes(data.get("output", 0), f"{where}.output"),
         context={
-            library: _bytes(value, f"{where}.context.{library}")
+            _CONTEXT_NAMES.get(library, library): _bytes(value, f"{where}.context.{library}")
             for library, value in _mapping(data.get("context"), where).items()
         },
         source=str(data.get("source", "estimate")),

@@ -8,12 +8,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
 from pipelines.devices import malloc
 from pipelines.devices.kernel import Kernel
-from pipelines.devices.protocol import Process, Reading
+from pipelines.devices.protocol import Device, Process, Reading
 from pipelines.devices.sampler import Sampler
+from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.units import MIB
 
 #: Processes below this are not worth a line when a person asks who holds the memory.
@@ -21,19 +22,22 @@ _WORTH_NAMING = 64 * MIB
 
 
 @dataclass
-class CpuDevice:
+class CpuDevice(Device):
     """Memory as the kernel counts it. A step's peak is the kernel's high-water mark, reset when the step begins.
 
     Where the mark cannot be reset (a hardened container, another system), readings are sampled every
     `sample_seconds` and say so. `total_bytes` is the RAM this process may hold unless given smaller.
     """
 
+    kind: ClassVar[str] = "cpu"
+    memory: ClassVar[MemoryKind] = "host"
+    computes_on_host: ClassVar[bool] = True
+
     total_bytes: int = 0
     kernel: Kernel = field(default_factory=Kernel)
     pid: int = field(default_factory=os.getpid)
     sample_seconds: float = 0.005
     name: str = "CPU"
-    kind: str = field(default="cpu", init=False)
     torch_device: str = field(default="cpu", init=False)
     limit_bytes: int | None = field(default=None, init=False)
     _workers: set[int] = field(default_factory=set, init=False)
@@ -43,6 +47,16 @@ class CpuDevice:
     def __post_init__(self) -> None:
         have = self.kernel.total_bytes()
         self.total_bytes = min(self.total_bytes, have) if self.total_bytes else have
+
+    @property
+    def title(self) -> str:
+        """What sentences call it."""
+        return "This machine"
+
+    @property
+    def footprint_key(self) -> str:
+        """The number of cores: torch's threads change workspaces."""
+        return f"{self.kind}/{os.cpu_count()}"
 
     def used_bytes(self) -> int:
         """Resident sets of this process and its living workers. Pages they share count once for each."""
@@ -93,12 +107,6 @@ class CpuDevice:
             seen = sampled if sampler else watch.peak
             reading.peak_bytes = max(seen, reading.start_bytes, reading.end_bytes)
             reading.source = "sampled" if sampler else "kernel"
-
-    def loaded(self, key: str, declared_bytes: int, made: Any = None) -> None:
-        """Nothing to note: the kernel counts it."""
-
-    def unloaded(self, key: str) -> None:
-        """Nothing to note: the kernel counts it."""
 
     def reclaim(self) -> None:
         """Collect garbage and have the allocator return its free pages."""

@@ -16,19 +16,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
-from pipelines.devices.driver import Allocator, Card, Driver, Health, TorchAllocator
-from pipelines.devices.protocol import Process, Reading
+from pipelines.devices.driver import Allocator, Card, Driver, TorchAllocator
+from pipelines.devices.protocol import Device, Health, Process, Reading
 from pipelines.devices.sampler import Sampler
+from pipelines.schema.hardware import MemoryKind
 
 #: A context's size before it has been measured. Source: the tables of ACE-Step 1.5, which reserve 0.5 GB for it.
 UNMEASURED_CONTEXT = 500_000_000
 
 
 @dataclass
-class CudaDevice:
+class CudaDevice(Device):
     """The card `cuda:index` with an injectable driver and allocator. `total_bytes` may be given smaller than the card."""
+
+    kind: ClassVar[str] = "cuda"
+    memory: ClassVar[MemoryKind] = "accelerator"
 
     driver: Driver
     allocator: Allocator = field(default_factory=TorchAllocator)
@@ -37,7 +41,6 @@ class CudaDevice:
     name: str = ""
     pid: int = field(default_factory=os.getpid)
     sample_seconds: float = 0.02
-    kind: str = field(default="cuda", init=False)
     torch_device: str = field(default="", init=False)
     limit_bytes: int | None = field(default=None, init=False)
     _foreign_at_start: int = field(default=0, init=False)
@@ -52,6 +55,16 @@ class CudaDevice:
         self.torch_device = f"cuda:{self.index}"
         self.total_bytes = min(self.total_bytes, card.total) if self.total_bytes else card.total
         self._foreign_at_start = 0 if self.allocator.started() else card.used
+
+    @property
+    def spec(self) -> str:
+        """`cuda:0`, as torch writes it."""
+        return self.torch_device
+
+    @property
+    def title(self) -> str:
+        """What sentences call it."""
+        return f"GPU {self.index}"
 
     def used_bytes(self) -> int:
         """Ours by the driver, without the blocks torch has cached and can reuse."""
@@ -88,6 +101,11 @@ class CudaDevice:
         """Utilisation, temperature and power now."""
         return self.driver.health(self.index)
 
+    def framework_bytes(self) -> tuple[int, int]:
+        """Bytes in tensors and bytes reserved, by torch's allocator."""
+        now = self.allocator.bytes(self.index)
+        return now.allocated, now.reserved
+
     @contextmanager
     def watch(self, declared_bytes: int = 0) -> Iterator[Reading]:
         """Measure one step by torch's marks and by polling the driver. `declared_bytes` is not used."""
@@ -118,12 +136,6 @@ class CudaDevice:
                 "torch_reserved": watch.reserved,
                 "outside_torch": max(watch.outside, self._outside()),
             }
-
-    def loaded(self, key: str, declared_bytes: int, made: Any = None) -> None:
-        """Nothing to note: the driver counts it."""
-
-    def unloaded(self, key: str) -> None:
-        """Nothing to note: the driver counts it."""
 
     def reclaim(self) -> None:
         """Collect garbage and give torch's cached blocks back to the driver."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pipelines.devices.protocol import Health
 from pipelines.schema.errors import SurroundingsFailed
 
 
@@ -19,16 +20,6 @@ class Card:
     total: int
     free: int
     used: int
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the card is doing; None where it does not say. utilisation 0..1, temperature in Celsius, power in watts."""
-
-    utilisation: float | None = None
-    temperature: float | None = None
-    power: float | None = None
-    throttled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,13 +79,6 @@ class Return:
         )
 
 
-def device_title(device: Device) -> str:
-    """What sentences call a device."""
-    if device.kind == "cuda":
-        return f"GPU {device.torch_device.partition(':')[2] or 0}"
-    return "This machine" if device.kind == "cpu" else device.name
-
-
 def room_for(
     device: Device,
     needed_bytes: int,
@@ -99,7 +92,7 @@ def room_for(
     while device.free_bytes() < needed_bytes and clock() < deadline:
         sleep(_POLL_SECONDS)
     free = device.free_bytes()
-    return Room(device_title(device), needed_bytes, free, () if free >= needed_bytes else device.others())
+    return Room(device.title, needed_bytes, free, () if free >= needed_bytes else device.others())
 
 
 @contextmanager
@@ -115,7 +108,7 @@ def capped(device: Device, limit_bytes: int | None) -> Iterator[None]:
 def worker_limit(device: Device) -> int | None:
     """RAM that a worker started now may hold: what is left of the cap where the device's memory is RAM. None: no rlimit."""
     limit: int | None = getattr(device, "limit_bytes", None)
-    return None if device.kind != "cpu" or limit is None else max(0, limit - device.used_bytes())
+    return None if device.memory != "host" or limit is None else max(0, limit - device.used_bytes())
 
 
 def bytes_returned(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+
+from pipelines.schema.hardware import MemoryKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,16 @@ class Reading:
     beside: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a card is doing; None where it does not say. utilisation 0..1, temperature in Celsius, power in watts."""
+
+    utilisation: float | None = None
+    temperature: float | None = None
+    power: float | None = None
+    throttled: bool = False
+
+
 class DeviceOutOfMemory(MemoryError):
     """The device (a simulated one, or the cap we set) has no room. Treated as any library's own out-of-memory error."""
 
@@ -42,14 +54,38 @@ class DeviceOutOfMemory(MemoryError):
 class Device(Protocol):
     """Where memory is counted. Figures are bytes, as a user would see them in `nvidia-smi` or `top`.
 
-    kind: `cpu`, `cuda` or `simulated`. name: for people. torch_device: what nodes are told in `Place` and `Context`.
-    total_bytes: the size; never more than the machine has, except for `simulated`.
+    A kind of device is a class that inherits this one: what is declared here with a body is the usual case.
+
+    Of the kind: `kind`, its name in `device=` and in records; `memory`, whose footprints apply to it; `computes_on_host`,
+    whether models compute on the CPU in this process; `measured_with`, modules to import before the first `watch`, so
+    that its figures are measurements.
+    Of the one device: name, for people; torch_device, what `Place` and `Context` give to nodes; total_bytes, its size,
+    never more than the machine has unless the device is a simulation.
     """
 
-    kind: str
+    kind: ClassVar[str]
+    memory: ClassVar[MemoryKind]
+    computes_on_host: ClassVar[bool] = False
+    measured_with: ClassVar[tuple[str, ...]] = ()
+
     name: str
     torch_device: str
     total_bytes: int
+
+    @property
+    def spec(self) -> str:
+        """What `open_device` opens this device by: `cpu`, `cuda:1`."""
+        return self.kind
+
+    @property
+    def title(self) -> str:
+        """What sentences call it, at their beginning."""
+        return self.name
+
+    @property
+    def footprint_key(self) -> str:
+        """What of the device a measured footprint depends on. Two devices with the same key share their measurements."""
+        return f"{self.kind}/{self.name}"
 
     def used_bytes(self) -> int:
         """Everything of ours that counts now: context, weights, outputs, allocator caches that cannot be reused."""
@@ -63,6 +99,19 @@ class Device(Protocol):
     def others(self) -> tuple[Process, ...]:
         """Other processes that hold memory of the device, largest first."""
 
+    def health(self) -> Health | None:
+        """Utilisation, temperature and power now; None where the device has no such figures."""
+        return None
+
+    def framework_bytes(self) -> tuple[int, int]:
+        """Bytes in tensors, and bytes that torch's allocator has reserved; `used_bytes` twice where it has none of its own."""
+        used = self.used_bytes()
+        return used, used
+
+    def assume_context(self, size: int) -> None:
+        """Count `size` bytes as the context, where it is not measured. The others pass over it."""
+        return
+
     def watch(self, declared_bytes: int = 0) -> AbstractContextManager[Reading]:
         """Measure one step, in the thread that does its work. Watches may overlap (a prefetch during a run).
 
@@ -74,10 +123,13 @@ class Device(Protocol):
         """Say, after a load's `watch`, that `key` (a model's or a task's id) is now held.
 
         declared_bytes: its weights by the plan. made: what `Node.load` returned, so that its real bytes can be counted.
+        A device that measures has nothing to do here.
         """
+        return
 
     def unloaded(self, key: str) -> None:
         """Say that `key` was let go. Unknown keys are ignored, so it may be called on the way out of an error."""
+        return
 
     def reclaim(self) -> None:
         """Collect garbage and give caches back, so that freed bytes show in `used_bytes`."""

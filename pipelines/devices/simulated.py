@@ -12,27 +12,32 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from pipelines.devices.protocol import DeviceOutOfMemory, Process, Reading
+from pipelines.devices.protocol import Device, DeviceOutOfMemory, Process, Reading
 from pipelines.devices.tracker import Tracker, tensors_in
+from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.units import format_bytes
 
 
 @dataclass
-class SimulatedDevice:
+class SimulatedDevice(Device):
     """Counts context + what is held + what running steps use.
 
     context: bytes a card's libraries would hold, in every figure. Foreign processes and a shrinking card are simulated
     by setting `foreign` and `total_bytes`. track: False makes it a bare ledger.
     """
 
+    kind: ClassVar[str] = "simulated"
+    memory: ClassVar[MemoryKind] = "accelerator"
+    computes_on_host: ClassVar[bool] = True
+    measured_with: ClassVar[tuple[str, ...]] = ("torch",)
+
     total_bytes: int
     name: str = "simulated"
     context: int = 0
     foreign: tuple[Process, ...] = ()
     track: bool = True
-    kind: str = field(default="simulated", init=False)
     torch_device: str = field(default="cpu", init=False)
     limit_bytes: int | None = field(default=None, init=False)
     _declared: dict[str, int] = field(default_factory=dict, init=False)
@@ -43,6 +48,11 @@ class SimulatedDevice:
     def __post_init__(self) -> None:
         self._tracker = Tracker(lambda live: self._count())
 
+    @property
+    def footprint_key(self) -> str:
+        """The same for every simulated card: its name and size change no tensor."""
+        return self.kind
+
     def used_bytes(self) -> int:
         """Context, declared holdings and live tensors. Declared workspaces count only inside a step's peak."""
         return self.context + sum(list(self._declared.values())) + self._tracker.live
@@ -50,6 +60,10 @@ class SimulatedDevice:
     def context_bytes(self) -> int:
         """As given."""
         return self.context
+
+    def assume_context(self, size: int) -> None:
+        """What the libraries of a real card would hold, by the plan."""
+        self.context = size
 
     def free_bytes(self) -> int:
         """What is left of the size, or of the cap, after us and the simulated others."""

@@ -38,7 +38,7 @@ class Key:
 
     @staticmethod
     def of(variant: Variant, digest: str, device: str, versions: str | None = None) -> Key:
-        """device: see `device_key`. versions: of the installed libraries unless given."""
+        """device: its `footprint_key`. versions: of the installed libraries unless given."""
         fixed = {name: value for name, value in variant.knobs.items() if name not in ("batch", "segment")}
         return Key(variant.name, digest, json.dumps(fixed, sort_keys=True), versions or library_versions(), device)
 
@@ -190,13 +190,6 @@ def estimate(seen: Sequence[Observation], declared: Footprint) -> Estimate:
             reload_seconds=min(each.seconds for each in loads),
         )
     return Estimate(measured, margin([*fitted.errors, *past]), measured=True, fit=fitted)
-
-
-def device_key(kind: str, name: str) -> str:
-    """What of a device a footprint depends on. Threads change a CPU's workspaces; a simulated card's name changes nothing."""
-    if kind == "cpu":
-        return f"cpu/{os.cpu_count()}"
-    return "simulated" if kind == "simulated" else f"{kind}/{name}"
 
 
 def library_versions(names: Sequence[str] = _LIBRARIES) -> str:

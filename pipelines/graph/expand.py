@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pipelines.graph.build import Graph
 from pipelines.schema.config import Footprint, Item, Tier, Variant, evaluate
+from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.ids import task_id
 from pipelines.schema.problem import Model, Problem, Task
 
@@ -16,11 +17,11 @@ from pipelines.schema.problem import Model, Problem, Task
 class Sizing:
     """How footprints become bytes. margins: by variant (or node) name, 0.1 adds 10 %; `default_margin` for the rest.
 
-    kind: which footprint applies (`cpu`, `cuda`; `simulated` uses `cuda`). base_context: bytes of the process itself.
+    memory: whose footprints apply, the host's or an accelerator's. base_context: bytes of the process itself.
     extra_weights, extra_workspace: bytes a run has seen above the plan, by the same names.
     """
 
-    kind: str
+    memory: MemoryKind
     limit_bytes: int | None
     base_context: int = 0
     default_margin: float = 0.0
@@ -42,7 +43,7 @@ def expand(graph: Graph, items: Sequence[Item], choice: Choice, tier: Tier, sizi
     tasks = []
     for node in graph.order:
         variant = choice.get(node)
-        if variant is not None and holds_weights(footprint_of(graph, node, choice, sizing.kind)):
+        if variant is not None and holds_weights(footprint_of(graph, node, choice, sizing.memory)):
             models[variant.name] = _model(variant, sizing)
     for item in items:
         tasks += [_task(graph, node, item, choice, sizing) for node in graph.order]
@@ -61,16 +62,16 @@ def holds_weights(footprint: Footprint) -> bool:
     return footprint.weights > 0 or footprint.load_seconds > 0
 
 
-def footprint_of(graph: Graph, node: str, choice: Choice, kind: str) -> Footprint:
-    """The footprint of `node` on a kind of device: of its chosen variant, or its own.
+def footprint_of(graph: Graph, node: str, choice: Choice, memory: MemoryKind) -> Footprint:
+    """The footprint of `node` in that memory: of its chosen variant, or its own.
 
-    A node without a variant computes in RAM: of a card it takes nothing, unless its context names `cuda`.
+    A node without a variant computes on the host: of a card it takes nothing, unless its context names `accelerator`.
     """
     variant = choice.get(node)
     if variant is None:
         own = graph.node(node).footprint or Footprint()
-        return own if kind == "cpu" or "cuda" in own.context else replace(own, workspace={}, context={})
-    return variant.footprints.get(kind) or variant.footprints.get("cuda") or Footprint()
+        return own if memory == "host" or "accelerator" in own.context else replace(own, workspace={}, context={})
+    return variant.footprint_in(memory)
 
 
 def context_bytes(graph: Graph, choice: Choice, sizing: Sizing) -> int:
@@ -79,7 +80,7 @@ def context_bytes(graph: Graph, choice: Choice, sizing: Sizing) -> int:
     for node in graph.order:
         if node in choice and is_isolated(choice[node]):
             continue
-        for library, size in footprint_of(graph, node, choice, sizing.kind).context.items():
+        for library, size in footprint_of(graph, node, choice, sizing.memory).context.items():
             libraries[library] = max(size, libraries.get(library, 0))
     return sizing.base_context + sum(libraries.values())
 
@@ -90,7 +91,7 @@ def is_isolated(variant: Variant) -> bool:
 
 
 def _model(variant: Variant, sizing: Sizing) -> Model:
-    footprint = variant.footprints.get(sizing.kind) or variant.footprints.get("cuda") or Footprint()
+    footprint = variant.footprint_in(sizing.memory)
     margin = 1 + _margin(variant.name, sizing)
     own_process = sizing.base_context + sum(footprint.context.values()) if is_isolated(variant) else 0
     more = sizing.extra_weights.get(variant.name, 0) + own_process
@@ -108,7 +109,7 @@ def _model(variant: Variant, sizing: Sizing) -> Model:
 
 def _task(graph: Graph, node: str, item: Item, choice: Choice, sizing: Sizing) -> Task:
     variant = choice.get(node)
-    footprint = footprint_of(graph, node, choice, sizing.kind)
+    footprint = footprint_of(graph, node, choice, sizing.memory)
     knobs = variant.knobs if variant else graph.node(node).knobs
     name = name_of(variant, node)
     margin = 1 + _margin(name, sizing)

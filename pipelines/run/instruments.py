@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from pipelines.devices.protocol import Device
 from pipelines.footprints.store import FootprintStore, Key, Observation
 from pipelines.graph.expand import footprint_of, is_isolated
 from pipelines.run.job import Job
 from pipelines.run.outcome import Observed
 from pipelines.run.trace import write_memory_png, write_trace
 from pipelines.schema.config import evaluate
+from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.ids import TaskId
 from pipelines.schema.plan import Run
 from pipelines.schema.record import Event
@@ -22,12 +24,12 @@ from pipelines.schema.record import Event
 _MEASURED = ("kernel", "driver", "tracked")
 
 
-def libraries_of(job: Job, kind: str) -> list[str]:
+def libraries_of(job: Job, memory: MemoryKind) -> list[str]:
     """The libraries that the job's nodes bring into this process, as their footprints name them."""
     names: set[str] = set()
     for node in job.graph.order:
         if not (node in job.choice and is_isolated(job.choice[node])):
-            names |= set(footprint_of(job.graph, node, job.choice, kind).context)
+            names |= set(footprint_of(job.graph, node, job.choice, memory).context)
     return sorted(names)
 
 
@@ -51,7 +53,7 @@ def warm_up(libraries: Iterable[str]) -> list[str]:
     return found
 
 
-def remember(store: FootprintStore, observed: Sequence[Observed], device: str, failed: Collection[str] = ()) -> int:
+def remember(store: FootprintStore, observed: Sequence[Observed], device: Device, failed: Collection[str] = ()) -> int:
     """Keep what a run showed of its variants' workspaces. Steps that shared the device with a prefetch say nothing.
 
     Bytes are above the level after the last load or unload, as `measure` counts them: what earlier runs of the node left
@@ -69,7 +71,7 @@ def remember(store: FootprintStore, observed: Sequence[Observed], device: str, f
             continue
         if task in failed or (node in broken and is_isolated(variant)):
             continue
-        item, footprint = job.items[task_id.item], footprint_of(job.graph, node, job.choice, device.partition("/")[0])
+        item, footprint = job.items[task_id.item], footprint_of(job.graph, node, job.choice, device.memory)
         segment = variant.knobs.get("segment")
         observation = Observation(
             "run",
@@ -84,7 +86,7 @@ def remember(store: FootprintStore, observed: Sequence[Observed], device: str, f
             predicted_bytes=round(evaluate(footprint.workspace, item, variant.knobs)),
             source=seen.source,
         )
-        store.add(Key.of(variant, job.digests.get(variant.name, ""), device), [observation])
+        store.add(Key.of(variant, job.digests.get(variant.name, ""), device.footprint_key), [observation])
         kept += 1
     return kept
 

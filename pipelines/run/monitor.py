@@ -13,8 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.devices.driver import Health
-from pipelines.devices.protocol import Device
+from pipelines.devices.protocol import Device, Health
 from pipelines.schema.units import format_bytes
 
 #: `emit(kind, **data)` as the engine's: kinds `sample` and `alert` of `schema.record.KINDS`.
@@ -44,7 +43,7 @@ class Monitor:
 
     def __post_init__(self) -> None:
         self._alerts = Alerts(self.limit_bytes)
-        self._cpu = _cpu_meter(self.device.kind)
+        self._cpu = _cpu_meter() if self.device.computes_on_host else None
 
     def __enter__(self) -> Monitor:
         self._thread = threading.Thread(target=self._loop, name="monitor", daemon=True)
@@ -79,9 +78,9 @@ class Monitor:
 
     def _facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"used_bytes": self.device.used_bytes(), "free_bytes": self.device.free_bytes()}
-        health = getattr(self.device, "health", None)
+        health = self.device.health()
         if health is not None:
-            facts |= _health_facts(health())
+            facts |= _health_facts(health)
         if self._cpu is not None:
             facts["cpu_percent"] = self._cpu()
         return facts
@@ -127,10 +126,8 @@ def _health_facts(health: Health) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _cpu_meter(kind: str) -> Callable[[], float] | None:
+def _cpu_meter() -> Callable[[], float]:
     """Per cent of one core that this process uses, since the last call."""
-    if kind == "cuda":
-        return None
     import psutil
 
     process = psutil.Process()

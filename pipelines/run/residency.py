@@ -24,7 +24,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.devices.cuda import CudaDevice
 from pipelines.devices.protocol import Device
 from pipelines.plan.policy import policy_for
 from pipelines.schema.errors import OutOfMemory, UsageError
@@ -103,13 +102,10 @@ class Residency:
     def vram_stats(self) -> dict[str, Any]:
         """Memory now, in 001's fields: GB are 1024**3 bytes. `available` is whether there is a card; without one the figures are RAM."""
         device = self.device
-        used = device.used_bytes() if device else sum(held.size for held in tuple(self._held.values()))
-        allocated = reserved = used
-        if isinstance(device, CudaDevice):
-            torch = device.allocator.bytes(device.index)
-            allocated, reserved = torch.allocated, torch.reserved
+        declared = sum(held.size for held in tuple(self._held.values()))
+        allocated, reserved = device.framework_bytes() if device else (declared, declared)
         return {
-            "available": device is not None and device.kind != "cpu",
+            "available": device is not None and device.memory != "host",
             "low_vram_mode": self.policy == "sequential",
             "allocated_gb": round(allocated / GIB, 2),
             "reserved_gb": round(reserved / GIB, 2),

@@ -104,11 +104,11 @@ class Tasks:
         )  # fmt: skip
 
     def _promised(self, tasks: Sequence[str]) -> float | None:
-        job, kind = self.job, "cpu" if self.device.kind == "cpu" else "cuda"
+        job, memory = self.job, self.device.memory
         nodes = [TaskId.parse(task).node for task in tasks]
         knobs = (job.choice[node].knobs if node in job.choice else job.graph.node(node).knobs for node in nodes)
         return real_time_factor(
-            zip((footprint_of(job.graph, node, job.choice, kind) for node in nodes), knobs, strict=True)
+            zip((footprint_of(job.graph, node, job.choice, memory) for node in nodes), knobs, strict=True)
         )
 
     def _save(self, tasks: Sequence[str], chained: Chained) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipelines.schema.hardware import MemoryKind
+
 #: The quantities a footprint may be linear in, and where each comes from. `<knob>` is any numeric knob of the variant.
 TERMS = {
     "base": "1",
@@ -46,7 +48,7 @@ class Variant:
     origin: `<role>/<file stem>`, the file it comes from. changes: what makes it another model than the file's, in order:
     `@cpu`, `@<node>`, `+<knob>=<value>`. quality: rank within the role, higher is better.
     weights: how to find them (`{repo:|path:|hub:..., sha256:...}`), empty where none are needed or the library ships them.
-    footprints: by device kind (`cpu`, `cuda`); `cuda` also serves `simulated`.
+    footprints: by the memory it occupies, `host` or `accelerator`; read them with `footprint_in`.
     device: `cpu` where it is kept off the card, None for the run's own device. isolation: `thread` or `process`.
     requires: modules that must be importable. environment: a pinned package list of its own, where pins conflict.
     needs_consent: its licence must be accepted by the user (`accept_licence=[<file stem>]`) before it is used.
@@ -59,7 +61,7 @@ class Variant:
     licence: str = ""
     knobs: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Any] = field(default_factory=dict)
-    footprints: Mapping[str, Footprint] = field(default_factory=dict)
+    footprints: Mapping[MemoryKind, Footprint] = field(default_factory=dict)
     isolation: str = "thread"
     device: str | None = None
     environment: tuple[str, ...] = ()
@@ -82,6 +84,14 @@ class Variant:
     def changed(self, change: str, **fields: Any) -> Variant:
         """The same variant with other `fields`: another model, whose name says so."""
         return replace(self, changes=(*self.changes, change), **fields)
+
+    def footprint_in(self, memory: MemoryKind) -> Footprint:
+        """What it occupies in that memory: as on an accelerator where nothing else is stated, nothing where that is not stated either."""
+        return self.footprints.get(memory) or self.footprints.get("accelerator") or Footprint()
+
+    def with_footprint(self, memory: MemoryKind, footprint: Footprint) -> Variant:
+        """The same variant with another footprint in that memory."""
+        return replace(self, footprints={**self.footprints, memory: footprint})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +153,8 @@ class Item:
 
 def on_cpu(variant: Variant) -> Variant:
     """The same variant kept off the card: no bytes there, the CPU's seconds."""
-    cpu = variant.footprints.get("cpu", Footprint())
-    off_card = replace(cpu, weights=0, load_peak=None, workspace={}, output=0, context={})
-    return variant.changed("@cpu", device="cpu", footprints={**variant.footprints, "cuda": off_card})
+    off_card = replace(variant.footprint_in("host"), weights=0, load_peak=None, workspace={}, output=0, context={})
+    return variant.with_footprint("accelerator", off_card).changed("@cpu", device="cpu")
 
 
 def evaluate(terms: Mapping[str, float], item: Item, knobs: Mapping[str, Any]) -> float:

@@ -1,12 +1,16 @@
-"""Cards as facts, and which tier a card is. Pure: asking the machine is `run.detect`'s work."""
+"""Cards as facts, and which tier a card is. Pure: looking at the machine is the work of `devices.detect`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pipelines.schema.units import GIB, format_bytes
+
+#: Which memory a limit is about: the host's RAM, or the memory of an accelerator (a card, real or simulated).
+MemoryKind = Literal["host", "accelerator"]
 
 #: Tiers of cards, least first. `cpu` is not among them: it is where no card can be used.
 TIERS = ("low_end", "modest", "mid_range", "upper_mid", "high_end")

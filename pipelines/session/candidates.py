@@ -13,7 +13,7 @@ from pipelines.config.tier import settled
 from pipelines.devices.enforce import LeakBook
 from pipelines.devices.protocol import Device
 from pipelines.footprints.regression import DECLARED_MARGIN
-from pipelines.footprints.store import FootprintStore, Key, device_key, library_versions
+from pipelines.footprints.store import FootprintStore, Key, library_versions
 from pipelines.graph.build import Graph
 from pipelines.graph.expand import Sizing, holds_weights, is_isolated
 from pipelines.inputs.items import find_items
@@ -92,11 +92,9 @@ def options_of(settings: Settings, selection: Selection = EVERYTHING, *, keep_go
         for variant in variants
         for where in (variant, on_cpu(variant))
     }
-    kind = "cpu" if device.kind == "cpu" else "cuda"
-    base = settings.device.context if device.kind == "cpu" else 0
-    key = device_key(device.kind, device.name)
-    options, margins = _measured(declared, places, store, (key, kind), mode, how.trusted)
-    sizing = Sizing(kind, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
+    base = settings.device.context if device.memory == "host" else 0
+    options, margins = _measured(declared, places, store, device, mode, how.trusted)
+    sizing = Sizing(device.memory, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
     absent = frozenset(each for name, found in located.items() if found.missing for each in (name, f"{name}@cpu"))
     return Asked(
         settings, device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes), absent, unreadable
@@ -190,25 +188,21 @@ def _measured(
     declared: Options,
     places: Mapping[str, Place],
     store: FootprintStore,
-    device: tuple[str, str],
+    device: Device,
     mode: Mode,
     trusted: Sequence[str],
 ) -> tuple[Options, dict[str, float]]:
     """The variants with the footprints that were measured here, where they were, and the margin each has earned."""
-    key, kind = device
     margins: dict[str, float] = {}
     options: Options = {}
     for node, variants in declared.items():
         made = []
         for variant in variants:
-            footprint = variant.footprints.get(kind) or variant.footprints.get("cuda") or Footprint()
             # Weights are read for their digest only where something was measured that could count for them.
             digest = weights_digest(variant, places[variant.name].weights) if store.knows(variant.name) else ""
-            found = store.estimate(Key.of(variant, digest, key), footprint)
+            found = store.estimate(Key.of(variant, digest, device.footprint_key), variant.footprint_in(device.memory))
             margins[variant.name] = found.margin * mode.margin_factor
-            made.append(
-                replace(variant, footprints={**variant.footprints, kind: _loaded(variant, found.footprint, trusted)})
-            )
+            made.append(variant.with_footprint(device.memory, _loaded(variant, found.footprint, trusted)))
         options[node] = tuple(made)
     return options, margins
 

@@ -97,7 +97,7 @@ def _fitting(asked: Asked, options: Options) -> selection.Choice:
 
 def _next_to_move(asked: Asked, options: Options, task: str | None) -> str | None:
     """The node to put on the CPU: the blamed task's, else the next in the tier's order of roles. None where none may go."""
-    if asked.device.kind == "cpu":
+    if asked.device.memory == "host":
         return None
     fixed = asked.settings.device.roles
     order = [role for role in asked.settings.tier.settings.get("cpu_fallback") or () if role not in fixed]

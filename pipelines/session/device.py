@@ -14,7 +14,7 @@ from pipelines.schema.units import format_bytes
 def device_of(settings: Settings, notes: list[str]) -> Device:
     """The device that `device=` names. What a person should know of the choice is added to `notes`."""
     device = _named_device(settings, notes)
-    if settings.tier.streams > 0 or device.kind == "cpu":
+    if settings.tier.streams > 0 or device.memory == "host":
         return device
     notes.append("tier.streams=0: everything runs on the CPU, and the tier's limit applies to its RAM.")
     return open_device("cpu")
@@ -30,7 +30,7 @@ def _named_device(settings: Settings, notes: list[str]) -> Device:
         return open_device("simulated", total=card.total_bytes, name=name)
     kind = _found(notes) if spec.kind == "auto" else f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
     device = open_device(kind, total=None if spec.cards_only else spec.total, name=spec.name)
-    if spec.cards_only and device.kind == "cpu":
+    if spec.cards_only and device.memory == "host":
         notes.append(
             "MAX_CUDA_VRAM has no effect: it bounds a card, and this runs on the CPU. tier.limit= bounds its RAM."
         )

@@ -10,7 +10,7 @@ from typing import cast
 from pipelines.config.settings import Settings
 from pipelines.devices.enforce import LeakBook, worker_limit
 from pipelines.devices.protocol import Device
-from pipelines.footprints.store import FootprintStore, device_key
+from pipelines.footprints.store import FootprintStore
 from pipelines.graph.build import Graph
 from pipelines.graph.chains import Chain
 from pipelines.graph.expand import Sizing, is_isolated
@@ -56,11 +56,6 @@ class Prepared:
     #: Nodes that hand their sound on, and the problem without any of them joined to one task.
     chains: tuple[Chain, ...] = ()
     apart: Problem | None = None
-
-    @property
-    def device_key(self) -> str:
-        """What measured footprints are kept under."""
-        return device_key(self.device.kind, self.device.name)
 
     def plan(self, problem: Problem | None = None) -> Plan:
         """The plan of `problem` (this run's own unless given) under the tier's residency policy. Raises `DoesNotFit`."""

@@ -49,7 +49,7 @@ class Replanner:
         worse = allowed[origins.index(now.origin) + 1 :] if now.origin in origins else ()
         ways += [(variant, frozenset({"variant"})) for variant in worse]
         if (
-            self.prepared.device.kind != "cpu"
+            self.prepared.device.memory != "host"
             and now.device is None
             and may_fall_back(self.prepared.settings.tier, now.role)
         ):

@@ -11,7 +11,7 @@ from pipelines.devices import registry as choose
 from pipelines.devices.detect import Detection
 from pipelines.footprints import measure
 from pipelines.footprints.regression import fit
-from pipelines.footprints.store import Observation, device_key
+from pipelines.footprints.store import Observation
 from pipelines.paths import user_folders
 from pipelines.schema.hardware import Card, Hardware
 from tests.devices.fakes import FakeCard
@@ -34,7 +34,7 @@ def test_a_cards_measurements_are_found_again_by_a_run_on_it(headroom, monkeypat
     assert headroom("measure", "pitch/crepe_tiny", *given).code == 0
     assert asked == [{"spec": "cuda:0", "total": 8_000_000_000}]
     (line,) = user_folders().footprints.read_text(encoding="utf-8").splitlines()
-    assert json.loads(line)["key"]["device"] == device_key("cuda", "Fake 8 GB")
+    assert json.loads(line)["key"]["device"] == "cuda/Fake 8 GB"
 
 
 def test_what_is_measured_in_an_environment_of_its_own_can_ask_the_driver_there():

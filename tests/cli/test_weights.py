@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipelines.config.settings import load_variant
-from pipelines.footprints.store import FootprintStore, Key, Observation, device_key
+from pipelines.footprints.store import FootprintStore, Key, Observation
 from pipelines.paths import user_folders
 from pipelines.session.candidates import weights_digest
 from pipelines.weights.environments import environment_for
@@ -273,7 +273,7 @@ def test_what_was_measured_counts_for_the_same_weights_only(toy, tmp_path):
 
     declared = peak(known=model)
     variant = load_variant([tmp_path / "conf"], "separate", "known")
-    key = Key.of(variant, weights_digest(variant, home() / "gain"), device_key("simulated", ""))
+    key = Key.of(variant, weights_digest(variant, home() / "gain"), "simulated")
     FootprintStore(user_folders().footprints).add(key, [Observation("run", 1 << 20, 0.1, source="tracked")])
     measured = peak()
     assert measured < declared / 4

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from pipelines.devices.driver import AllocatorBytes, Card, Health
+from pipelines.devices.driver import AllocatorBytes, Card
+from pipelines.devices.protocol import Health
 
 MB = 10**6
 OURS = 77

@@ -148,9 +148,9 @@ def _default(values: Mapping[str, Any]) -> str:
 def _footprints(role: str) -> str:
     rows, sources = [], {}
     for variant in variants(role):
-        for kind, where in (("cuda", "card"), ("cpu", "CPU")):
-            says = variant.footprints.get(kind)
-            if says is not None and (kind == "cpu" or _holds(says)):
+        for memory, where in (("accelerator", "card"), ("host", "CPU")):
+            says = variant.footprints.get(memory)
+            if says is not None and (memory == "host" or _holds(says)):
                 rows.append((f"`{_stem(variant)}`", where, *_footprint_cells(says, variant.knobs)))
                 sources.setdefault(f"{where}: {says.source}", []).append(f"`{_stem(variant)}`")
     columns = ("variant", "on", "weights", "while loading", "workspace", "for the example", "libraries, once a process")

@@ -1,16 +1,21 @@
 """Observations survive crashes, damage and staleness."""
 
 import multiprocessing
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from pipelines.devices.cpu import CpuDevice
+from pipelines.devices.cuda import CudaDevice
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.footprints import store as footprints
-from pipelines.footprints.store import FootprintStore, Key, Observation, device_key
+from pipelines.footprints.store import FootprintStore, Key, Observation
 from pipelines.schema.config import Footprint, Variant
 from pipelines.schema.errors import SurroundingsFailed
 from pipelines.schema.units import MIB
+from tests.devices.fakes import FakeCard
 
 VARIANT = Variant("pitch/crepe_tiny", "pitch", "nodes.pitch.crepe.Crepe", knobs={"batch": 64, "model": "tiny"})
 KEY = Key.of(VARIANT, "abc", "cpu/2", "torch 2.11.0")
@@ -147,6 +152,26 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         FootprintStore(tmp_path / "file" / "f.jsonl").add(KEY, runs(1))
 
 
-def test_a_simulated_cards_name_does_not_matter() -> None:
-    assert device_key("simulated", "RTX 3050") == device_key("simulated", "H200")
-    assert device_key("cuda", "RTX 3050") != device_key("cuda", "H200")
+def test_a_line_written_before_devices_had_footprint_keys_is_still_read(tmp_path: Path) -> None:
+    line = (
+        '{"key": {"device": "cuda/RTX 3050", "digest": "", "knobs": "{}", "variant": "pitch/a", "versions": "torch 2"},'
+        ' "seen": {"bytes": 7, "op": "run", "seconds": 1.5, "source": "driver"}}'
+    )
+    (tmp_path / "footprints.jsonl").write_text(line + "\n")
+    card = FakeCard()
+    device = CudaDevice(card, card, name="RTX 3050")
+    key = Key.of(Variant("pitch/a", "pitch", "nodes.x.A"), "", device.footprint_key, "torch 2")
+    assert FootprintStore(tmp_path / "footprints.jsonl").observations(key) == (
+        Observation("run", 7, 1.5, source="driver"),
+    )
+
+
+def test_what_of_a_device_a_measurement_depends_on() -> None:
+    card = FakeCard()
+    assert (
+        SimulatedDevice(1, name="RTX 3050").footprint_key
+        == SimulatedDevice(2, name="H200").footprint_key
+        == "simulated"
+    )
+    assert CudaDevice(card, card, name="RTX 3050").footprint_key != CudaDevice(card, card, name="H200").footprint_key
+    assert CpuDevice().footprint_key == f"cpu/{os.cpu_count()}"

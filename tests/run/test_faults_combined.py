@@ -29,8 +29,8 @@ class Shrinkable(Bench):
         for level in LEVELS:
             held, taken = weights // level, workspace // level
             footprint = Footprint(weights=held, load_peak=held, workspace={"base": taken}, load_seconds=held / 2e9)
-            variant = replace(now, origin=f"{node}/{level}", footprints={"cpu": footprint, "cuda": footprint})
-            if held < now.footprints["cpu"].weights:
+            variant = replace(now, origin=f"{node}/{level}", footprints={"host": footprint, "accelerator": footprint})
+            if held < now.footprint_in("host").weights:
                 made.append((Choice(variant.name, frozenset({"variant"}), held + taken), variant))
         return tuple(made)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from benchmarks.memory.harness import Bench
+from pipelines.devices.cpu import CpuDevice
 from pipelines.footprints.store import FootprintStore, Key
 from pipelines.run.instruments import remember
 from pipelines.run.outcome import Observed
@@ -10,6 +11,7 @@ from pipelines.schema.plan import Load, Run, Unload
 from pipelines.schema.units import MIB
 
 JOB = Bench(((8 * MIB, MIB), (4 * MIB, MIB)), None, items=3).job()
+DEVICE = CpuDevice()
 
 
 def step(kind, start, peak, end, *, alone=True, source="kernel", job=JOB):
@@ -22,8 +24,8 @@ def run(item, node):
 
 def remembered(tmp_path, observed, node="n0", failed=()):
     store = FootprintStore(tmp_path / "f.jsonl")
-    kept = remember(store, observed, "cpu/2", failed)
-    return kept, [seen.bytes // MIB for seen in store.observations(Key.of(JOB.choice[node], "", "cpu/2"))]
+    kept = remember(store, observed, DEVICE, failed)
+    return kept, [seen.bytes // MIB for seen in store.observations(Key.of(JOB.choice[node], "", DEVICE.footprint_key))]
 
 
 def load(model):
@@ -65,8 +67,8 @@ def test_what_one_variant_took_is_not_remembered_of_the_one_that_replaced_it(tmp
     later = replace(JOB, choice={**JOB.choice, "n0": small}, digests={"small": "abc"})
     store = FootprintStore(tmp_path / "f.jsonl")
     observed = [step(run(0, 0), 100, 190, 100), step(run(1, 0), 100, 105, 100, job=later)]
-    assert remember(store, observed, "cpu/2") == 2
-    found = [store.observations(Key.of(*key, "cpu/2")) for key in ((JOB.choice["n0"], ""), (small, "abc"))]
+    assert remember(store, observed, DEVICE) == 2
+    found = [store.observations(Key.of(*key, DEVICE.footprint_key)) for key in ((JOB.choice["n0"], ""), (small, "abc"))]
     assert [[seen.bytes // MIB for seen in each] for each in found] == [[90], [5]]
 
 

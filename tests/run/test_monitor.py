@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.devices.cpu import CpuDevice
 from pipelines.devices.cuda import CudaDevice
-from pipelines.devices.driver import Health
+from pipelines.devices.protocol import Health
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.run.monitor import Alerts, Monitor
 from tests.devices.fakes import MB, OURS, FakeCard

@@ -77,7 +77,7 @@ def show_plan(out: Console, prepared: Prepared, plan: Plan) -> None:
     out.print(steps_table(plan, limit=plan.limit_bytes, context=prepared.problem.context_bytes))
     out.print()
     out.print(verdict(plan))
-    if not plan.peak_bytes and prepared.device.kind != "cpu":
+    if not plan.peak_bytes and prepared.device.memory != "host":
         out.print("Nothing of it uses the card: every variant that was chosen runs on the CPU.")
 
 
