@@ -16,7 +16,7 @@ import numpy as np
 
 from pipelines.config import catalog
 from pipelines.config.compose import conf_dir
-from pipelines.config.settings import read_tier
+from pipelines.config.tier_fields import read_tier
 from pipelines.schema.hardware import TIERS
 from pipelines.schema.values import Audio
 from pipelines.stream.listening import Live

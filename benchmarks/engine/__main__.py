@@ -31,8 +31,9 @@ from pipelines.run.artifacts import Artifacts
 from pipelines.run.engine import Engine
 from pipelines.run.job import Job
 from pipelines.run.record import Record
-from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Tier
+from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec
 from pipelines.schema.node import Plain, Port
+from pipelines.schema.settings import Tier
 
 RESULTS = Path(__file__).parents[1] / "results" / "engine.json"
 #: Where Linux keeps files in memory.

@@ -20,7 +20,7 @@ from pipelines.run.job import Job, remaining
 from pipelines.run.ladder import MODES, Choice
 from pipelines.run.outcome import Outcome
 from pipelines.run.recovery import Recovery, Seen
-from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Tier, Variant
+from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Variant
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
@@ -28,6 +28,7 @@ from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 from pipelines.schema.record import Event
 from pipelines.schema.refusal import Refusal
+from pipelines.schema.settings import Tier
 from pipelines.schema.units import MIB
 from pipelines.schema.values import Text
 

@@ -15,11 +15,12 @@ from typing import Any
 
 from benchmarks.adaptive.low_vram import CONTEXT, WEIGHTS, WORKSPACES
 from pipelines.cli.verbs import composed_settings
-from pipelines.config.settings import Settings, load_variant
+from pipelines.config.settings import load_variant
 from pipelines.plan.planner import plan
 from pipelines.schema.config import Item, Variant, evaluate
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.problem import Problem
+from pipelines.schema.settings import Settings
 from pipelines.schema.units import MIB
 from pipelines.session.candidates import options_of
 from pipelines.session.choice import builder
@@ -135,7 +136,7 @@ _ROLES = {"xtts": "speak", "f5": "speak", "rvc": "convert"}
 def _variant_bytes(name: str, item: Item) -> tuple[int, int]:
     settings = composed_settings(["pipeline=dub"])
     assert settings is not None
-    variant = load_variant(settings.composed.search, _ROLES[name], name)
+    variant = load_variant(settings.source.search, _ROLES[name], name)
     return variant.footprint_in("accelerator").weights, _workspace(variant, item)
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from textwrap import wrap
 
 from pipelines.config import catalog
-from pipelines.config.compose import Composed, Composer, parse_hydra_flags
+from pipelines.config.compose import Composer, parse_hydra_flags
+from pipelines.schema.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,31 +30,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Print what was found."""
-    from pipelines.config.tier import wanted_size
+    from pipelines.config.settings import read_settings
     from pipelines.devices.detect import as_if, detect, render
 
     given = list(rest)
     flags = parse_hydra_flags([*rest, "pipeline=ultrasinger"])
     with Composer(flags) as composer:
         composed = composer.compose()
-    if composed.cfg.device.kind == "simulated":
-        lines = _simulated(composed)
+        settings = read_settings(composed)
+    device = settings.device
+    if device.kind == "simulated":
+        lines = _simulated(settings)
         print(
-            json.dumps({"tier": composed.choices["tier"], "card": lines[0]})
+            json.dumps({"tier": settings.tier.name, "card": lines[0]})
             if args.format == "json"
             else "\n".join(_folded(lines))
         )
     else:
         found = detect(force=args.force)
-        size = wanted_size({str(key): value for key, value in composed.cfg.device.items()})
-        found = found if size is None else as_if(found, size)
+        found = found if device.total is None else as_if(found, device.total)
         if args.format == "json":
             print(json.dumps(asdict(found), indent=1, default=str))
         else:
             print("\n".join(_folded(render(found))))
     if args.explain and args.format == "text":
         print()
-        print("\n".join(_explained(composed, given)))
+        print("\n".join(_explained(settings, composed.choices.get("profile") or "auto", given)))
     return 0
 
 
@@ -65,40 +67,32 @@ def _folded(lines: Iterable[str]) -> list[str]:
     return [part for line in lines for part in wrap(line, width, subsequent_indent="    ") or [""]]
 
 
-def _simulated(composed: Composed) -> list[str]:
-    from omegaconf import OmegaConf
-
+def _simulated(settings: Settings) -> list[str]:
     from pipelines.config.tier import simulated_card
     from pipelines.schema.hardware import classify
     from pipelines.schema.units import format_bytes
 
-    device = OmegaConf.to_container(composed.cfg.device, resolve=True)
-    assert isinstance(device, dict)
-    card = simulated_card({str(key): value for key, value in device.items()}, composed.search)
+    card = simulated_card(settings.device, settings.source.search)
     tier, reason = classify(card)
     return [f"card: {card.name}, {format_bytes(card.total_bytes)} (simulated)", f"tier: {tier}", f"  {reason}"]
 
 
-def _explained(composed: Composed, given: list[str]) -> list[str]:
-    from omegaconf import OmegaConf
-
+def _explained(settings: Settings, profile: str, given: list[str]) -> list[str]:
     from pipelines.cli.screen.show import console
     from pipelines.config.environment import effective, flatten, read_dotenv, render
 
-    tier, profile = composed.choices["tier"], composed.choices.get("profile") or "auto"
-    root = OmegaConf.to_container(composed.cfg, resolve=True)
-    assert isinstance(root, dict)
+    tier, search = settings.tier.name, settings.source.search
     groups = ("tier", "profile", "pipeline", "model", "device", "executor")
     defaults: dict[str, object] = {}
-    for key, value in root.items():
+    for key, value in settings.resolved.items():
         if key not in groups:
             defaults |= flatten(value, str(key)) if isinstance(value, dict) else {str(key): value}
-    settings = effective(
-        tier=(tier, catalog.read(composed.search, "tier", tier)),
-        profile=(profile, catalog.read(composed.search, "profile", profile)),
+    every = effective(
+        tier=(tier, catalog.read(search, "tier", tier)),
+        profile=(profile, catalog.read(search, "profile", profile)),
         dotenv=read_dotenv(Path(".env")),
         environ=os.environ,
         given=given,
         defaults=defaults,
     )
-    return list(render(settings, console().width))
+    return list(render(every, console().width))

@@ -148,7 +148,7 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
                 remember(prepared.store, engine.observed, prepared.device, outcome.failed)
         finally:
             draw(record.folder, events, plan.limit_bytes, prepared.settings.pipeline.name,
-                 picture=bool(prepared.settings.values.get("memory_plot")))  # fmt: skip
+                 picture=prepared.settings.options.memory_plot)  # fmt: skip
             record.update(**_failures(events), rungs=rungs(recovery.tried), stream=streams_of(events))
             with _for_later(engine):
                 for returned in engine.returns:  # of a run that failed, too: a leak may be why

@@ -47,7 +47,7 @@ def brought(prepared: Prepared, out: Console) -> Prepared:
     if not prepared.absent:
         return prepared
     settings, selection = prepared.settings, prepared.selection
-    how = Availability.of(settings.values, settings.composed, trusted_packages(selection.trust))
+    how = Availability.of(settings, trusted_packages(selection.trust))
     places = dict(prepared.places)
     for variant in prepared.absent:
         places[variant.name] = replace(places[variant.name], weights=bring(variant, how, out))

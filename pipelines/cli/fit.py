@@ -12,6 +12,7 @@ import json
 from pipelines.cli.plan import add_selection
 from pipelines.config import catalog
 from pipelines.schema.errors import DoesNotFit
+from pipelines.schema.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,12 +89,13 @@ def _named(node: str, variant: str) -> str:
     return variant if variant.startswith(f"{node}/") else f"{node}: {variant}"
 
 
-def _smallest_tier(settings: object, least: int) -> str | None:
+def _smallest_tier(settings: Settings, least: int) -> str | None:
     """The tier with the smallest limit that holds `least` bytes."""
-    from pipelines.config.settings import Settings, read_tier
+    from pipelines.config.tier_fields import read_tier
 
-    assert isinstance(settings, Settings)
-    search = settings.composed.search
-    tiers = [read_tier(name, catalog.read(search, "tier", name)) for name in catalog.options(search, "tier")]
+    search = settings.source.search
+    tiers = [
+        read_tier(name, catalog.read(search, "tier", name), f"tier/{name}") for name in catalog.options(search, "tier")
+    ]
     limited = sorted((t.limit_bytes, t.name) for t in tiers if t.limit_bytes is not None and t.limit_bytes >= least)
     return limited[0][1] if limited else None

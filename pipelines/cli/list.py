@@ -17,12 +17,14 @@ from rich.text import Text
 from pipelines.cli.screen.show import console, table
 from pipelines.cli.verbs import composed_settings, names_and_settings
 from pipelines.config import catalog
-from pipelines.config.settings import Settings, load_variant, read_pipeline, read_tier
+from pipelines.config.settings import load_variant, read_pipeline
+from pipelines.config.tier_fields import read_tier
 from pipelines.paths import user_folders
 from pipelines.schema.config import Item, Variant, evaluate
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.roles import ROLES
+from pipelines.schema.settings import Settings
 from pipelines.schema.units import MIB, format_bytes
 from pipelines.weights import locate
 
@@ -53,7 +55,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _pipelines(out: Console, settings: Settings) -> None:
-    search = settings.composed.search
+    search = settings.source.search
     made = table("pipeline", "nodes", "about")
     for name in catalog.options(search, "pipeline"):
         spec = read_pipeline(name, catalog.read(search, "pipeline", name))
@@ -74,9 +76,9 @@ def _nodes(out: Console, settings: Settings) -> None:
 def _variants(out: Console, settings: Settings) -> None:
     from pipelines.session.device import device_of, limit_of
 
-    search = settings.composed.search
+    search = settings.source.search
     device = device_of(settings, [])
-    limit, home = limit_of(settings, device), user_folders(settings.values.get("weights_dir")).weights
+    limit, home = limit_of(settings, device), user_folders(settings.options.weights_dir).weights
     made = table("variant", "card", "CPU", "here", "licence", right=(1, 2))
     for role in ROLES:
         found = [load_variant(search, role, name) for name in catalog.options(search, f"model/{role}")]
@@ -114,12 +116,12 @@ def _state(variant: Variant, need: int, limit: int | None, home: Path) -> Text:
 
 
 def _tiers(out: Console, settings: Settings) -> None:
-    search = settings.composed.search
+    search = settings.source.search
     made = table(
         "tier", "limit", "streams", "best it allows to separate, transcribe, track pitch", "about", right=(1, 2)
     )
     for name in catalog.options(search, "tier"):
-        tier = read_tier(name, catalog.read(search, "tier", name))
+        tier = read_tier(name, catalog.read(search, "tier", name), f"tier/{name}")
         best = [tier.allow[role][0] for role in ("separate", "transcribe", "pitch") if tier.allow.get(role)]
         limit = format_bytes(tier.limit_bytes) if tier.limit_bytes is not None else "all"
         made.add_row(name, limit, str(tier.streams), ", ".join(best), tier.about)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 
 from pipelines.config import catalog
-from pipelines.config.settings import Settings, load_variant
+from pipelines.config.settings import load_variant
 from pipelines.paths import user_folders
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
 from pipelines.schema.roles import ROLES
+from pipelines.schema.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +46,11 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     settings = composed_settings([*given, *rest, "pipeline=ultrasinger"])
     if settings is None:
         return 0
-    set_before_torch(settings.tier.settings.get("allocator") or {})  # what its children measure is what a run will see
+    set_before_torch(settings.tier.allocator)  # what its children measure is what a run will see
     wanted = _wanted(settings, names, args.all)
     sizes = _sizes(args.sizes) or DEFAULT_SIZES
     store = FootprintStore(user_folders().footprints)
-    how = Availability.of(settings.values, settings.composed, trusted_packages(args.trust))
+    how = Availability.of(settings, trusted_packages(args.trust))
     device = device_of(settings, [])
     place = {"spec": device.spec, "total": device.total_bytes}
     made = table("variant", "weights MiB", "load s", "workspace", "error", "source", right=(1, 2))
@@ -83,7 +84,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _wanted(settings: Settings, names: list[str], everything: bool) -> list[Variant]:
-    search = settings.composed.search
+    search = settings.source.search
     known = [f"{role}/{name}" for role in ROLES for name in catalog.options(search, f"model/{role}")]
     if everything:
         names = known

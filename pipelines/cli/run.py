@@ -217,7 +217,7 @@ def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -
     from pipelines.session.selection import Selection
 
     settings = read_settings(composed)
-    set_before_torch(settings.tier.settings.get("allocator") or {})
+    set_before_torch(settings.tier.allocator)
     selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
     try:
         prepared = brought(prepare(settings, selection, keep_going=args.keep_going), console())

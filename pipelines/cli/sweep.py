@@ -105,12 +105,14 @@ def remove_unused(folder: Path | None) -> None:
 
 def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str], stop: Stopper) -> JobResult:
     assert composed.folder is not None
-    console().print(Text.assemble("\n", (f"job {composed.folder.name}", "bold"), f"  {' '.join(composed.overrides)}"))
+    console().print(
+        Text.assemble("\n", (f"job {composed.folder.name}", "bold"), f"  {' '.join(composed.source.overrides)}")
+    )
     hydra = [part for flag in ("config_dir", "config_name", "config_path") if (value := getattr(flags, flag))
              for part in (f"--{flag.replace('_', '-')}", str(value))]  # fmt: skip
     folder = str(composed.folder).replace("'", "\\'")
     # -P: what lies in the folder one happens to be in is not imported in place of ours.
-    command = [sys.executable, "-P", "-m", "pipelines.cli.main", "run", *own_flags, *hydra, *composed.overrides,
+    command = [sys.executable, "-P", "-m", "pipelines.cli.main", "run", *own_flags, *hydra, *composed.source.overrides,
                f"hydra.run.dir='{folder}'"]  # fmt: skip
     paths = os.pathsep.join(path for path in sys.path if path)
     environment = {**os.environ, "PYTHONPATH": paths, "HEADROOM_FROZEN": "1"}
@@ -120,7 +122,9 @@ def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str]
         stop.process = process
         errors = _listen(process)
     stop.process = None
-    return JobResult(composed.overrides, composed.folder, _code(process.returncode), _record(composed.folder), errors)
+    return JobResult(
+        composed.source.overrides, composed.folder, _code(process.returncode), _record(composed.folder), errors
+    )
 
 
 def _listen(process: subprocess.Popen[str]) -> str:

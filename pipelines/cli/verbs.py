@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.config.compose import Composer, parse_hydra_flags
-from pipelines.config.settings import Settings, read_settings
+from pipelines.config.settings import read_settings
 from pipelines.schema.errors import UsageError
+from pipelines.schema.settings import Settings
 
 
 def names_and_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -20,10 +20,11 @@ from rich.text import Text
 from pipelines.cli.fetching import bring
 from pipelines.cli.screen.show import console, table
 from pipelines.config import catalog
-from pipelines.config.settings import Settings, load_variant
+from pipelines.config.settings import load_variant
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import Differs, TaskFailed, UsageError, did_you_mean
 from pipelines.schema.roles import ROLES
+from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
 from pipelines.session.availability import Availability
 from pipelines.weights import Located, Need
@@ -51,7 +52,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if settings is None:
         return 0
     variants = _named(settings, names)
-    how = Availability.of(settings.values, settings.composed)
+    how = Availability.of(settings)
     if args.action == "list":
         _list(console(), variants or _all(settings), how)
     elif args.action == "fetch":
@@ -62,13 +63,13 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _all(settings: Settings) -> list[Variant]:
-    search = settings.composed.search
+    search = settings.source.search
     found = [load_variant(search, role, name) for role in ROLES for name in catalog.options(search, f"model/{role}")]
     return sorted(found, key=lambda v: (list(ROLES).index(v.role), -v.quality, v.name))
 
 
 def _named(settings: Settings, names: Sequence[str]) -> list[Variant]:
-    search = settings.composed.search
+    search = settings.source.search
     known = [f"{role}/{name}" for role in ROLES for name in catalog.options(search, f"model/{role}")]
     for name in names:
         if name not in known:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,9 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 import pipelines
 from pipelines.config import catalog
 from pipelines.config.catalog import load_yaml, refuse_bombs
+from pipelines.config.device import read_device
+from pipelines.config.options import INPUTS, ITEM_SETTINGS, RUN_OPTIONS, check_options
 from pipelines.config.sentences import ROOT_CONFIG, is_there, no_experiment, no_flag, not_a_setting, sentences
-from pipelines.config.values import KINDS, read_values
 from pipelines.schema.errors import UsageError
+from pipelines.schema.settings import ConfigSource
 
 CONFIG_NAME = "config"
 #: Values of these keys are quoted for Hydra, so that names with spaces, commas and accents work as typed.
@@ -28,15 +30,12 @@ _OVERRIDE = re.compile(r"^([+~]{0,2})([A-Za-z_][\w./@-]*)=(.*)$", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A composed config. cfg: without `hydra`. choices: group -> option chosen. search: config folders, first wins."""
+    """A composed config. cfg: without `hydra`. choices: group -> option chosen. folder: of the run, where one was made."""
 
     cfg: DictConfig
     choices: Mapping[str, str]
-    search: tuple[Path, ...]
-    overrides: tuple[str, ...]
+    source: ConfigSource
     folder: Path | None = None
-    #: The folders that the command line itself names: the shipped tree and `-cd`. Only their files may say what to install.
-    named: tuple[Path, ...] = ()
 
 
 def conf_dir() -> Path:
@@ -146,7 +145,8 @@ class Composer:
         cfg = self._compose()
         HydraConfig.instance().set_config(cfg)
         with self._sentences():
-            return replace(_composed(cfg, self.search()), named=self.named())
+            job = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+            return self._as_composed(job, cfg.hydra)
 
     def _compose(self) -> DictConfig:
         """Compose, with the tier's own name where `tier=auto` stands, so that folders and records name what was used."""
@@ -158,16 +158,15 @@ class Composer:
             cfg = self._composed([override for override in overrides if not override.startswith("tier")])
             if cfg.hydra.runtime.choices.get("tier") == "auto":
                 with self._sentences():
-                    device: Any = OmegaConf.to_container(cfg.device, resolve=True)
+                    device = read_device(OmegaConf.to_container(cfg.device, resolve=True))
                 streams = [override for override in overrides if override.lstrip("+").startswith("tier.streams=")]
                 found = "cpu" if streams and streams[-1].endswith("=0") else detected_tier(device, self.search())
                 self._flags.overrides = [f"tier={found}", *(o for o in overrides if not o.startswith("tier="))]
         cfg = self._composed(self._flags.overrides)
         with self._sentences():
-            plain: Any = OmegaConf.to_container(
-                OmegaConf.masked_copy(cfg, [key for key in KINDS if key in cfg]), resolve=True
-            )
-            read_values(plain)
+            plain = [key for key in (*RUN_OPTIONS, *INPUTS, *ITEM_SETTINGS) if key in cfg]
+            data: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, plain), resolve=True)
+            check_options(data)
         return cfg
 
     def _composed(self, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
@@ -243,6 +242,10 @@ class Composer:
         paths = [path.removeprefix("file://") for path in entries]
         return tuple(Path(path) for path in paths if "://" not in path)
 
+    def _as_composed(self, job: DictConfig, hydra: Any, folder: Path | None = None) -> Composed:
+        source = ConfigSource(self.search(), self.named(), tuple(hydra.overrides.task))
+        return Composed(job, dict(hydra.runtime.choices), source, folder)
+
     def named(self) -> tuple[Path, ...]:
         """The folders of the search path that nobody's config put there."""
         folder = None if getattr(self._flags, "from_record", False) else self._flags.config_dir
@@ -261,10 +264,9 @@ class Composer:
             if any(isinstance(end, Exception) for end in ended):
                 return
             whole: Any = HydraConfig.instance().cfg
-            choices, overrides = dict(whole.hydra.runtime.choices), tuple(whole.hydra.overrides.task)
             folder = Path(whole.hydra.runtime.output_dir)
             try:
-                ended.append(task(Composed(cfg, choices, self.search(), overrides, folder, self.named())))
+                ended.append(task(self._as_composed(cfg, whole.hydra, folder)))
             except Exception as error:
                 ended.append(error)
 
@@ -297,11 +299,6 @@ def refuse_unknown_experiments(overrides: Sequence[str], search: Sequence[Path])
         unknown = [name for name in value.strip("[]").split(",") if name.strip() not in known]
         if key == "experiment" and unknown:
             raise UsageError(no_experiment(unknown[0].strip(), search))
-
-
-def _composed(cfg: DictConfig, search: tuple[Path, ...]) -> Composed:
-    job = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    return Composed(job, dict(cfg.hydra.runtime.choices), search, tuple(cfg.hydra.overrides.task))
 
 
 def _register_resolvers() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -12,15 +11,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipelines.config import catalog
 from pipelines.config.compose import Composed
-from pipelines.config.tuning import check_tuning
-from pipelines.schema.config import TERMS, Footprint, NodeSpec, PipelineSpec, Tier, Variant
+from pipelines.config.device import read_device
+from pipelines.config.options import read_inputs, read_run_options
+from pipelines.config.tier_fields import read_tier
+from pipelines.schema.config import TERMS, Footprint, NodeSpec, PipelineSpec, Variant
 from pipelines.schema.errors import InvalidError, UsageError, did_you_mean
 from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.roles import ROLES
+from pipelines.schema.settings import Settings
 from pipelines.schema.units import parse_bytes
 from pipelines.schema.values import PORTS
 
-_GROUPS = ("pipeline", "tier", "device", "model", "profile", "executor")
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _NODE_KEYS = ("role", "_target_", "in", "knobs", "after", "isolation", "device", "footprint", "stream")
 _VARIANT_KEYS = ("_target_", "quality", "licence", "commercial_use", "about", "weights", "knobs", "footprint", "isolation",
@@ -32,54 +33,23 @@ _HOST = ("host", "cpu")
 _FOOTPRINT_KEYS = (*Footprint.__dataclass_fields__, *_HOST)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSpec:
-    """The `device` group. kind: auto | cpu | cuda | simulated. total: bytes of a simulated card, or a smaller size to keep to.
-
-    cards_only: `total` is about cards (MAX_CUDA_VRAM) and nothing to the CPU. context: bytes of this process before any
-    node's library. roles: role -> device.
-    """
-
-    kind: str
-    index: int = 0
-    total: int | None = None
-    name: str | None = None
-    context: int = 0
-    roles: Mapping[str, str] = field(default_factory=dict)
-    cards_only: bool = False
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything a run is told. pinned: role -> the variant the user named. explicit_limit: the limit was on the command line."""
-
-    pipeline: PipelineSpec
-    tier: Tier
-    device: DeviceSpec
-    pinned: Mapping[str, Variant]
-    explicit_limit: bool
-    values: Mapping[str, Any]
-    resolved: Mapping[str, Any]
-    composed: Composed
-
-
 def read_settings(composed: Composed) -> Settings:
     """Check and freeze a composed config. Raises `UsageError` with the key and the nearest valid names."""
     try:
         data: Any = OmegaConf.to_container(composed.cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise UsageError(f"The config cannot be resolved: {' '.join(str(error).split())}.") from None
-    name = composed.choices.get("pipeline", "?")
-    explicit = any(re.match(r"^\+*tier\.limit=", override) for override in composed.overrides)
+    overrides = composed.source.overrides
     return Settings(
-        pipeline=read_pipeline(name, data.get("pipeline")),
+        pipeline=read_pipeline(composed.choices.get("pipeline", "?"), data.get("pipeline")),
         tier=read_tier(composed.choices.get("tier", "?"), data.get("tier")),
-        device=_device(data.get("device")),
+        device=read_device(data.get("device")),
         pinned=_pinned(composed, data.get("model") or {}),
-        explicit_limit=explicit,
-        values={key: value for key, value in data.items() if key not in _GROUPS},
+        options=read_run_options(data),
+        inputs=read_inputs(data),
+        explicit_limit=any(re.match(r"^\+*tier\.limit=", override) for override in overrides),
+        source=composed.source,
         resolved=data,
-        composed=composed,
     )
 
 
@@ -131,26 +101,6 @@ def _node(name: str, data: Any, where: str) -> NodeSpec:
         footprint=read_footprint(data["footprint"], f"{place}.footprint") if data.get("footprint") else None,
         stream=_flag(data.get("stream", False), f"{place}.stream"),
     )
-
-
-def read_tier(name: str, data: Any) -> Tier:
-    """One file of `conf/tier/`; what is not limit, streams or allow goes into `settings`."""
-    where = f"tier {name}"
-    data = _mapping(data, where)
-    allow = {
-        str(role): tuple(_strings(names, f"{where}.allow.{role}"))
-        for role, names in _mapping(data.get("allow"), f"{where}.allow").items()
-    }
-    for role in allow:
-        if role not in ROLES:
-            raise UsageError(f"{where}.allow names an unknown role {role!r}. {did_you_mean(role, ROLES)}")
-    streams = data.get("streams", 1)
-    if isinstance(streams, bool) or not isinstance(streams, int) or not 0 <= streams <= 64:
-        raise UsageError(f"{where}.streams is {streams!r}; it must be a whole number from 0 (CPU) to 64.")
-    limit = None if data.get("limit") is None else _bytes(data["limit"], f"{where}.limit")
-    settings = {key: value for key, value in data.items() if key not in ("limit", "streams", "allow", "about")}
-    check_tuning("tier", settings)
-    return Tier(name, limit, streams, allow, settings, str(data.get("about", "")))
 
 
 def read_variant(role: str, name: str, data: Mapping[str, Any]) -> Variant:
@@ -246,23 +196,6 @@ def _pinned(composed: Composed, models: Mapping[str, Any]) -> dict[str, Variant]
         if choice not in ("auto", "null", None) and isinstance(models.get(role), Mapping):
             pinned[role] = read_variant(role, choice, models[role])
     return pinned
-
-
-def _device(data: Any) -> DeviceSpec:
-    data = _mapping(data, "device")
-    kinds = ("auto", "cpu", "cuda", "simulated")
-    kind = str(data.get("kind"))
-    if kind not in kinds:
-        raise UsageError(f"device.kind is {kind!r}. {did_you_mean(kind, kinds)}")
-    roles = {role: str(value) for role, value in data.items() if role in ROLES and value is not None}
-    _only(data, ("kind", "index", "total", "cards_only", "name", "context", *ROLES), "device")
-    for role, value in roles.items():
-        if not re.fullmatch(r"cpu|cuda(:\d+)?|simulated", value):
-            raise UsageError(f"device.{role} is {value!r}. {did_you_mean(value, ('cpu', 'cuda'))}")
-    total = None if data.get("total") is None else _bytes(data["total"], "device.total")
-    context = _bytes(data.get("context", 0), "device.context")
-    cards_only = _flag(data.get("cards_only", False), "device.cards_only")
-    return DeviceSpec(kind, int(data.get("index", 0)), total, data.get("name"), context, roles, cards_only)
 
 
 def _flag(value: Any, where: str) -> bool:

@@ -12,9 +12,9 @@ from pipelines.config import catalog
 from pipelines.devices import detect as detection
 from pipelines.devices.detect import Detection
 from pipelines.plan.policy import policy_for
-from pipelines.schema.config import Tier
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.hardware import Card, classify
+from pipelines.schema.settings import DeviceSpec, Tier
 from pipelines.schema.units import GIB, MIB, format_bytes, parse_bytes
 
 _MAKERS = re.compile(r"^(nvidia\s+)?(geforce\s+|tesla\s+)?", re.IGNORECASE)
@@ -23,19 +23,18 @@ _MAKERS = re.compile(r"^(nvidia\s+)?(geforce\s+|tesla\s+)?", re.IGNORECASE)
 DEFAULT_SIZE = "8 GiB"
 
 
-def detected_tier(device: Mapping[str, Any], search: Sequence[Path]) -> str:
+def detected_tier(device: DeviceSpec, search: Sequence[Path]) -> str:
     """The tier that `tier=auto` stands for: of the simulated card, of the CPU, or of the card the driver tells of."""
-    kind = device.get("kind")
-    if kind == "cpu":
+    if device.kind == "cpu":
         return "cpu"
-    if kind == "simulated":
+    if device.kind == "simulated":
         return classify(simulated_card(device, search))[0]
     found = detection.detect()
-    if kind == "cuda":
-        found = _as_card(found, device.get("index") or 0)
-    size = wanted_size(device)
-    found = found if size is None else detection.as_if(found, size)
-    return found.tier if kind == "auto" or found.tier != "cpu" else "modest"
+    if device.kind == "cuda":
+        found = _as_card(found, device.index)
+    if device.total is not None:
+        found = detection.as_if(found, device.total)
+    return found.tier if device.kind == "auto" or found.tier != "cpu" else "modest"
 
 
 def _as_card(found: Detection, index: int) -> Detection:
@@ -44,14 +43,13 @@ def _as_card(found: Detection, index: int) -> Detection:
     return found if card is None else replace(found, card=card, tier=classify(card)[0])
 
 
-def settled(tier: Tier, total_bytes: int, notes: list[str]) -> Tier:
-    """The tier with its residency policy decided: `auto` goes by the device's size. A policy that is not `planned` is noted."""
-    asked = tier.settings.get("residency") or "planned"
-    policy = policy_for(asked, total_bytes)
-    if policy != "planned":
-        why = f" (auto, on a device of {format_bytes(total_bytes)})" if asked == "auto" else ""
-        notes.append(f"residency={policy}{why}: {_MEANS[policy]}")
-    return replace(tier, settings={**tier.settings, "residency": policy})
+def settled(tier: Tier, total_bytes: int) -> tuple[Tier, tuple[str, ...]]:
+    """The tier with its residency policy decided (`auto` goes by the device's size), and a line for a policy that is not `planned`."""
+    policy = policy_for(tier.residency, total_bytes)
+    if policy == "planned":
+        return replace(tier, residency=policy), ()
+    why = f" (auto, on a device of {format_bytes(total_bytes)})" if tier.residency == "auto" else ""
+    return replace(tier, residency=policy), (f"residency={policy}{why}: {_MEANS[policy]}",)
 
 
 _MEANS = {
@@ -60,26 +58,17 @@ _MEANS = {
 }
 
 
-def simulated_card(device: Mapping[str, Any], search: Sequence[Path]) -> Card:
+def simulated_card(device: DeviceSpec, search: Sequence[Path]) -> Card:
     """The card `device.name` and `device.total` describe. A known name brings its size unless `device.total` says otherwise."""
-    name, size = device.get("name"), wanted_size(device)
-    if name and size is None:
-        return find_card(str(name), search)
-    total = parse_bytes(DEFAULT_SIZE) if size is None else size
-    known = _named(str(name), read_cards(search)) if name else None
-    if known and device.get("cards_only") and total > known.total_bytes:
+    if device.name and device.total is None:
+        return find_card(device.name, search)
+    total = parse_bytes(DEFAULT_SIZE) if device.total is None else device.total
+    known = _named(device.name, read_cards(search)) if device.name else None
+    if known and device.cards_only and total > known.total_bytes:
         raise UsageError(
             f"MAX_CUDA_VRAM asks for {format_bytes(total)}, which is more than {known.name} has ({format_bytes(known.total_bytes)})."
         )
-    return Card(str(name or "simulated card"), total, known.compute if known else None)
-
-
-def wanted_size(device: Mapping[str, Any]) -> int | None:
-    """`device.total` in bytes, None where it says nothing."""
-    try:
-        return None if device.get("total") is None else parse_bytes(device["total"])
-    except ValueError as error:
-        raise UsageError(f"device.total: {error}") from None
+    return Card(device.name or "simulated card", total, known.compute if known else None)
 
 
 def read_cards(search: Sequence[Path]) -> Mapping[str, Card]:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipelines.graph.build import Graph
-from pipelines.schema.config import Footprint, Item, Tier, Variant, evaluate
+from pipelines.schema.config import Footprint, Item, Variant, evaluate
 from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.ids import task_id
 from pipelines.schema.problem import Model, Problem, Task
+from pipelines.schema.settings import Tier
 
 
 @dataclass(frozen=True, slots=True)

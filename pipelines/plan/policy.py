@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import cast
 
 from pipelines.plan import feasibility
 from pipelines.plan.bounds import compulsory
@@ -23,10 +24,11 @@ from pipelines.schema.errors import DoesNotFit, UsageError, did_you_mean
 from pipelines.schema.plan import Plan, Run
 from pipelines.schema.problem import Problem
 from pipelines.schema.refusal import Refusal
+from pipelines.schema.settings import ResidencyPolicy
 from pipelines.schema.units import GIB, format_bytes
 
 
-def policy_for(residency: str, total_bytes: int) -> str:
+def policy_for(residency: str, total_bytes: int) -> ResidencyPolicy:
     """`auto` by a card's size, as 001 has it: `sequential` up to 6 GB, `normal` from 8; between them, where it is silent, `sequential`.
 
     >>> policy_for("auto", 6 * 1024**3), policy_for("auto", 8 * 1024**3), policy_for("planned", 0)
@@ -36,7 +38,7 @@ def policy_for(residency: str, total_bytes: int) -> str:
         return "normal" if total_bytes >= 0.9 * 8 * GIB else "sequential"
     if residency not in POLICIES:
         raise UsageError(f"tier.residency is {residency!r}. {did_you_mean(str(residency), (*POLICIES, 'auto'))}")
-    return residency
+    return cast("ResidencyPolicy", residency)
 
 
 def plan_under(policy: str, problem: Problem) -> Plan:

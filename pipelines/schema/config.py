@@ -1,4 +1,4 @@
-"""What the YAML says, as frozen data: pipelines, variants with footprints, tiers. Built once, at the border, by the CLI."""
+"""What a pipeline and its models are, as frozen data: nodes, variants with footprints, items. Made once, by `pipelines.config`."""
 
 from __future__ import annotations
 
@@ -125,23 +125,11 @@ class PipelineSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Tier:
-    """What a device may use: one file of `conf/tier/`, after the profile, environment and command line had their say.
-
-    limit_bytes None is all of the device. allow: role -> variant names, best first. Other settings are in `settings`.
-    """
-
-    name: str
-    limit_bytes: int | None = None
-    streams: int = 1
-    allow: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    about: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Item:
-    """One input. seconds, channels: from the file's header. characters: of its text. path: the input file, where there is one."""
+    """One input. seconds, channels: from the file's header. characters: of its text. path: the input file, where there is one.
+
+    settings: by name, open by design: a table's columns become settings, and a node looks up those that it knows.
+    """
 
     name: str
     path: str | None = None

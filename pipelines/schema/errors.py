@@ -102,7 +102,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     if not names:
         return "None are defined."
-    near = [known for known in names if known.endswith(f"/{name}")] or difflib.get_close_matches(name, names, n=2)
     shown = ", ".join(names) if len(names) <= 24 else ", ".join(names[:24]) + f" and {len(names) - 24} more"
-    hint = f"Did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
-    return f"{hint}Known: {shown}."
+    return f"{nearest(name, names)} Known: {shown}.".lstrip()
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The valid names that `name` was probably meant to be, as a question; `""` where none is near."""
+    names = sorted(known)
+    near = [known for known in names if known.endswith(f"/{name}")] or difflib.get_close_matches(name, names, n=2)
+    return f"Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""

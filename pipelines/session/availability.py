@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipelines.config import catalog
-from pipelines.config.compose import Composed
 from pipelines.paths import user_folders
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import HeadroomError, TaskFailed, UsageError
+from pipelines.schema.settings import Settings
 from pipelines.weights import Located, locate
 from pipelines.weights.locate import fetch_command
 from pipelines.weights.need import Need
@@ -29,13 +28,12 @@ class Availability:
     trusted: tuple[str, ...] = ()
 
     @staticmethod
-    def of(values: Mapping[str, Any], composed: Composed, trusted: Sequence[str] = ()) -> Availability:
+    def of(settings: Settings, trusted: Sequence[str] = ()) -> Availability:
         """As the settings say."""
-        accepted = values.get("accept_licence") or []
-        names = [accepted] if isinstance(accepted, str) else accepted
-        home = user_folders(values.get("weights_dir")).weights
+        options = settings.options
+        home = user_folders(options.weights_dir).weights
         return Availability(
-            home, frozenset(map(str, names)), bool(values.get("offline")), composed.named, tuple(trusted)
+            home, frozenset(options.accept_licence), options.offline, settings.source.named, tuple(trusted)
         )
 
     def find(self, variant: Variant) -> Located:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.config import catalog
-from pipelines.config.settings import Settings, load_variant
+from pipelines.config.settings import load_variant
 from pipelines.config.tier import settled
 from pipelines.devices.enforce import LeakBook
 from pipelines.devices.protocol import Device
@@ -24,26 +24,11 @@ from pipelines.run.ladder import MODES, Mode
 from pipelines.schema.config import Footprint, Item, NodeSpec, Variant, on_cpu
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
 from pipelines.schema.node import Place, Plain
+from pipelines.schema.settings import Settings
 from pipelines.session.availability import Availability, passed_over
 from pipelines.session.device import device_of, limit_of
 from pipelines.session.selection import EVERYTHING, Selection, make_graph
 from pipelines.weights import Located, Need, digest_of
-
-#: Settings every item starts from; a table's row may say otherwise.
-ITEM_SETTINGS = (
-    "lyrics",
-    "language",
-    "voice",
-    "voice_text",
-    "artist",
-    "title",
-    "year",
-    "genre",
-    "translations",
-    "dub_language",
-    "accept_licence",
-)
-
 
 #: Seconds a load takes of which nothing is known but that there is one.
 _MOMENT = 0.01
@@ -77,14 +62,15 @@ def options_of(settings: Settings, selection: Selection = EVERYTHING, *, keep_go
     keep_going: input that cannot be read is left out, and told in `unreadable`."""
     notes: list[str] = []
     device = device_of(settings, notes)
-    settings = replace(settings, tier=settled(settings.tier, device.total_bytes, notes))
+    tier, said = settled(settings.tier, device.total_bytes)
+    settings, notes = replace(settings, tier=tier), [*notes, *said]
     limit = limit_of(settings, device)
     graph = make_graph(settings, selection)
     unreadable: dict[str, TaskFailed] = {}
     items = _items(settings, unreadable if keep_going else None)
-    mode = _mode(settings)
+    mode = MODES[settings.options.memory_mode]
     store = FootprintStore(user_folders().footprints, frozen=bool(os.environ.get("HEADROOM_FROZEN")), warn=notes.append)
-    how = Availability.of(settings.values, settings.composed, trusted_packages(selection.trust))
+    how = Availability.of(settings, trusted_packages(selection.trust))
     declared, located = _options(settings, graph, notes, how)
     places = {
         where.name: Place(where.device or device.torch_device, located[variant.name].path)
@@ -101,19 +87,11 @@ def options_of(settings: Settings, selection: Selection = EVERYTHING, *, keep_go
     )
 
 
-def _mode(settings: Settings) -> Mode:
-    name = str(settings.values.get("memory_mode"))
-    if name not in MODES:
-        raise UsageError(f"memory_mode={name} is not a mode. {did_you_mean(name, MODES)}")
-    return MODES[name]
-
-
 def _items(settings: Settings, unreadable: dict[str, TaskFailed] | None) -> list[Item]:
-    values = settings.values
-    shared = {key: values.get(key) for key in ITEM_SETTINGS if values.get(key) not in (None, [])}
+    inputs, shared = settings.inputs, dict(settings.inputs.defaults)
     if shared.get("lyrics"):
-        shared["lyrics"] = read_lyrics(Path(str(shared["lyrics"])).expanduser())
-    return find_items(values.get("input"), values.get("text"), shared, settings.pipeline.items, unreadable)
+        shared["lyrics"] = read_lyrics(Path(shared["lyrics"]).expanduser())
+    return find_items(inputs.names, inputs.text, shared, settings.pipeline.items, unreadable)
 
 
 def _options(
@@ -154,7 +132,7 @@ def _options(
 def _candidates(settings: Settings, role: str) -> list[Variant]:
     if role in settings.pinned:
         return [settings.pinned[role]]
-    search = settings.composed.search
+    search = settings.source.search
     known = catalog.options(search, f"model/{role}")
     allowed = settings.tier.allow.get(role)
     if allowed is None:
@@ -170,8 +148,8 @@ def _candidates(settings: Settings, role: str) -> list[Variant]:
 def _for_node(variant: Variant, node: NodeSpec, settings: Settings, leaking: frozenset[str]) -> Variant:
     """The variant under the tier's knobs, unless the user pinned it, and under its node's own: then it is another model."""
     if variant.role not in settings.pinned:
-        tuned = settings.tier.settings.get("knobs", {}) or {}
-        known = {knob: value for knob, value in (tuned.get(variant.role) or {}).items() if knob in variant.knobs}
+        tuned = settings.tier.knobs.get(variant.role, {})
+        known = {knob: value for knob, value in tuned.items() if knob in variant.knobs}
         variant = replace(variant, knobs={**variant.knobs, **known})
     if node.isolation is not None:
         variant = replace(variant, isolation=node.isolation)

@@ -12,10 +12,11 @@ from pipelines.plan.policy import plan_under
 from pipelines.plan.variants import selection
 from pipelines.plan.variants.frontier import Build, Planner
 from pipelines.plan.variants.selection import FitNode, Option
-from pipelines.schema.config import Tier, Variant, on_cpu
+from pipelines.schema.config import Variant, on_cpu
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.ids import TaskId
 from pipelines.schema.problem import Problem
+from pipelines.schema.settings import Tier
 from pipelines.schema.units import format_bytes
 
 if TYPE_CHECKING:
@@ -24,20 +25,14 @@ if TYPE_CHECKING:
 Options = Mapping[str, tuple[Variant, ...]]
 
 
-def residency_of(tier: Tier) -> str:
-    """The tier's residency policy; `planned` where it names none."""
-    return str(tier.settings.get("residency") or "planned")
-
-
 def planner_of(tier: Tier) -> Planner:
     """Problem -> plan, under the tier's residency policy."""
-    return partial(plan_under, residency_of(tier))
+    return partial(plan_under, tier.residency)
 
 
 def may_fall_back(tier: Tier, role: str) -> bool:
     """Whether the ladder may move a node of `role` to the CPU. A tier that does not speak of it (`cpu_fallback`) lets all."""
-    roles = tier.settings.get("cpu_fallback")
-    return roles is None or role in roles
+    return tier.cpu_fallback is None or role in tier.cpu_fallback
 
 
 def fit_nodes(options: Options, pinned: Mapping[str, Variant]) -> list[FitNode]:
@@ -55,7 +50,7 @@ def fit_nodes(options: Options, pinned: Mapping[str, Variant]) -> list[FitNode]:
 def builder(asked: Asked, options: Options) -> Build:
     """The problem of a set of variants (by node) under a limit."""
     known = {variant.name: variant for variants in options.values() for variant in variants}
-    seed = int(asked.settings.values.get("seed") or 0)
+    seed = asked.settings.options.seed
 
     def build(chosen: Mapping[str, str], limit: int | None) -> Problem:
         choice = {node: known[name] for node, name in chosen.items()}
@@ -100,7 +95,7 @@ def _next_to_move(asked: Asked, options: Options, task: str | None) -> str | Non
     if asked.device.memory == "host":
         return None
     fixed = asked.settings.device.roles
-    order = [role for role in asked.settings.tier.settings.get("cpu_fallback") or () if role not in fixed]
+    order = [role for role in asked.settings.tier.cpu_fallback or () if role not in fixed]
     movable = [
         node
         for role in order

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipelines.config.settings import Settings
 from pipelines.config.tier import simulated_card
 from pipelines.devices import detect as detection
 from pipelines.devices.protocol import Device
 from pipelines.devices.registry import open_device
 from pipelines.schema.errors import UsageError
+from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
 
 
@@ -23,9 +23,7 @@ def device_of(settings: Settings, notes: list[str]) -> Device:
 def _named_device(settings: Settings, notes: list[str]) -> Device:
     spec = settings.device
     if spec.kind == "simulated":
-        card = simulated_card(
-            {"total": spec.total, "name": spec.name, "cards_only": spec.cards_only}, settings.composed.search
-        )
+        card = simulated_card(spec, settings.source.search)
         name = f"{card.name} of {format_bytes(card.total_bytes)}" + (" (simulated)" if spec.name else "")
         return open_device("simulated", total=card.total_bytes, name=name)
     kind = _found(notes) if spec.kind == "auto" else f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from pipelines.config.settings import Settings
 from pipelines.devices.enforce import LeakBook, worker_limit
 from pipelines.devices.protocol import Device
 from pipelines.footprints.store import FootprintStore
@@ -22,6 +21,7 @@ from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
+from pipelines.schema.settings import Settings
 from pipelines.session.candidates import leak_book, options_of, weights_digest
 from pipelines.session.choice import choose, passed_by, planner_of
 from pipelines.session.selection import EVERYTHING, Selection

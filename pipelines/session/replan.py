@@ -64,7 +64,7 @@ class Replanner:
         fixed = {"variant"} if spec.role in settings.pinned else set()
         if spec.role in settings.device.roles:
             fixed.add("device")
-        for override in settings.composed.overrides:
+        for override in settings.source.overrides:
             knob = re.match(rf"^\+*(?:model|tier\.knobs)\.{spec.role}\.(?:knobs\.)?(\w+)=", override)
             if knob:
                 fixed.add(knob[1])

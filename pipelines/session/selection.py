@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.config.settings import Settings
 from pipelines.graph.build import Graph, Ports, build
 from pipelines.graph.expand import nodes_between
 from pipelines.node_classes import node_class, ports_of, trusted_packages
 from pipelines.schema.config import NodeSpec
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.roles import ROLES
+from pipelines.schema.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from pipelines.config.settings import Settings
 from pipelines.graph.build import Graph
 from pipelines.graph.chains import Chain, chains, streams_from
 from pipelines.graph.fuse import fuse, single_task_problem
 from pipelines.plan.explain.prices import floor_bytes
-from pipelines.schema.config import Tier
-from pipelines.schema.errors import UsageError
 from pipelines.schema.ids import parts
 from pipelines.schema.node import Node
 from pipelines.schema.problem import Problem, Task
+from pipelines.schema.settings import Settings, Tier
 from pipelines.schema.units import format_bytes
 from pipelines.stream.chained import Streaming
 from pipelines.stream.pacing import StreamSettings
@@ -23,14 +21,13 @@ from pipelines.stream.streaming import begins, follows
 
 def streaming_of(settings: Settings) -> Streaming:
     """How this run streams: the tier's figures, and whether it rests (`stream.pace`)."""
-    return Streaming(StreamSettings.of(settings.tier), _asked(settings, "pace"))
+    return Streaming(StreamSettings.of(settings.tier), settings.options.stream.pace)
 
 
 def chains_of(settings: Settings, graph: Graph, nodes: Mapping[str, Node], notes: list[str]) -> tuple[Chain, ...]:
     """The chains of the pipeline as its chosen nodes allow them; none with `stream.use=false`."""
     found = chains(graph, lambda name: begins(nodes[name]), lambda name: follows(nodes[name]))
-    use, _ = _asked(settings, "use"), _asked(settings, "pace")
-    if not use:
+    if not settings.options.stream.use:
         return ()
     joined = {name for chain in found for name in chain[1:]}
     for name in graph.order:
@@ -60,7 +57,7 @@ def hungriest(problem: Problem, tier: Tier) -> tuple[Task, int] | None:
 
 def _fits(problem: Problem, tier: Tier) -> Callable[[Problem, Task], bool]:
     def fits(own: Problem, task: Task) -> bool:
-        if tier.settings.get("residency") == "sequential" and len(task.models) > 1:
+        if tier.residency == "sequential" and len(task.models) > 1:
             return False
         return problem.limit_bytes is None or _least(problem, own, tier) <= problem.limit_bytes
 
@@ -69,7 +66,7 @@ def _fits(problem: Problem, tier: Tier) -> Callable[[Problem, Task], bool]:
 
 def _least(problem: Problem, own: Problem, tier: Tier) -> int:
     """The smallest limit for `own`, a problem of one task of `problem`."""
-    if tier.settings.get("residency") != "normal":
+    if tier.residency != "normal":
         return floor_bytes(own)
     others = sum(model.weights_bytes for name, model in problem.models.items() if name not in own.models)
     return floor_bytes(replace(own, context_bytes=own.context_bytes + others))  # the other models are there as well
@@ -78,7 +75,7 @@ def _least(problem: Problem, own: Problem, tier: Tier) -> int:
 def _why(problem: Problem, refused: Sequence[Task], tier: Tier) -> str:
     task = max(refused, key=lambda task: _bytes(problem, task))
     more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-    if tier.settings.get("residency") == "sequential" and len(task.models) > 1:
+    if tier.residency == "sequential" and len(task.models) > 1:
         return f"{task.id}{more} does not stream: residency=sequential keeps one model at a time."
     return (
         f"{task.id}{more} does not stream: its nodes together need {format_bytes(_bytes(problem, task))} of "
@@ -88,14 +85,3 @@ def _why(problem: Problem, refused: Sequence[Task], tier: Tier) -> str:
 
 def _bytes(problem: Problem, task: Task) -> int:
     return problem.context_bytes + task.workspace_bytes + sum(problem.models[m].weights_bytes for m in task.models)
-
-
-def _asked(settings: Settings, key: str) -> bool:
-    """A key of `stream:`, as in `conf/base.yaml` where a config of one's own leaves it out."""
-    data = settings.values.get("stream") or {}
-    if not isinstance(data, Mapping):
-        raise UsageError(f"stream is {data!r}; it has the keys use and pace, as in stream.use=false.")
-    value = data.get(key, key == "use")
-    if not isinstance(value, bool):
-        raise UsageError(f"stream.{key} is {value!r}; it is true or false.")
-    return value

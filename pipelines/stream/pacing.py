@@ -9,9 +9,9 @@ only out of audio that is buffered beyond that.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
-from pipelines.schema.config import Tier
+from pipelines.schema.settings import Tier
 
 #: Memory use, as a part of the limit, above which the prebuffer shrinks to the least of its range. Source: 000, `vram_limit_mb * 0.9`.
 PRESSURE = 0.9
@@ -37,22 +37,21 @@ class StreamSettings:
 
     @staticmethod
     def of(tier: Tier) -> StreamSettings:
-        """From a tier; what it leaves out is as here. A prebuffer or utilisation outside its range, as an environment may set it,
+        """From a tier. A prebuffer or utilisation outside its range, as an environment may set it,
         widens the range."""
-        said = {**asdict(StreamSettings()), **tier.settings}
         return StreamSettings(
-            prebuffer=float(said["prebuffer"]),
-            prebuffer_range=_around(said["prebuffer_range"], float(said["prebuffer"])),
-            utilisation=float(said["utilisation"]),
-            utilisation_range=_around(said["utilisation_range"], float(said["utilisation"])),
-            yield_seconds=float(said["yield_seconds"]),
-            first_audio=float(said["first_audio"]),
-            real_time_factor=float(said["real_time_factor"]),
+            prebuffer=tier.prebuffer,
+            prebuffer_range=_around(tier.prebuffer_range, tier.prebuffer),
+            utilisation=tier.utilisation,
+            utilisation_range=_around(tier.utilisation_range, tier.utilisation),
+            yield_seconds=tier.yield_seconds,
+            first_audio=tier.first_audio,
+            real_time_factor=tier.real_time_factor,
         )
 
 
 def _around(bounds: tuple[float, float], value: float) -> tuple[float, float]:
-    return min(float(bounds[0]), value), max(float(bounds[1]), value)
+    return min(bounds[0], value), max(bounds[1], value)
 
 
 @dataclass(slots=True)

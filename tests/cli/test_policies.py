@@ -18,6 +18,7 @@ from pipelines.devices.protocol import DeviceOutOfMemory
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware
+from pipelines.schema.settings import DeviceSpec
 from pipelines.schema.units import GIB, MIB
 from pipelines.session import device as on_device
 from pipelines.worker.client import environment_of
@@ -293,10 +294,10 @@ FOUND = Detection(Hardware((BIG,)), "high_end", "", BIG)
 @pytest.mark.parametrize("kind", ["auto", "cuda"])
 def test_a_card_held_smaller_has_the_tier_of_a_smaller_card(monkeypatch, kind):
     monkeypatch.setattr(detection, "detect", lambda *a, **k: FOUND)
-    assert detected_tier({"kind": kind, "total": None}, [conf_dir()]) == "high_end"
-    assert detected_tier({"kind": kind, "total": "4096MiB"}, [conf_dir()]) == "modest"
+    assert detected_tier(DeviceSpec(kind), [conf_dir()]) == "high_end"
+    assert detected_tier(DeviceSpec(kind, total=4 * GIB), [conf_dir()]) == "modest"
     with pytest.raises(UsageError, match=r"MAX_CUDA_VRAM.*24"):
-        detected_tier({"kind": kind, "total": "32GiB"}, [conf_dir()])
+        detected_tier(DeviceSpec(kind, total=32 * GIB), [conf_dir()])
 
 
 OLD = Card("NVIDIA GeForce GTX 1050", 2 * GIB, (6, 1))

@@ -4,11 +4,14 @@ import pytest
 
 from pipelines.config import catalog
 from pipelines.config.compose import conf_dir
-from pipelines.config.settings import read_tier
 from pipelines.config.tier import find_card, read_cards
+from pipelines.config.tier_fields import read_tier
+from pipelines.plan.policy import POLICIES
+from pipelines.run.ladder import MODES
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import RULES, TIERS, classify, sold_as
 from pipelines.schema.roles import ROLES
+from pipelines.schema.settings import MEMORY_MODES, RESIDENCIES
 from pipelines.schema.units import GIB, MIB
 
 SEARCH = [conf_dir()]
@@ -42,13 +45,13 @@ def test_no_tier_allows_less_than_the_one_below_it(low, high):
     assert (small.limit_bytes or 10**18) < (big.limit_bytes or 10**18)
     assert small.streams <= big.streams
     for key in ("utilisation", "prebuffer"):
-        assert small.settings[key] < big.settings[key]
-    assert small.settings["first_audio"] > big.settings["first_audio"]
-    assert small.settings["real_time_factor"] > big.settings["real_time_factor"]
-    assert set(small.settings["cpu_fallback"]) >= set(big.settings["cpu_fallback"])
-    for role, knobs in small.settings["knobs"].items():
+        assert getattr(small, key) < getattr(big, key)
+    assert small.first_audio > big.first_audio
+    assert small.real_time_factor > big.real_time_factor
+    assert set(small.cpu_fallback) >= set(big.cpu_fallback)
+    for role, knobs in small.knobs.items():
         if "batch" in knobs:
-            assert knobs["batch"] <= big.settings["knobs"][role]["batch"]
+            assert knobs["batch"] <= big.knobs[role]["batch"]
 
 
 @pytest.mark.parametrize("name", [*TIERS, "cpu"])
@@ -75,14 +78,14 @@ def test_the_documents_numbers(name):
         return
     found = tier(name)
     limit = None if found.limit_bytes is None else found.limit_bytes // MIB
-    assert (limit, *(found.settings[key] for key in ("utilisation", "prebuffer", "yield_seconds"))) == said
+    assert (limit, found.utilisation, found.prebuffer, found.yield_seconds) == said
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda t: t.name)
 def test_targets_lie_in_their_ranges(one):
     for key in ("utilisation", "prebuffer"):
-        low, high = one.settings[f"{key}_range"]
-        assert low <= one.settings[key] <= high
+        low, high = getattr(one, f"{key}_range")
+        assert low <= getattr(one, key) <= high
 
 
 def test_a_tiers_limit_leaves_a_quarter_of_its_smallest_card():
@@ -124,3 +127,13 @@ def test_a_spoilt_card_list_is_a_sentence(tmp_path, text):
     (tmp_path / "cards.yaml").write_text(text)
     with pytest.raises(UsageError, match="must map card names"):
         read_cards([tmp_path])
+
+
+def test_a_setting_that_no_tier_has_is_refused_with_the_nearest():
+    with pytest.raises(UsageError, match=r"^tier/mine: there is no setting 'prebufer'\. Did you mean 'prebuffer'"):
+        read_tier("mine", {"prebufer": 1}, "tier/mine")
+
+
+def test_a_tiers_policies_are_the_planners():
+    assert set(RESIDENCIES) == {*POLICIES, "auto"}
+    assert set(MEMORY_MODES) == set(MODES)

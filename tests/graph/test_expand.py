@@ -2,8 +2,9 @@ from dataclasses import replace
 
 from pipelines.graph.build import Ports, build
 from pipelines.graph.expand import Sizing, context_bytes, expand
-from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Tier, Variant
+from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Variant
 from pipelines.schema.node import Port
+from pipelines.schema.settings import Tier
 
 A = Port("audio")
 PORTS = {"cut": Ports({"audio": A}, {"audio": A}), "mix": Ports({"audio": A}, {"audio": A})}

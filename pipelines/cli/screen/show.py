@@ -14,7 +14,6 @@ from rich.text import Text
 from pipelines.inputs.items import sequence_of
 from pipelines.schema.plan import Load, Plan, Run, Step, Unload
 from pipelines.schema.units import MIB, format_bytes, format_seconds
-from pipelines.session.choice import residency_of
 from pipelines.session.prepare import Prepared
 
 #: Longer plans are cut in the middle on screen; plan.json always has all of it.
@@ -56,7 +55,7 @@ def heading(prepared: Prepared, plan: Plan) -> Text:
     tasks = len(prepared.problem.tasks)
     return Text.assemble(
         (settings.pipeline.name, "bold"),
-        f" on {sequence_of(prepared.items)}, tier {settings.tier.name}{_at_most(prepared, plan)}, residency {residency_of(settings.tier)}, "
+        f" on {sequence_of(prepared.items)}, tier {settings.tier.name}{_at_most(prepared, plan)}, residency {settings.tier.residency}, "
         f"{prepared.device.name}: "
         f"{tasks} task{'s' * (tasks != 1)}, {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}",
     )

@@ -17,9 +17,9 @@ DUB = ("pipeline=dub", "text=hi", "tier.allow.speak=[espeak]", "tier.allow.conve
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("seed=abc", "seed is a whole number"),
-        ("seed=-1", "seed is a whole number"),
-        ("seed=1e400", "seed is a whole number"),
+        ("seed=abc", "seed is 'abc'; it must be a whole number from 0."),
+        ("seed=-1", "seed is -1; it must be a whole number from 0."),
+        ("seed=1e400", "seed is inf; it must be a whole number from 0."),
         ("seed=null", "seed= needs a value"),
         ("seed=${seed}", "Recursive interpolation"),
         ("outputs_dir=", "outputs_dir= needs a value"),
@@ -28,6 +28,10 @@ DUB = ("pipeline=dub", "text=hi", "tier.allow.speak=[espeak]", "tier.allow.conve
         ("offline=maybe", "true or false"),
         ("memory_plot=maybe", "true or false"),
         ("accept_licence=5", "accept_licence=[xtts]"),
+        ("memory_mode=balansed", "Did you mean 'balanced'?"),
+        ("stream.use=maybe", "stream.use is 'maybe'; it must be true or false."),
+        ("++stream=true", "stream is True; it must be settings by name."),
+        ("+stream.rest=true", "stream: there is no setting 'rest'. Known: pace, use."),
         ("text=[a,b]", "not one text"),
         ("tier=[a]", "There is no tier 'a'"),
         ("pipeline=nan", "must be a string"),
