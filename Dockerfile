@@ -10,7 +10,8 @@ RUN /opt/headroom/bin/pip install --no-cache-dir -c /src/constraints.txt "/src[d
 
 FROM python:3.11-slim
 COPY --from=build /opt/headroom /opt/headroom
-# What is remembered (detections, measured footprints, weights) and what runs leave behind live in volumes, owned by a user without rights.
+# Two volumes, owned by a user without rights: all that is remembered (weights, measured footprints, environments, detections), by
+# HEADROOM_HOME, and what runs leave behind.
 RUN useradd --create-home --uid 1000 headroom && mkdir -p /data /work && chown headroom /data /work
 ENV PATH=/opt/headroom/bin:$PATH HEADROOM_HOME=/data PYTHONUNBUFFERED=1
 USER headroom

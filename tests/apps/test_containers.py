@@ -10,6 +10,7 @@ import yaml
 
 from pipelines.cli.main import VERBS
 from pipelines.config.environment import VARIABLES, read_variables
+from pipelines.paths import user_folders
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -63,6 +64,14 @@ def test_it_does_not_run_as_root_and_its_volumes_are_the_users():
     assert all(volume in owned for volume in volumes)
 
 
+def test_everything_of_a_user_s_lies_in_a_volume():
+    named = dict(pair.split("=", 1) for name, rest in instructions() if name == "ENV" for pair in shlex.split(rest))
+    folders = user_folders(environment=named)
+    volumes = [Path(volume) for volume in yaml.safe_load(dict(instructions())["VOLUME"])]
+    for folder in (folders.data, folders.cache, folders.weights):
+        assert any(folder.is_relative_to(volume) for volume in volumes), folder
+
+
 @pytest.fixture
 def compose():
     return yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -86,6 +95,7 @@ def test_services_mount_what_the_image_declares(compose):
     for service in compose["services"].values():
         targets = [mount.rpartition(":")[2] for mount in service["volumes"]]
         assert all(any(target == volume or target.startswith(volume + "/") for volume in volumes) for target in targets)
+        assert "/data" in targets  # all of HEADROOM_HOME, the weights too
     named = {
         mount.partition(":")[0]
         for service in compose["services"].values()

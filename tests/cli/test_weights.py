@@ -9,17 +9,20 @@ import pytest
 import yaml
 
 from pipelines.config.settings import load_variant
+from pipelines.devices.detect import detect
 from pipelines.footprints.store import FootprintStore, Key, Observation
 from pipelines.paths import user_folders
 from pipelines.session.candidates import weights_digest
 from pipelines.weights.environments import environment_for
 from tests.apps.toys import Gain
 from tests.conftest import APPS
+from tests.devices.test_detect import BLACKWELL, FakeProbe, machine
 from tests.weights.hub_server import FakeHub, serving
 
 TOY = ("pipeline=toy", "tier=toy", "device=simulated", "device.total=1GiB", "memory_plot=false", "text=x")
 FOOTPRINT = {"weights": "4 MiB", "workspace": {"base": "1 MiB"}, "source": "test"}
 FILES = {"model.bin": bytes(100_000), "config.json": b"{}"}
+XDG = ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 PINS = ["some-package==1.0"]
 
 
@@ -89,6 +92,26 @@ def test_fetch_list_and_verify(toy, hub):
     wrong = toy("weights", "verify")
     assert wrong.code == 7
     assert "separate/hubbed model.bin" in wrong.err
+
+
+def test_with_one_home_nothing_is_written_elsewhere(toy, hub, tmp_path, monkeypatch):
+    """Fetching, verifying, running and detecting: of what a container wrote, its one volume holds everything."""
+    user, one_home = tmp_path / "user", tmp_path / "user" / "kept" / "here"
+    user.mkdir()
+    monkeypatch.setenv("HOME", str(user))
+    monkeypatch.setenv("HEADROOM_HOME", str(one_home))
+    for name in (*("HEADROOM_WEIGHTS", "HEADROOM_CACHE", "HF_HUB_CACHE", "HF_HOME", "TTS_HOME", "TORCH_HOME"), *XDG):
+        monkeypatch.delenv(name, raising=False)
+    assert toy("weights", "fetch", "separate/hubbed", hubbed=HUBBED).code == 0
+    for path in (one_home / "weights" / "gain").iterdir():
+        os.utime(path, (0, 0))  # long ago, so that its digest is remembered
+    assert toy("run", *TOY, "model/separate=hubbed").code == 0
+    detect(FakeProbe(machine(BLACKWELL)))
+    written = {path.relative_to(user) for path in user.rglob("*") if path.is_file()}
+    assert {path for path in written if path.parts[:2] != ("kept", "here")} == set()
+    kept = {path.relative_to("kept/here").parts[0] for path in written}
+    assert {"weights", "cache"} <= kept
+    assert {path.name for path in (one_home / "cache").iterdir()} == {"detection.json", "digests"}
 
 
 def test_what_nobody_asked_for_is_never_fetched(toy, hub):
