@@ -18,7 +18,7 @@ from pipelines.cli.plan import certified
 from pipelines.cli.screen.live import Live
 from pipelines.cli.screen.show import console, show_plan
 from pipelines.cli.screen.summary import name_finals, summarise
-from pipelines.devices.enforce import capped
+from pipelines.devices.limits import capped
 from pipelines.files import sha256_of, write_atomic
 from pipelines.graph.draw import mermaid
 from pipelines.inputs.items import FILES
@@ -152,7 +152,7 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             record.update(**_failures(events), rungs=rungs(recovery.tried), stream=streams_of(events))
             with _for_later(engine):
                 for returned in engine.returns:  # of a run that failed, too: a leak may be why
-                    prepared.leaks.note(returned)
+                    prepared.leaks.add(returned)
     return outcome
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from pipelines.devices.enforce import Return, bytes_returned
 from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.leaks import Return, await_return
 from pipelines.devices.protocol import Device, Reading
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.job import Job
@@ -292,19 +292,20 @@ class Engine:
             self.emit("warning", text=f"{model}: its unload failed ({type(error).__name__}: {error}); it was dropped.")
         del loaded
         self.device.unloaded(model)
-        self.device.reclaim()
         self._after_unload(model, used)
 
     def _after_unload(self, model: str, used_before: int) -> None:
         """The barrier's post-condition: what the load took has left the device, or the model is named."""
         held = self._held.pop(model, 0)
-        if sys.exc_info()[1] is not None:  # the frames of what went wrong still hold it: nothing can be said
+        if (
+            not held or sys.exc_info()[1] is not None
+        ):  # the frames of what went wrong still hold it: nothing can be said
+            self.device.reclaim()
             return
-        if held and used_before - self.device.used_bytes() < held // 2:
-            returned = bytes_returned(self.device, model, held, used_before, within_seconds=RETURN_SECONDS)
+        returned = await_return(self.device, model, held, used_before, within_seconds=RETURN_SECONDS)
+        if not returned.clean:
             self.returns.append(returned)
-            if not returned.clean:
-                self.emit("alert", what="leak", text=returned.sentence)
+            self.emit("alert", what="leak", text=returned.sentence)
 
     def _model(self, task: str) -> Any:
         """What `load` returned for the task's model, None for a task without one."""

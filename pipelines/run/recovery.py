@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from pipelines.devices.enforce import room_for
+from pipelines.devices.limits import room_for
 from pipelines.run.engine import Engine
 from pipelines.run.job import Job
 from pipelines.run.ladder import Action, Choice, Mode, Rung, State, Trouble, next_rung, stop_sentence, way_back

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipelines.config import catalog
 from pipelines.config.settings import load_variant
 from pipelines.config.tier import settled
-from pipelines.devices.enforce import LeakBook
+from pipelines.devices.leaks import KnownLeaks
 from pipelines.devices.protocol import Device
 from pipelines.footprints.regression import DECLARED_MARGIN
 from pipelines.footprints.store import FootprintStore, Key, library_versions
@@ -101,7 +101,7 @@ def _options(
     options: Options = {}
     located: dict[str, Located] = {}
     passed: dict[str, tuple[Variant, str]] = {}
-    leaking = leak_book().leaking()
+    leaking = known_leaks().variants()
     for name in graph.order:
         spec = graph.node(name)
         if spec.role is None:
@@ -199,6 +199,6 @@ def weights_digest(variant: Variant, place: Path | None) -> str:
     return digest_of(place, need) if need else ""
 
 
-def leak_book() -> LeakBook:
+def known_leaks() -> KnownLeaks:
     """The variants that were seen to keep memory after their unload, under the libraries installed now."""
-    return LeakBook(user_folders().leaks, library_versions())
+    return KnownLeaks(user_folders().leaks, library_versions())

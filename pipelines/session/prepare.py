@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from pipelines.devices.enforce import LeakBook, worker_limit
+from pipelines.devices.leaks import KnownLeaks
+from pipelines.devices.limits import worker_limit
 from pipelines.devices.protocol import Device
 from pipelines.footprints.store import FootprintStore
 from pipelines.graph.build import Graph
@@ -22,7 +23,7 @@ from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 from pipelines.schema.settings import Settings
-from pipelines.session.candidates import leak_book, options_of, weights_digest
+from pipelines.session.candidates import known_leaks, options_of, weights_digest
 from pipelines.session.choice import choose, passed_by, planner_of
 from pipelines.session.selection import EVERYTHING, Selection
 from pipelines.session.streaming import chains_of, streamed, streaming_of
@@ -45,7 +46,7 @@ class Prepared:
     places: Mapping[str, Place]
     nodes: Mapping[str, Node]
     store: FootprintStore
-    leaks: LeakBook
+    leaks: KnownLeaks
     mode: Mode
     options: Mapping[str, tuple[Variant, ...]]
     selection: Selection
@@ -99,7 +100,7 @@ def prepare(settings: Settings, selection: Selection = EVERYTHING, *, keep_going
     return Prepared(
         settings=settings, device=asked.device, graph=asked.graph, items=asked.items, choice=choice,
         problem=streamed(found.problem, chains, settings.tier, notes), chains=chains, apart=found.problem,
-        sizing=asked.sizing, notes=tuple(notes), places=asked.places, nodes=nodes, store=asked.store, leaks=leak_book(), mode=asked.mode,
+        sizing=asked.sizing, notes=tuple(notes), places=asked.places, nodes=nodes, store=asked.store, leaks=known_leaks(), mode=asked.mode,
         options=options, selection=selection, unreadable=asked.unreadable,
         absent=tuple({v.name: v for v in choice.values() if v.name in asked.absent}.values()),
     )  # fmt: skip

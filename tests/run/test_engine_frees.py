@@ -81,3 +81,31 @@ def test_what_ran_out_of_memory_holds_nothing_when_it_is_tried_again(step, tmp_p
         gc.enable()
     assert alive
     assert not any(alive)
+
+
+class Forgetful(SimulatedDevice):
+    """Gets back `share` of what a model held."""
+
+    share = 1.0
+
+    def unloaded(self, key):
+        self._declared[key] = round(self._declared[key] * (1 - self.share))
+
+
+@pytest.mark.parametrize(("share", "leaks"), [(0.8, []), (0.6, ["n0", "n1"])])
+def test_what_a_leak_is_is_decided_by_the_rule_of_the_devices(share, leaks, tmp_path, monkeypatch):
+    """A return of 60 % once passed in the engine and was a leak everywhere else."""
+    monkeypatch.setattr("pipelines.run.engine.RETURN_SECONDS", 0.01)
+    device = Forgetful(total_bytes=4000 * MIB, track=False)
+    device.share = share
+
+    def hold(when, node):
+        if when == "load":
+            device.loaded(node, 400 * MIB)
+
+    bench = Bench(((400 * MIB, MIB), (400 * MIB, MIB)), 2000 * MIB, fault=hold)
+    engine = Engine(bench.job(), device, Artifacts(tmp_path), bench.events.append)
+    engine.carry_on()
+    engine.unload_all()
+    assert [returned.model for returned in engine.returns] == leaks
+    assert len([event for event in bench.events if event.data.get("what") == "leak"]) == len(leaks)

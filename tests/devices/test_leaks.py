@@ -1,0 +1,54 @@
+"""What comes back after an unload, on a simulated device and a clock that moves when it is asked to."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.devices.leaks import KnownLeaks, Return, await_return
+from pipelines.devices.simulated import SimulatedDevice
+from pipelines.schema.units import GIB, MIB
+from tests.run.clock import FakeClock
+
+
+def unload(device: SimulatedDevice, gives_back: float, after: float, clock: FakeClock) -> Return:
+    device.loaded("demucs", GIB)
+    before = device.used_bytes()
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.now >= after:
+            device.loaded("demucs", round(GIB * (1 - gives_back)))
+
+    return await_return(device, "demucs", GIB, before, within_seconds=5, clock=clock, sleep=sleep)
+
+
+def test_bytes_that_come_back_late_are_no_leak() -> None:
+    clock = FakeClock()
+    found = unload(SimulatedDevice(8 * GIB, track=False), 1.0, 2.0, clock)
+    assert found.clean
+    assert 2 <= found.seconds < 3
+
+
+@pytest.mark.parametrize(("share", "clean"), [(0.9, True), (0.76, True), (0.7, False), (0.0, False)])
+def test_a_leak_is_what_does_not_come_back_in_time(share: float, clean: bool) -> None:
+    clock = FakeClock()
+    found = unload(SimulatedDevice(8 * GIB, track=False), share, 1.0, clock)
+    assert found.clean is clean
+    assert found.kept_bytes == pytest.approx(GIB * (1 - share), abs=2)
+    if not clean:
+        assert found.seconds >= 5
+        assert "demucs keeps" in found.sentence
+
+
+def test_a_few_bytes_of_a_small_model_are_noise() -> None:
+    assert Return("tiny", 2 * MIB, 2 * MIB, 5).clean
+
+
+def test_leaks_are_remembered_for_the_same_versions_only(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "leaks.json"
+    KnownLeaks(path, "torch 1").add(Return("whisper", GIB, GIB, 5))
+    KnownLeaks(path, "torch 1").add(Return("demucs", GIB, 0, 1))
+    assert KnownLeaks(path, "torch 1").variants() == {"whisper"}
+    assert KnownLeaks(path, "torch 2").variants() == frozenset()
+    path.write_text("{not json")
+    assert KnownLeaks(path, "torch 1").variants() == frozenset()
