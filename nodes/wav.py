@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pipelines.schema.errors import TaskFailed
+from pipelines.schema.names import safe_name
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Audio, File, Value
 
@@ -52,7 +53,8 @@ class Wav(Plain):
         import numpy as np
         import soundfile
 
-        path, loudest, frames = context.folder / f"{self.name or _file_name(context.item)}.wav", 0.0, 0
+        name = self.name or safe_name(context.item, "sound")
+        path, loudest, frames = context.folder / f"{name}.wav", 0.0, 0
         context.folder.mkdir(parents=True, exist_ok=True)
         with soundfile.SoundFile(path, "w", rate, channels, FORMATS[self.format], format="RF64") as out:
             for block in blocks:
@@ -84,7 +86,3 @@ def _of_one_kind(sounds: Iterator[Audio], first: Audio) -> Iterator[Samples]:
                 f"{sound.rate} Hz and {sound.channels}."
             )
         yield sound.read()
-
-
-def _file_name(item: str) -> str:
-    return item.replace("/", "_").replace("\\", "_") or "sound"

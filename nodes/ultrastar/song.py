@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -13,6 +11,7 @@ from nodes.audio.reading import checked
 from nodes.ultrastar.write import one_line, song_text
 from pipelines.schema.config import Footprint
 from pipelines.schema.errors import TaskFailed
+from pipelines.schema.names import safe_name
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.units import MIB
 from pipelines.schema.values import Audio, File, Notes
@@ -49,7 +48,7 @@ class Song(Plain):
             )
         artist, title = names(context.settings, context.item)
         context.folder.mkdir(parents=True, exist_ok=True)
-        stem = file_name(f"{artist} - {title}" if artist else title)
+        stem = safe_name(f"{artist} - {title}" if artist else title, "song")
         sound = _place_audio(audio, context.folder, stem)
         picture = _place_cover(context.settings.get("cover"), context.folder, stem)
         text = song_text(notes, _headers(artist, title, sound, picture, context.settings))
@@ -86,19 +85,6 @@ def names(settings: Mapping[str, Any], item: str) -> tuple[str, str]:
     guessed = (before, after) if dash and before.strip() and after.strip() else ("", item)
     artist, title = settings.get("artist") or guessed[0], settings.get("title") or guessed[1]
     return one_line(str(artist)), one_line(str(title)) or "Untitled"
-
-
-def file_name(stem: str) -> str:
-    """`stem` as a file name on every system: one path part, never hidden, at most 120 bytes, letters of any script kept.
-
-    >>> file_name("AC/DC - Où?")
-    'AC_DC - Où_'
-    """
-    name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", unicodedata.normalize("NFC", one_line(stem)))
-    name = name.encode()[:120].decode("utf-8", "ignore").strip(" .-")
-    if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name):
-        name = f"_{name}"
-    return name or "song"
 
 
 def _place_cover(cover: Any, folder: Path, stem: str) -> Path | None:

@@ -6,7 +6,6 @@ import glob
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -17,6 +16,7 @@ from pipelines.inputs.riff import shortfall
 from pipelines.inputs.tables import SUFFIXES, read_table
 from pipelines.schema.config import Item
 from pipelines.schema.errors import TaskFailed, UsageError
+from pipelines.schema.names import safe_name
 from pipelines.schema.values import Audio
 
 #: Settings that name a file, which a node opens by itself.
@@ -150,16 +150,6 @@ def _near(entry: str, path: Path) -> str:
     beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
     near = get_close_matches(path.name, beside, 1)
     return f"Did you mean {str(path.parent / near[0])!r}?" if near else "Check input=."
-
-
-def safe_name(name: str) -> str:
-    """`name` as a folder name: letters of any script kept, what is unprintable or no text replaced, never hidden."""
-    text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
-    text = "".join("_" if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") else char for char in text)
-    text = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "_", text).strip(" .") or "item"
-    while len(text.encode()) > 120:
-        text = text[:-1]
-    return text.strip(" .") or "item"
 
 
 def _unique(name: str, taken: dict[str, int]) -> str:

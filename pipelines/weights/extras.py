@@ -6,6 +6,9 @@ import re
 from collections.abc import Collection
 from importlib import metadata
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 DISTRIBUTION = "headroom-runner"
 #: Modules whose distribution has another name.
 _DISTRIBUTIONS = {"TTS": "coqui-tts"}
@@ -35,16 +38,11 @@ def _extras() -> dict[str, set[str]]:
         return {}
     found: dict[str, set[str]] = {}
     for line in lines:
-        extra, name = _EXTRA.search(line), re.match(r"[A-Za-z0-9._-]+", line)
-        if extra and name:
-            found.setdefault(extra[1], set()).add(_normal(name[0]))
+        if extra := _EXTRA.search(line):
+            found.setdefault(extra[1], set()).add(canonicalize_name(Requirement(line).name))
     return found
 
 
 def _distribution(module: str) -> str:
     head = module.partition(".")[0]
-    return _normal(_DISTRIBUTIONS.get(head, head))
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return canonicalize_name(_DISTRIBUTIONS.get(head, head))

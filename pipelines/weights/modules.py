@@ -6,6 +6,8 @@ import importlib.util
 from collections.abc import Sequence
 from importlib import metadata
 
+from packaging.version import InvalidVersion, Version
+
 from pipelines.weights.extras import DISTRIBUTION, extras_for
 
 #: Built against one minor version of the other, though their metadata does not say so: (this one, that one).
@@ -25,9 +27,9 @@ def modules_fault(required: Sequence[str]) -> str:
 def _pair_fault(first: str, second: str) -> str:
     try:
         versions = metadata.version(first), metadata.version(second)
-    except metadata.PackageNotFoundError:  # installed without metadata: nothing is known against it
+        minors = [f"{known.major}.{known.minor}" for known in map(Version, versions)]
+    except (metadata.PackageNotFoundError, InvalidVersion):  # installed without metadata: nothing is known against it
         return ""
-    minors = [".".join(version.split(".")[:2]) for version in versions]
     if minors[0] == minors[1]:
         return ""
     return (

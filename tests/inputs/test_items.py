@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.inputs.items import find_items, open_audio, quiet, safe_name
+from pipelines.inputs.items import find_items, open_audio, quiet
 from pipelines.schema.errors import TaskFailed, UsageError
 
 RATE = 8000
@@ -123,21 +123,6 @@ def test_compressed_containers_are_read(tmp_path, container, codec):
 
 
 @pytest.mark.parametrize(
-    ("name", "safe"),
-    [
-        ("../../etc/passwd", "_.._etc_passwd"),
-        ("a\x00b\nc", "a_b_c"),
-        ("...", "item"),
-        ("", "item"),
-        ("été", "été"),
-        ("x" * 500, "x" * 120),
-    ],
-)
-def test_names_are_safe_as_folders(name, safe):
-    assert safe_name(name) == safe
-
-
-@pytest.mark.parametrize(
     ("name", "body", "said"),
     [
         ("a.jsonl", '{"text": {"a": 1}}', "row 1: text must be text"),
@@ -160,17 +145,6 @@ def test_rows_may_hold_long_texts_line_breaks_and_semicolons(tmp_path):
     first, second = items(tmp_path / "t.csv", ports=("text",))
     assert (first.name, first.characters) == ("long", len(long))
     assert second.settings["text"] == "one\nline; more"
-
-
-@pytest.mark.parametrize(
-    "name", ["\ud800x", "\udcff.wav", "a\u202eb", "a\u2028b", "a\u0085b", "\u200b", "..", "a/../b"]
-)
-def test_any_name_becomes_one_visible_folder_name(name):
-    safe = safe_name(name)
-    assert safe.encode()
-    assert safe.isprintable()
-    assert safe not in (".", "..")
-    assert "/" not in safe
 
 
 def test_numbers_are_texts_too(tmp_path):
