@@ -14,8 +14,8 @@ _INVISIBLE = ("Cc", "Cf", "Zl", "Zp")
 def safe_name(text: str, otherwise: str = "item") -> str:
     """`text` as the name of one file or folder on every system: visible, not hidden, at most 120 bytes of UTF-8 (NFC).
 
-    Letters of any script are kept. It never begins with `-`, which commands take for an option. What is invisible or has a meaning in paths becomes `_`, a name that Windows reserves has
-    `_` appended, and `otherwise` stands where nothing is left.
+    Letters of any script are kept. What is invisible or has a meaning in paths becomes `_`, and a name that Windows reserves
+    has `_` appended. A `-`, which commands take for an option, does not stand first. `otherwise` is for where nothing is left.
 
     >>> safe_name("AC/DC - Où?"), safe_name("con"), safe_name("...")
     ('AC_DC - Où_', 'con_', 'item')
