@@ -10,9 +10,9 @@ from typing import Any
 
 from nodes.weights.loading import load_module, read_checkpoint
 from nodes.weights.masters import Master
-from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.devices.protocol import Device
-from pipelines.devices.tracker import Tracker
+from pipelines.devices.tensor_tracker import TensorTracker
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def tracker_error(device: Device, clockwork: Clockwork, network: Any, sound: Cal
 
     with torch.inference_mode():
         network(sound())  # libraries make their handles and plans now
-        tracker = Tracker()
+        tracker = TensorTracker()
         for tensor in [*network.parameters(), *network.buffers()]:
             tracker.note(tensor)
         weights, peak = tracker.live, [tracker.live]
-        tracker = Tracker(changed=peak.append)
+        tracker = TensorTracker(changed=peak.append)
         for tensor in [*network.parameters(), *network.buffers()]:
             tracker.note(tensor)
         clockwork.synchronize()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.footprints.measure import Size, measure
-from pipelines.footprints.regression import NOISE, margin, with_margin
+from pipelines.footprints.measurement import Size, measure
+from pipelines.footprints.regression import NOISE, margin
 from pipelines.footprints.store import library_versions
 from pipelines.schema.config import Variant
 
@@ -106,19 +106,19 @@ def _row(case: Case) -> dict[str, Any]:
         given: Any = {"weights": Path(folder) if case.make else None}
         known = measure(case.variant, [case.size(seconds) for seconds in case.sizes], **given)
         later = measure(case.variant, unseen, **given)
-    share = margin(known.fit.errors)
+    share = margin(known.regression.errors)
     errors, under, outside = [], 0, 0
     for size, seen in zip(unseen, (each for each in later.observations if each.op == "run"), strict=True):
-        workspace = known.fit.predict(size.item(), case.variant.knobs)
+        workspace = known.regression.predict(size.item(), case.variant.knobs)
         predicted, measured = known.weights_bytes + workspace, later.weights_bytes + seen.bytes
         errors.append((predicted - measured) / measured)
         outside += abs(predicted - measured) > max(0.10 * measured, NOISE)
-        under += with_margin(predicted, share) < measured
+        under += predicted * (1 + share) < measured
     return {
         "source": known.source,
         "measured_at_seconds": list(case.sizes),
         "weights_bytes": known.weights_bytes,
-        "workspace": dict(known.fit.terms),
+        "workspace": dict(known.regression.terms),
         "runs": len(errors),
         "worst_error": round(max(errors, key=abs), 4),
         "mean_error": round(sum(abs(error) for error in errors) / len(errors), 4),

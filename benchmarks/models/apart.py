@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.devices.malloc import variables
+from pipelines.devices.glibc import threshold_variables
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ def apart(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
         text=True,
         cwd=ROOT,
         check=False,
-        env=os.environ | variables(),
+        env=os.environ | threshold_variables(),
     )
     if done.returncode:
         raise RuntimeError(f"{function.__module__}.{function.__name__} failed: {done.stderr[-2000:]}")

@@ -106,7 +106,7 @@ def tensors(folder: str, segment: float) -> dict[str, Any]:
     from dataclasses import replace
 
     from benchmarks.models.apart import declared
-    from pipelines.footprints.measure import Size, measure
+    from pipelines.footprints.measurement import Size, measure
 
     variant = declared("separate", "htdemucs_ft")
     variant = replace(variant, knobs={**variant.knobs, "segment": segment})

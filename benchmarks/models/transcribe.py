@@ -72,7 +72,7 @@ def make(folder: str, name: str) -> dict[str, Any]:
 
 def take(folder: str, name: str, batches: tuple[int, ...]) -> dict[str, Any]:
     """What the variant takes, a full window for each of its batch, and what its file declares. Bytes and seconds."""
-    from pipelines.footprints.measure import Size, measure
+    from pipelines.footprints.measurement import Size, measure
     from pipelines.schema.config import evaluate
 
     variant = declared("transcribe", name)
@@ -91,7 +91,7 @@ def take(folder: str, name: str, batches: tuple[int, ...]) -> dict[str, Any]:
             for batch, size, row in zip(batches, sizes, runs, strict=True)
         },
         "seconds": {batch: round(row.seconds, 1) for batch, row in zip(batches, runs, strict=True)},
-        "fit": dict(took.fit.terms),
+        "fit": dict(took.regression.terms),
     }
 
 

@@ -32,8 +32,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Measure, store, print."""
     from pipelines.cli.screen.show import console, table
     from pipelines.cli.verbs import composed_settings, names_and_settings
-    from pipelines.devices.allocator import set_before_torch
-    from pipelines.footprints.measure import DEFAULT_SIZES, measure, sizes_for
+    from pipelines.devices.torch_environment import set_torch_variables
+    from pipelines.footprints.measurement import DEFAULT_SIZES, measure, sizes_for
     from pipelines.footprints.store import FootprintStore, Key
     from pipelines.node_classes import trusted_packages
     from pipelines.schema.units import MIB, format_bytes
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     settings = composed_settings([*given, *rest, "pipeline=ultrasinger"])
     if settings is None:
         return 0
-    set_before_torch(settings.tier.allocator)  # what its children measure is what a run will see
+    set_torch_variables(settings.tier.allocator)  # what its children measure is what a run will see
     wanted = _wanted(settings, names, args.all)
     sizes = _sizes(args.sizes) or DEFAULT_SIZES
     store = FootprintStore(user_folders().footprints)
@@ -67,8 +67,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
             trusted=trusted_packages(args.trust),
         )  # fmt: skip
         store.add(Key.of(variant, weights_digest(variant, found.path), device.footprint_key), seen.observations)
-        terms = " + ".join(f"{format_bytes(size)} {term}" for term, size in seen.fit.terms.items()) or "0"
-        worst = max((abs(error) for error in seen.fit.errors), default=0.0)
+        terms = " + ".join(f"{format_bytes(size)} {term}" for term, size in seen.regression.terms.items()) or "0"
+        worst = max((abs(error) for error in seen.regression.errors), default=0.0)
         made.add_row(
             variant.name,
             f"{seen.weights_bytes / MIB:,.0f}",

@@ -210,14 +210,14 @@ def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -
     from pipelines.cli.fetching import brought
     from pipelines.cli.screen.show import console
     from pipelines.config.settings import read_settings
-    from pipelines.devices.allocator import set_before_torch
+    from pipelines.devices.torch_environment import set_torch_variables
     from pipelines.run.artifacts import Artifacts
     from pipelines.run.kept import finished, tasks_of
     from pipelines.session.prepare import prepare
     from pipelines.session.selection import Selection
 
     settings = read_settings(composed)
-    set_before_torch(settings.tier.allocator)
+    set_torch_variables(settings.tier.allocator)
     selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
     try:
         prepared = brought(prepare(settings, selection, keep_going=args.keep_going), console())

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pipelines.devices import malloc
-from pipelines.devices.kernel import Kernel
+from pipelines.devices import glibc
+from pipelines.devices.linux import LinuxMemory
+from pipelines.devices.peak_sampler import PeakSampler
 from pipelines.devices.protocol import Device, Process, Reading
-from pipelines.devices.sampler import Sampler
 from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.units import MIB
 
@@ -34,7 +34,7 @@ class CpuDevice(Device):
     computes_on_host: ClassVar[bool] = True
 
     total_bytes: int = 0
-    kernel: Kernel = field(default_factory=Kernel)
+    system: LinuxMemory = field(default_factory=LinuxMemory)
     pid: int = field(default_factory=os.getpid)
     sample_seconds: float = 0.005
     name: str = "CPU"
@@ -45,7 +45,7 @@ class CpuDevice(Device):
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
-        have = self.kernel.total_bytes()
+        have = self.system.total_bytes()
         self.total_bytes = min(self.total_bytes, have) if self.total_bytes else have
 
     @property
@@ -61,9 +61,9 @@ class CpuDevice(Device):
     def used_bytes(self) -> int:
         """Resident sets of this process and its living workers. Pages they share count once for each."""
         for pid in tuple(self._workers):  # others adopt, and forget, while this looks
-            if not self.kernel.resident_bytes(pid):
+            if not self.system.resident_bytes(pid):
                 self._workers.discard(pid)
-        return sum(self.kernel.resident_bytes(pid) for pid in self._pids())
+        return sum(self.system.resident_bytes(pid) for pid in self._pids())
 
     def context_bytes(self) -> int:
         """This process as it is now; ask before anything is loaded."""
@@ -71,7 +71,7 @@ class CpuDevice(Device):
 
     def free_bytes(self) -> int:
         """What the machine could still give us, at most what is left of `total_bytes`."""
-        return max(0, min(self.total_bytes - self.used_bytes(), self.kernel.available_bytes()))
+        return max(0, min(self.total_bytes - self.used_bytes(), self.system.available_bytes()))
 
     def others(self) -> tuple[Process, ...]:
         """Processes outside this one's tree that hold 64 MiB or more, at most eight."""
@@ -93,9 +93,9 @@ class CpuDevice(Device):
         with self._lock:
             # Resetting the mark would blind the watches already open, so they first take what it says.
             self._fold()
-            reset = [self.kernel.reset_peak(pid) for pid in self._pids()]
+            reset = [self.system.reset_peak(pid) for pid in self._pids()]
             self._open.append(watch)
-        sampler = None if all(reset) else Sampler(self.used_bytes, self.sample_seconds)
+        sampler = None if all(reset) else PeakSampler(self.used_bytes, self.sample_seconds)
         try:
             yield reading
         finally:
@@ -111,7 +111,7 @@ class CpuDevice(Device):
     def reclaim(self) -> None:
         """Collect garbage and have the allocator return its free pages."""
         gc.collect()
-        malloc.trim()
+        glibc.trim()
 
     def cap(self, limit_bytes: int | None) -> None:
         """Remember the limit. A process cannot hold its own resident set down; workers get an rlimit from it."""
@@ -127,7 +127,7 @@ class CpuDevice(Device):
     def _fold(self) -> None:
         if not self._open:
             return
-        mark = sum(self.kernel.peak_bytes(pid) or self.kernel.resident_bytes(pid) for pid in self._pids())
+        mark = sum(self.system.peak_bytes(pid) or self.system.resident_bytes(pid) for pid in self._pids())
         for watch in self._open:
             watch.peak = max(watch.peak, mark)
 

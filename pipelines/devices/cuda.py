@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pipelines.devices.driver import Allocator, Card, Driver, TorchAllocator
+from pipelines.devices.nvidia import Allocator, Card, Driver, TorchAllocator
+from pipelines.devices.peak_sampler import PeakSampler
 from pipelines.devices.protocol import Device, Health, Process, Reading
-from pipelines.devices.sampler import Sampler
 from pipelines.schema.hardware import MemoryKind
 
 #: A context's size before it has been measured. Source: the tables of ACE-Step 1.5, which reserve 0.5 GB for it.
@@ -118,7 +118,7 @@ class CudaDevice(Device):
             self._fold()
             self.allocator.reset_peak(self.index)
             self._open.append(watch)
-        sampler = Sampler(self._ours, self.sample_seconds)
+        sampler = PeakSampler(self._ours, self.sample_seconds)
         try:
             yield reading
         finally:

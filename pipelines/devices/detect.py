@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.devices.driver import Nvml
+from pipelines.devices.nvidia import Nvml
 from pipelines.devices.torch_build import TorchBuild, complaint, installed_torch
 from pipelines.files import write_atomic
 from pipelines.paths import user_folders
@@ -184,10 +184,10 @@ def _memory() -> tuple[int, int]:
     """Bytes of RAM installed, and bytes this process may hold."""
     import psutil
 
-    from pipelines.devices.kernel import Kernel
+    from pipelines.devices.linux import LinuxMemory
 
     installed = int(psutil.virtual_memory().total)
-    return installed, min(installed, Kernel().total_bytes())
+    return installed, min(installed, LinuxMemory().total_bytes())
 
 
 def _with_cards(machine: Hardware) -> Hardware:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from pipelines.devices import malloc
+from pipelines.devices import glibc
 from pipelines.devices.cpu import CpuDevice
 from pipelines.devices.cuda import CudaDevice
-from pipelines.devices.driver import Driver, Nvml
+from pipelines.devices.nvidia import Driver, Nvml
 from pipelines.devices.protocol import Device
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.errors import SurroundingsFailed, UsageError, did_you_mean
@@ -39,7 +39,7 @@ def open_device(
             return card
         if kind == "cuda":
             raise SurroundingsFailed(f"device={spec}: no such CUDA card here. Use device=cpu or device=simulated.")
-    malloc.steady()
+    glibc.fix_thresholds()
     cpu = CpuDevice(total_bytes=total or 0, name=name or "CPU")
     return _not_more_than(cpu, total)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pipelines.devices.protocol import Device, DeviceOutOfMemory, Process, Reading
-from pipelines.devices.tracker import Tracker, tensors_in
+from pipelines.devices.tensor_tracker import TensorTracker, tensors_in
 from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.units import format_bytes
 
@@ -43,10 +43,10 @@ class SimulatedDevice(Device):
     _declared: dict[str, int] = field(default_factory=dict, init=False)
     _open: list[_Watch] = field(default_factory=list, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
-    _tracker: Tracker = field(init=False)
+    _tracker: TensorTracker = field(init=False)
 
     def __post_init__(self) -> None:
-        self._tracker = Tracker(lambda live: self._count())
+        self._tracker = TensorTracker(lambda live: self._count())
 
     @property
     def footprint_key(self) -> str:

@@ -1,12 +1,15 @@
-"""From observed runs to a footprint: workspace as a sum of terms, its honest error, and the margin that evidence earns.
+"""From observed runs to a footprint: the workspace as a sum of terms, its error, and the margin to add.
 
-The fit. Memory grows with the input, never shrinks, so every coefficient is >= 0. Candidate terms are those of
-`config.TERMS` whose quantity varied in the observations; every set of at most three is solved by least squares on
-relative residuals, outliers weighed down (Huber); the smallest set wins that is nearly as good as the best. Then `base`
-is lifted until no ordinary observation lies above the line, because planning too little costs a run and too much a MiB.
+The regression. Memory grows with the input, never shrinks, so every coefficient is >= 0. Candidate terms are those of
+`schema.config.TERMS` whose quantity varied in the observations; every set of at most three is solved by least squares
+on relative residuals, with outliers weighed down (Huber weights, P. J. Huber, Robust Statistics, 1981). The smallest set
+wins whose error is nearly that of the best one. Then `base` is raised until no ordinary observation lies above the line:
+planning with too little costs a run, planning with too much costs a few MiB.
 
-The margin. A declared figure is somebody else's machine: 20 %. Once measured: a high quantile of past relative errors,
-never above 10 %, and never below a floor that sinks from 10 % towards 2 % with the number of observations.
+The error is cross-validated: each observation is predicted by a regression that has not seen it, where there are enough.
+
+The margin. A declared figure comes from another machine: 20 %. Once measured here, it is the 98 % quantile of the past
+relative errors, at most 10 %, and at least a floor that sinks from 10 % towards 2 % as observations are added.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ NOISE = 32 * MIB
 #: Added to every fit: allocators take memory in blocks of a few MiB (torch 2 MiB, glibc's arenas), on whichever side it falls.
 _GRAIN = 4 * MIB
 _FLOOR_COUNT = 3
-#: Samples are left out in so many parts, one by one where there are no more: each part is a whole fit anew.
+#: Samples are left out in so many parts, one by one where there are no more: each part costs one more regression.
 _PARTS = 10
 _QUANTILE = 0.98
 #: A larger set of terms must bring the error down by a third to be believed.
@@ -51,9 +54,12 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """terms: as in `Footprint.workspace`, rounded up to bytes. errors: (measured - predicted) / max(predicted, NOISE) of
-    each sample, predicted by a fit that had not seen it where that can be done."""
+class Regression:
+    """A workspace as a function of the input.
+
+    terms: as in `Footprint.workspace`: bytes per unit of each term, rounded up. errors: of each sample,
+    (measured - predicted) / max(predicted, NOISE). samples: how many there were.
+    """
 
     terms: Mapping[str, int]
     errors: tuple[float, ...]
@@ -69,8 +75,8 @@ class Fit:
         return math.ceil(evaluate(self.terms, item, knobs))
 
 
-def fit(samples: Sequence[Sample]) -> Fit:
-    """The footprint of `samples`, values in bytes. Raises `ValueError` for none."""
+def regress(samples: Sequence[Sample]) -> Regression:
+    """The workspace that `samples`, in bytes, show. Raises `ValueError` for none."""
     if not samples:
         raise ValueError("A footprint needs at least one observation.")
     terms = _lifted(_solve(samples), samples)
@@ -81,7 +87,9 @@ def fit(samples: Sequence[Sample]) -> Fit:
     for at, sample in enumerate(samples):
         predicted = evaluate(unseen[at % parts], sample.item, sample.knobs)
         errors.append((sample.value - predicted) / max(predicted, NOISE))
-    return Fit({name: math.ceil(value) for name, value in terms.items() if value > 0}, tuple(errors), len(samples))
+    return Regression(
+        {name: math.ceil(value) for name, value in terms.items() if value > 0}, tuple(errors), len(samples)
+    )
 
 
 def margin(errors: Sequence[float], measured: bool = True) -> float:
@@ -94,11 +102,6 @@ def margin(errors: Sequence[float], measured: bool = True) -> float:
         return DECLARED_MARGIN
     floor = SMALLEST_MARGIN + (LARGEST_MARGIN - SMALLEST_MARGIN) * min(1.0, _FLOOR_COUNT / len(errors))
     return min(LARGEST_MARGIN, max(floor, _quantile([max(error, 0.0) for error in errors])))
-
-
-def with_margin(count: int, share: float) -> int:
-    """`count` bytes and the margin on top, rounded up."""
-    return count + math.ceil(count * share)
 
 
 def _quantile(values: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import file_lock
-from pipelines.footprints.regression import DECLARED_MARGIN, Fit, Sample, fit, margin
+from pipelines.footprints.regression import DECLARED_MARGIN, Regression, Sample, margin, regress
 from pipelines.schema.config import Footprint, Item, Variant
 from pipelines.schema.errors import SurroundingsFailed
 
@@ -64,7 +64,7 @@ class Observation:
     source: str = ""
 
     def sample(self) -> Sample:
-        """As the fit wants it."""
+        """As the regression takes it."""
         item = Item("", seconds=self.item_seconds, channels=self.channels, characters=self.characters)
         return Sample(item, self._knobs(), float(self.bytes))
 
@@ -74,12 +74,15 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A footprint to plan with. margin: the share to add. measured: whether it was measured here. fit: how well, if so."""
+    """A footprint to plan with.
+
+    margin: the share to add, 0.1 for 10 %. measured: whether it was measured here. regression: of what was measured, if so.
+    """
 
     footprint: Footprint
     margin: float
     measured: bool
-    fit: Fit | None = None
+    regression: Regression | None = None
 
 
 @dataclass
@@ -174,7 +177,7 @@ def estimate(seen: Sequence[Observation], declared: Footprint) -> Estimate:
     loads = [each for each in seen if each.op == "load"]
     if not runs:
         return Estimate(declared, DECLARED_MARGIN, measured=False)
-    fitted = fit([each.sample() for each in runs])
+    fitted = regress([each.sample() for each in runs])
     past = [
         (each.bytes - each.predicted_bytes) / each.predicted_bytes
         for each in runs
@@ -189,7 +192,7 @@ def estimate(seen: Sequence[Observation], declared: Footprint) -> Estimate:
             load_seconds=max(each.seconds for each in loads),
             reload_seconds=min(each.seconds for each in loads),
         )
-    return Estimate(measured, margin([*fitted.errors, *past]), measured=True, fit=fitted)
+    return Estimate(measured, margin([*fitted.errors, *past]), measured=True, regression=fitted)
 
 
 def library_versions(names: Sequence[str] = _LIBRARIES) -> str:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from pipelines.devices.faults import is_out_of_memory
 from pipelines.devices.leaks import Return, await_return
+from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.devices.protocol import Device, Reading
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.job import Job

@@ -8,7 +8,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING
 
-from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.run.ladder import Trouble
 from pipelines.schema.errors import HeadroomError, OutOfMemory, SurroundingsFailed, TaskFailed
 from pipelines.schema.plan import Step

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.devices.faults import is_out_of_memory
-from pipelines.devices.kernel import Kernel
+from pipelines.devices.linux import LinuxMemory
+from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.schema.errors import HeadroomError, Interrupted
 from pipelines.schema.node import Context, Node, StreamNode
 from pipelines.stream.pipe import close
@@ -130,7 +130,7 @@ class Servant:
         self._node = self._model = None
 
 
-def with_limit(limit_bytes: int | None, kernel: Kernel | None = None) -> None:
+def with_limit(limit_bytes: int | None, system: LinuxMemory | None = None) -> None:
     """Let the kernel refuse private memory that would take this process over `limit_bytes` resident.
 
     RLIMIT_DATA counts address space rather than pages, so the room granted is what is still free of the limit on top of
@@ -138,10 +138,10 @@ def with_limit(limit_bytes: int | None, kernel: Kernel | None = None) -> None:
     """
     if limit_bytes is None:
         return
-    kernel = kernel or Kernel()
-    room = max(0, limit_bytes - kernel.resident_bytes(os.getpid()))
+    system = system or LinuxMemory()
+    room = max(0, limit_bytes - system.resident_bytes(os.getpid()))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (kernel.data_bytes(os.getpid()) + room, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (system.data_bytes(os.getpid()) + room, hard))
 
 
 def _facts(error: BaseException) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import pipelines
-from pipelines.devices import malloc
-from pipelines.devices.allocator import under_name_of
-from pipelines.devices.kernel import Kernel
+from pipelines.devices import glibc
+from pipelines.devices.linux import LinuxMemory
 from pipelines.devices.torch_build import installed_torch
+from pipelines.devices.torch_environment import variables_for
 from pipelines.schema.errors import (
     HeadroomError,
     Interrupted,
@@ -58,10 +58,10 @@ class Worker:
         python: str | Path = sys.executable,
         limit_bytes: int | None = None,
         trusted: Sequence[str] = ("nodes",),
-        kernel: Kernel | None = None,
+        system: LinuxMemory | None = None,
     ) -> None:
         self.name, self.place = name, Place()
-        self._python, self._trusted, self._kernel = python, tuple(trusted), kernel or Kernel()
+        self._python, self._trusted, self._system = python, tuple(trusted), system or LinuxMemory()
         self.start(limit_bytes)
 
     def start(self, limit_bytes: int | None) -> None:
@@ -69,7 +69,7 @@ class Worker:
         name, python = self.name, self._python
         self._channel, theirs = socket.socketpair()
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as the worker
-        self._oom_kills = self._kernel.oom_kills()
+        self._oom_kills = self._system.oom_kills()
         limit = [] if limit_bytes is None else [str(limit_bytes)]
         try:
             self._process = subprocess.Popen(
@@ -100,11 +100,11 @@ class Worker:
 
     def used_bytes(self) -> int:
         """Its resident set now; 0 once it has ended."""
-        return self._kernel.resident_bytes(self.pid) if self.alive else 0
+        return self._system.resident_bytes(self.pid) if self.alive else 0
 
     def peak_bytes(self) -> int:
         """Its highest resident set so far."""
-        return self._kernel.peak_bytes(self.pid) or self.used_bytes()
+        return self._system.peak_bytes(self.pid) or self.used_bytes()
 
     def load(self, target: str, knobs: Mapping[str, Any], place: Place) -> None:
         """Make the node and load it there. Raises as the node does, `TaskFailed` where the process dies."""
@@ -213,7 +213,7 @@ class Worker:
         code = self._process.returncode
         said = self._last_words()
         text = f"{self.name}: {death_sentence(code, 'its own process')}" + (f" Its last words: {said}" if said else "")
-        if code == -signal.SIGKILL and self._kernel.oom_kills() > self._oom_kills:
+        if code == -signal.SIGKILL and self._system.oom_kills() > self._oom_kills:
             return OutOfMemory(text)
         return TaskFailed(text)
 
@@ -335,12 +335,12 @@ def environment_of(python: str | Path) -> dict[str, str]:
     """What a worker of that interpreter inherits. Another interpreter gets our two packages and nothing else of this environment."""
     own = os.environ.copy()
     own["MALLOC_ARENA_MAX"] = "2"  # arenas reserve address space, which the rlimit counts
-    own = {**malloc.variables(), **own}
+    own = {**glibc.threshold_variables(), **own}
     own["PYTHONUNBUFFERED"] = "1"
     if str(python) == sys.executable:
         own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     else:
-        own = under_name_of(installed_torch(python), own)
+        own = variables_for(installed_torch(python), own)
         own["PYTHONPATH"] = str(_packages_alone())
         own.pop("PYTHONHOME", None)
     return own

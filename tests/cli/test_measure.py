@@ -9,8 +9,8 @@ import yaml
 from pipelines.devices import detect
 from pipelines.devices import registry as choose
 from pipelines.devices.detect import Detection
-from pipelines.footprints import measure
-from pipelines.footprints.regression import fit
+from pipelines.footprints import measurement
+from pipelines.footprints.regression import regress
 from pipelines.footprints.store import Observation
 from pipelines.paths import user_folders
 from pipelines.schema.hardware import Card, Hardware
@@ -28,9 +28,9 @@ def test_a_cards_measurements_are_found_again_by_a_run_on_it(headroom, monkeypat
     def measured(variant, sizes, *, device, **_):
         asked.append(device)
         seen = Observation("run", 5, 0.1, source="driver")
-        return measure.Measured(variant.name, 1, 1, 0, 0, 0.1, 0.1, "driver", (seen,), fit([seen.sample()]))
+        return measurement.Measurement(variant.name, 1, 1, 0, 0, 0.1, 0.1, "driver", (seen,), regress([seen.sample()]))
 
-    monkeypatch.setattr(measure, "measure", measured)
+    monkeypatch.setattr(measurement, "measure", measured)
     assert headroom("measure", "pitch/crepe_tiny", *given).code == 0
     assert asked == [{"spec": "cuda:0", "total": 8_000_000_000}]
     (line,) = user_folders().footprints.read_text(encoding="utf-8").splitlines()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.devices.malloc import trim
+from pipelines.devices.glibc import trim
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.units import MIB
 from pipelines.session import device as on_device

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pipelines.devices.driver import AllocatorBytes, Card
+from pipelines.devices.nvidia import AllocatorBytes, Card
 from pipelines.devices.protocol import Health
 
 MB = 10**6

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.devices.cpu import CpuDevice
-from pipelines.devices.kernel import Kernel
+from pipelines.devices.linux import LinuxMemory
 from pipelines.devices.registry import open_device
 from pipelines.schema.units import GIB, MIB
 
@@ -72,15 +72,15 @@ def test_watches_of_two_threads_both_see_the_sum() -> None:
 def test_without_a_resettable_mark_the_reading_says_sampled() -> None:
     looks: list[int] = []
 
-    class Hardened(Kernel):
+    class Hardened(LinuxMemory):
         def reset_peak(self, pid: int) -> bool:
             return False
 
         def resident_bytes(self, pid: int) -> int:
             looks.append(pid)
-            return Kernel.resident_bytes(self, pid)
+            return LinuxMemory.resident_bytes(self, pid)
 
-    device = CpuDevice(kernel=Hardened(), sample_seconds=0.001)
+    device = CpuDevice(system=Hardened(), sample_seconds=0.001)
     with device.watch() as reading:
         block = bytearray(64 * MIB)
         before = len(looks)
@@ -91,7 +91,7 @@ def test_without_a_resettable_mark_the_reading_says_sampled() -> None:
     assert reading.peak_bytes - reading.start_bytes >= 60 * MIB
 
 
-def kernel_with(tmp_path: Path, cgroup: str, files: dict[str, str]) -> Kernel:
+def kernel_with(tmp_path: Path, cgroup: str, files: dict[str, str]) -> LinuxMemory:
     proc = tmp_path / "proc"
     (proc / "self").mkdir(parents=True)
     (proc / "self" / "cgroup").write_text(cgroup)
@@ -100,7 +100,7 @@ def kernel_with(tmp_path: Path, cgroup: str, files: dict[str, str]) -> Kernel:
         path = tmp_path / "cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return Kernel(proc=proc, cgroups=tmp_path / "cgroup")
+    return LinuxMemory(proc=proc, cgroups=tmp_path / "cgroup")
 
 
 def test_version_2_control_groups_lower_the_size(tmp_path: Path) -> None:
@@ -143,13 +143,13 @@ def test_a_dead_worker_is_forgotten() -> None:
 
 
 def test_a_worker_may_be_adopted_while_another_thread_looks() -> None:
-    class Adopting(Kernel):
+    class Adopting(LinuxMemory):
         def resident_bytes(self, pid: int) -> int:
             if len(device._workers) < 3:
                 device.adopt(pid + 1)
             return 100
 
-    device = CpuDevice(kernel=Adopting(), pid=1)
+    device = CpuDevice(system=Adopting(), pid=1)
     device.adopt(2)
     assert device.used_bytes() >= 200
     assert device._workers == {2, 3, 4}

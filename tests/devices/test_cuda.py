@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.devices.cuda import UNMEASURED_CONTEXT, CudaDevice
-from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.devices.registry import open_device
 from pipelines.schema.errors import SurroundingsFailed, UsageError
 from tests.devices.fakes import MB, OURS, FakeCard

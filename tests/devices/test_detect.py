@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.devices import detect as detection
 from pipelines.devices.detect import MachineProbe, as_if, decide, detect, render
-from pipelines.devices.driver import Nvml
+from pipelines.devices.nvidia import Nvml
 from pipelines.devices.registry import open_device
 from pipelines.devices.torch_build import TorchBuild, complaint, parse_build
 from pipelines.schema.errors import UsageError

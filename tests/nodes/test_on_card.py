@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from pipelines.devices.tracker import tensors_in
+from pipelines.devices.tensor_tracker import tensors_in
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio, Contour
 from tests.nodes.test_contract import building, inputs_of, make_weights, settings

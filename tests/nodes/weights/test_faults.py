@@ -3,7 +3,7 @@
 import pytest
 
 from nodes.weights.faults import read_as
-from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.schema.errors import TaskFailed, UsageError
 
 

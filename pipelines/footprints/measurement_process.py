@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.devices.protocol import Device
 from pipelines.devices.registry import open_device
 from pipelines.footprints.synthetic import synthetic_inputs

@@ -1,8 +1,8 @@
 """What a variant takes on this machine: measured at several input sizes in a fresh process, so that nothing else counts.
 
-The child (`measure_child`) loads, runs and unloads once to let libraries settle (what stays is context), then loads
+The child (`measurement_process`) loads, runs and unloads once to let libraries settle (what stays is context), then loads
 again, runs the largest size once and then each size under a device's `watch`. Nothing is stored here; the caller adds
-`Measured.observations`.
+`Measurement.observations`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.footprints.regression import Fit, fit
+from pipelines.footprints.regression import Regression, regress
 from pipelines.footprints.store import Observation
 from pipelines.schema.config import Item, Variant
 from pipelines.schema.errors import ExitCode, OutOfMemory, SurroundingsFailed, TaskFailed
@@ -44,9 +44,9 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """What came of it. Bytes. context_bytes: what the libraries keep after an unload. leaked_bytes: what a second unload
-    did not give back. fit: of the runs' workspaces. load_seconds: from a cold library; reload_seconds: the second time.
+    did not give back. regression: of the runs' workspaces. load_seconds: from a cold library; reload_seconds: the second time.
     """
 
     variant: str
@@ -58,7 +58,7 @@ class Measured:
     reload_seconds: float
     source: str
     observations: tuple[Observation, ...]
-    fit: Fit
+    regression: Regression
 
 
 def measure(
@@ -70,7 +70,7 @@ def measure(
     trusted: Sequence[str] = ("nodes",),
     python: Path | None = None,
     timeout_seconds: float = 1800,
-) -> Measured:
+) -> Measurement:
     """Measure `variant` in a fresh process of this interpreter, or of `python`, that of the variant's own environment.
 
     weights: what the resolver found. device: `{"spec": "cpu", "total": bytes}` as for `open_device`.
@@ -107,7 +107,7 @@ def _ask(name: str, request: Mapping[str, Any], python: Path | None, timeout_sec
     paths = os.pathsep.join(path for path in sys.path if path)
     try:
         done = subprocess.run(
-            [str(python or sys.executable), "-P", "-m", "pipelines.footprints.measure_child"],
+            [str(python or sys.executable), "-P", "-m", "pipelines.footprints.measurement_process"],
             input=json.dumps(request), capture_output=True, text=True, timeout=timeout_seconds, check=False,
             env=environment_of(python) if python else {**os.environ, "PYTHONPATH": paths},
         )  # fmt: skip
@@ -135,7 +135,7 @@ def _last_json(output: str) -> dict[str, Any] | None:
     return None
 
 
-def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], said: Mapping[str, Any]) -> Measured:
+def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], said: Mapping[str, Any]) -> Measurement:
     loads = [
         Observation("load", row["bytes"], row["seconds"], held_bytes=row["held"], source=row["source"])
         for row in said["loads"]
@@ -157,7 +157,7 @@ def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], said: 
                 source=row["source"],
             )
         )
-    return Measured(
+    return Measurement(
         variant=name,
         weights_bytes=loads[-1].held_bytes,
         load_peak_bytes=max(loads[-1].bytes, loads[-1].held_bytes),
@@ -167,5 +167,5 @@ def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], said: 
         reload_seconds=loads[-1].seconds,
         source=runs[-1].source if runs else loads[-1].source,
         observations=(*loads, *runs),
-        fit=fit([run.sample() for run in runs]),
+        regression=regress([run.sample() for run in runs]),
     )

@@ -1,4 +1,4 @@
-"""The C library's allocator: made to repeat itself, and asked to give its free pages back. Elsewhere than on glibc, nothing.
+"""The allocator of the C library: thresholds fixed so that peaks repeat, free pages given back. Without glibc, nothing.
 
 Left alone, glibc raises the size from which a block is mapped on its own whenever such a block is freed. From then on
 blocks of many MiB share the heap, and whether one fits into a hole that another left is chance: the same step on the same
@@ -16,15 +16,19 @@ MAPPED_FROM = 4 << 20
 _TRIM, _MAP = -1, -3  # glibc's names for mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 
 
-def steady(environ: Mapping[str, str] = os.environ) -> bool:
+def fix_thresholds(environ: Mapping[str, str] = os.environ) -> bool:
     """Fix the sizes for this process; settings of the user's own are left alone. Whether it was done."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None or any(name in environ for name in variables()) or "malloc" in environ.get("GLIBC_TUNABLES", ""):
+    if (
+        mallopt is None
+        or any(name in environ for name in threshold_variables())
+        or "malloc" in environ.get("GLIBC_TUNABLES", "")
+    ):
         return False
     return bool(mallopt(_MAP, MAPPED_FROM)) and bool(mallopt(_TRIM, MAPPED_FROM))
 
 
-def variables() -> dict[str, str]:
+def threshold_variables() -> dict[str, str]:
     """The same for a process that is yet to start."""
     return {"MALLOC_MMAP_THRESHOLD_": str(MAPPED_FROM), "MALLOC_TRIM_THRESHOLD_": str(MAPPED_FROM)}
 

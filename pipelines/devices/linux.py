@@ -1,4 +1,7 @@
-"""What Linux says about memory: resident sets and their high-water marks, the machine's RAM, control-group limits."""
+"""Memory as Linux counts it: resident sets and their high-water marks, the machine's RAM, limits of control groups.
+
+Sources: proc(5) for `VmRSS`, `VmHWM`, `VmData` and `clear_refs`; the kernel's cgroup-v1/memory and cgroup-v2 documents.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ _NO_LIMIT = 2**60
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class LinuxMemory:
     """The two file systems the kernel answers in; tests point them at folders of their own."""
 
     proc: Path = Path("/proc")

@@ -3,13 +3,13 @@
 import subprocess
 import sys
 
-from pipelines.devices import malloc
+from pipelines.devices import glibc
 
 #: Frees a mapped block, so that glibc would raise its threshold, then asks where an 8 MiB block goes: brk moves or not.
 _PROBE = """
 import ctypes, sys
-from pipelines.devices import malloc
-if "steady" in sys.argv: assert malloc.steady()
+from pipelines.devices import glibc
+if "fixed" in sys.argv: assert glibc.fix_thresholds()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.sbrk.restype = ctypes.c_void_p
 libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
@@ -27,9 +27,9 @@ def _heap_growth(*how: str) -> int:
 
 def test_a_block_of_many_mib_never_lands_in_the_heap() -> None:
     assert _heap_growth() >= 8 << 20  # what glibc does by itself, and why this module is
-    assert _heap_growth("steady") == 0
+    assert _heap_growth("fixed") == 0
 
 
 def test_the_users_own_settings_come_first() -> None:
-    assert not malloc.steady({"MALLOC_MMAP_THRESHOLD_": "65536"})
-    assert not malloc.steady({"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1"})
+    assert not glibc.fix_thresholds({"MALLOC_MMAP_THRESHOLD_": "65536"})
+    assert not glibc.fix_thresholds({"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1"})

@@ -19,7 +19,7 @@ _BLOCK = 512
 _DEPTH, _OBJECTS = 5, 20_000
 
 
-class Tracker:
+class TensorTracker:
     """Live bytes of every storage seen. `changed(live_bytes)` is called after each growth and may raise to refuse it."""
 
     def __init__(self, changed: Callable[[int], None] = lambda live: None) -> None:

@@ -13,7 +13,9 @@ from pipelines.devices.torch_build import TorchBuild, installed_torch
 _NAMES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 
 
-def before_torch(allocator: Mapping[str, Any], torch: TorchBuild | None, environ: Mapping[str, str]) -> dict[str, str]:
+def torch_variables(
+    allocator: Mapping[str, Any], torch: TorchBuild | None, environ: Mapping[str, str]
+) -> dict[str, str]:
     """Variables to set, by name; nothing the user has set already.
 
     allocator: a tier's `allocator`. The name is `PYTORCH_ALLOC_CONF` since torch 2.9, `PYTORCH_CUDA_ALLOC_CONF` before.
@@ -25,12 +27,12 @@ def before_torch(allocator: Mapping[str, Any], torch: TorchBuild | None, environ
     return {name: value for name, value in wanted.items() if name not in environ}
 
 
-def set_before_torch(allocator: Mapping[str, Any]) -> None:
-    """Set `before_torch`'s variables in this process's own environment, which its workers inherit."""
-    os.environ.update(before_torch(allocator, installed_torch(), os.environ))
+def set_torch_variables(allocator: Mapping[str, Any]) -> None:
+    """Set `torch_variables`'s variables in this process's own environment, which its workers inherit."""
+    os.environ.update(torch_variables(allocator, installed_torch(), os.environ))
 
 
-def under_name_of(torch: TorchBuild | None, environ: Mapping[str, str]) -> dict[str, str]:
+def variables_for(torch: TorchBuild | None, environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` for a process with another torch: the allocator's settings, whoever set them, under the name that one reads."""
     said = next((environ[name] for name in _NAMES if name in environ), None)
     others = {name: value for name, value in environ.items() if name not in _NAMES}

@@ -1,4 +1,4 @@
-"""Which exceptions mean that memory ran out. Every library has its own; nothing else decides what the ladder answers to."""
+"""Which exceptions mean that memory ran out: every library has its own. Recovery is started by nothing else."""
 
 from __future__ import annotations
 

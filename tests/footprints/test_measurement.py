@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.footprints.measure import Size, measure, sizes_for
+from pipelines.footprints.measurement import Size, measure, sizes_for
 from pipelines.footprints.regression import NOISE
 from pipelines.footprints.synthetic import synthetic_inputs
 from pipelines.schema.config import Item, Variant
@@ -32,7 +32,7 @@ def test_a_known_node_is_measured_to_within_the_noise() -> None:
     assert found.source == "kernel"
     assert found.weights_bytes == pytest.approx(160 * MIB, abs=8 * MIB)
     assert found.load_peak_bytes == pytest.approx(160 * MIB, abs=8 * MIB)
-    predicted = found.fit.predict(Item("x", seconds=20), {"batch": 1})
+    predicted = found.regression.predict(Item("x", seconds=20), {"batch": 1})
     assert abs(predicted - 520 * MIB) <= max(0.1 * 520 * MIB, NOISE)
     assert found.leaked_bytes < 8 * MIB
 
@@ -40,7 +40,7 @@ def test_a_known_node_is_measured_to_within_the_noise() -> None:
 def test_batches_are_knobs_of_a_size() -> None:
     sizes = [Size(seconds=s, knobs={"batch": b}) for s, b in ((1, 1), (4, 1), (4, 4), (2, 8))]
     found = measure(variant(base=10, slope=10.0), sizes, trusted=[HERE])
-    assert found.fit.predict(Item("x", seconds=5), {"batch": 8}) == pytest.approx(410 * MIB, rel=0.1)
+    assert found.regression.predict(Item("x", seconds=5), {"batch": 8}) == pytest.approx(410 * MIB, rel=0.1)
 
 
 def test_a_leak_is_seen() -> None:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from pipelines.devices.driver import Nvml, TorchAllocator
-from pipelines.devices.faults import is_out_of_memory
+from pipelines.devices.nvidia import Nvml, TorchAllocator
+from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.devices.registry import open_device
 from pipelines.schema.errors import SurroundingsFailed
 from pipelines.schema.units import GIB

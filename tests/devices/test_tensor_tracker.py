@@ -8,13 +8,13 @@ torch = pytest.importorskip("torch")
 
 from pipelines.devices.protocol import DeviceOutOfMemory  # noqa: E402
 from pipelines.devices.simulated import SimulatedDevice  # noqa: E402
-from pipelines.devices.tracker import Tracker, tensors_in  # noqa: E402
+from pipelines.devices.tensor_tracker import TensorTracker, tensors_in  # noqa: E402
 
 KB = 1024
 
 
 def test_live_bytes_follow_allocation_views_and_frees() -> None:
-    tracker = Tracker()
+    tracker = TensorTracker()
     with tracker.operations():
         a = torch.zeros(1024)
         view = a[10:20]
@@ -27,7 +27,7 @@ def test_live_bytes_follow_allocation_views_and_frees() -> None:
 
 
 def test_blocks_are_rounded_as_cuda_rounds_them() -> None:
-    tracker = Tracker()
+    tracker = TensorTracker()
     with tracker.operations():
         kept = torch.zeros(1)
     assert tracker.live == 512
@@ -36,7 +36,7 @@ def test_blocks_are_rounded_as_cuda_rounds_them() -> None:
 
 def test_inputs_made_outside_count_once_touched() -> None:
     given = torch.zeros(1024)
-    tracker = Tracker()
+    tracker = TensorTracker()
     with tracker.operations():
         kept = given.sum()
     assert tracker.live == 4 * KB + 512

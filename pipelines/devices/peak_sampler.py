@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 
 
-class Sampler:
-    """Polls `read` every `every` seconds until `stop`, which gives the highest value seen."""
+class PeakSampler:
+    """Polls `read` each `every` seconds until `stop`, which returns the highest value seen."""
 
     def __init__(self, read: Callable[[], int], every: float) -> None:
         self._read, self._every = read, every
