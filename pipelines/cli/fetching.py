@@ -19,7 +19,7 @@ from pipelines.session.prepare import Prepared, make_nodes
 from pipelines.weights.environments import built_python, environment_for
 from pipelines.weights.fetch import fetch
 from pipelines.weights.hub import Hub, HuggingFace
-from pipelines.weights.need import Need
+from pipelines.weights.spec import WeightsSpec
 
 
 def bring(variant: Variant, how: Availability, out: Console, hub: Hub | None = None) -> Path | None:
@@ -34,7 +34,7 @@ def bring(variant: Variant, how: Availability, out: Console, hub: Hub | None = N
         out.print(f"Building the environment of {variant.name}: {', '.join(variant.environment)}.", soft_wrap=True)
         environment_for(variant.environment, trusted=True)
     found = how.find(variant)
-    if found.path is not None or Need.of(variant) is None:
+    if found.path is not None or WeightsSpec.of(variant) is None:
         return found.path
     with _shown(out) as report:
         return fetch(

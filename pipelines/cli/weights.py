@@ -27,9 +27,9 @@ from pipelines.schema.roles import ROLES
 from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
 from pipelines.session.availability import Availability
-from pipelines.weights import Located, Need
+from pipelines.weights import WeightsLocation, WeightsSpec
 from pipelines.weights.environments import environments
-from pipelines.weights.locate import fetch_command
+from pipelines.weights.locations import fetch_command
 from pipelines.weights.manifest import Verdict, verify
 
 ACTIONS = ("list", "fetch", "verify")
@@ -97,14 +97,14 @@ def _list(out: Console, variants: Sequence[Variant], how: Availability) -> None:
         )
 
 
-def _size(variant: Variant, found: Located) -> str:
-    need = Need.of(variant)
-    if need is None:
+def _size(variant: Variant, found: WeightsLocation) -> str:
+    spec = WeightsSpec.of(variant)
+    if spec is None:
         return "-"
     if found.path is not None:
-        names = need.names_in(found.path) if found.path.is_dir() else [""]
+        names = spec.names_in(found.path) if found.path.is_dir() else [""]
         return format_bytes(sum((found.path / name).stat().st_size for name in names))
-    return f"~{format_bytes(need.size)}" if need.size else "-"
+    return f"~{format_bytes(spec.size)}" if spec.size else "-"
 
 
 def _short(missing: str) -> str:
@@ -132,14 +132,14 @@ def _verify(out: Console, named: Sequence[Variant], variants: Sequence[Variant],
     made = table("variant", "file", "SHA-256", "state")
     wrong: list[str] = []
     for variant in variants:
-        need, found = Need.of(variant), how.find(variant)
-        if need is None or found.path is None:
-            if variant in named and need is not None:
+        spec, found = WeightsSpec.of(variant), how.find(variant)
+        if spec is None or found.path is None:
+            if variant in named and spec is not None:
                 raise TaskFailed(
                     f"{variant.name} cannot be verified: {found.missing}. {_advice(variant, found.fetchable)}".strip()
                 )
             continue
-        for verdict in verify(found.path, need):
+        for verdict in verify(found.path, spec):
             made.add_row(variant.name, verdict.name, verdict.found[:16] or "-", _state(verdict))
             wrong += [f"{variant.name} {verdict.name}"] if verdict.state in ("differs", "missing") else []
     out.print(made if made.row_count else "No weights are here to verify.")

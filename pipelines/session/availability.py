@@ -11,9 +11,9 @@ from pipelines.paths import user_folders
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import HeadroomError, TaskFailed, UsageError
 from pipelines.schema.settings import Settings
-from pipelines.weights import Located, locate
-from pipelines.weights.locate import fetch_command
-from pipelines.weights.need import Need
+from pipelines.weights import WeightsLocation, locate
+from pipelines.weights.locations import fetch_command
+from pipelines.weights.spec import WeightsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Availability:
             home, frozenset(options.accept_licence), options.offline, settings.source.named, tuple(trusted)
         )
 
-    def find(self, variant: Variant) -> Located:
+    def find(self, variant: Variant) -> WeightsLocation:
         """Where it lies and what of it is missing."""
         return locate(variant, self.home)
 
@@ -47,7 +47,7 @@ class Availability:
         licence = variant.licence or "terms that must be accepted"
         return f"its licence ({licence}) must be accepted first with accept_licence=[{variant.stem}]"
 
-    def pinned(self, variant: Variant) -> tuple[Located, str]:
+    def pinned(self, variant: Variant) -> tuple[WeightsLocation, str]:
         """For a variant the user named: (what was found, a line to show or `""`).
 
         Raises `UsageError` (licence, untrusted environment) or `TaskFailed` (nothing to fetch, or not allowed to).
@@ -72,7 +72,7 @@ class Availability:
             f"model/{variant.role}=."
         )
 
-    def chosen(self, variant: Variant) -> tuple[Located, str]:
+    def chosen(self, variant: Variant) -> tuple[WeightsLocation, str]:
         """For one the plan may choose: (what was found, why it is passed over or `""`). Nothing is fetched for it."""
         found = self.find(variant)
         lacking = self.consent_lacking(variant)
@@ -134,8 +134,8 @@ def needs_consent(variant: Variant, trusted: Sequence[str] = ()) -> bool:
 def _size(variant: Variant) -> str:
     from pipelines.schema.units import format_bytes
 
-    need = Need.of(variant)
-    return f" ({format_bytes(need.size)})" if need and need.size else ""
+    spec = WeightsSpec.of(variant)
+    return f" ({format_bytes(spec.size)})" if spec and spec.size else ""
 
 
 def _capital(text: str, before: str) -> str:

@@ -28,7 +28,7 @@ from pipelines.schema.settings import Settings
 from pipelines.session.availability import Availability, passed_over
 from pipelines.session.device import device_of, limit_of
 from pipelines.session.selection import EVERYTHING, Selection, make_graph
-from pipelines.weights import Located, Need, digest_of
+from pipelines.weights import WeightsLocation, WeightsSpec, digest_of
 
 #: Seconds a load takes of which nothing is known but that there is one.
 _MOMENT = 0.01
@@ -96,10 +96,10 @@ def _items(settings: Settings, unreadable: dict[str, TaskFailed] | None) -> list
 
 def _options(
     settings: Settings, graph: Graph, notes: list[str], how: Availability
-) -> tuple[Options, dict[str, Located]]:
+) -> tuple[Options, dict[str, WeightsLocation]]:
     """For each node with a role, the variants it may use, best first: all usable here, or pinned and fetched by the run."""
     options: Options = {}
-    located: dict[str, Located] = {}
+    located: dict[str, WeightsLocation] = {}
     passed: dict[str, tuple[Variant, str]] = {}
     leaking = known_leaks().variants()
     for name in graph.order:
@@ -195,8 +195,8 @@ def _loaded(variant: Variant, footprint: Footprint, trusted: Sequence[str]) -> F
 
 def weights_digest(variant: Variant, place: Path | None) -> str:
     """The digest of a variant's weights at `place`, for keys and records."""
-    need = Need.of(variant)
-    return digest_of(place, need) if need else ""
+    spec = WeightsSpec.of(variant)
+    return digest_of(place, spec) if spec else ""
 
 
 def known_leaks() -> KnownLeaks:

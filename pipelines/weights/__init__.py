@@ -1,7 +1,7 @@
 """A variant's weights: where they lie, how they are fetched, what bytes they are. Nothing here reads a model."""
 
-from pipelines.weights.digest import digest_of
-from pipelines.weights.locate import Located, locate
-from pipelines.weights.need import Need, Source
+from pipelines.weights.digests import digest_of
+from pipelines.weights.locations import WeightsLocation, locate
+from pipelines.weights.spec import Source, WeightsSpec
 
-__all__ = ["Located", "Need", "Source", "digest_of", "locate"]
+__all__ = ["Source", "WeightsLocation", "WeightsSpec", "digest_of", "locate"]

@@ -9,7 +9,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.weights.need import Need, Source, files_in, unmatched
+from pipelines.weights.patterns import files_in, unmatched
+from pipelines.weights.spec import Source, WeightsSpec
 
 
 def hub_cache(environment: Mapping[str, str] = os.environ) -> Path:
@@ -39,24 +40,24 @@ def torch_hub(environment: Mapping[str, str] = os.environ) -> Path:
     return (Path(cache).expanduser() if cache else Path.home() / ".cache") / "torch" / "hub" / "checkpoints"
 
 
-def cached(need: Need) -> tuple[Path | None, str, list[str]]:
+def cached(spec: WeightsSpec) -> tuple[Path | None, str, list[str]]:
     """(a folder with all of it, whose cache it is, every place that was looked in)."""
     looked: list[str] = []
-    for whose, place, wanted in _places(need):
+    for whose, place, wanted in _places(spec):
         looked.append(str(place))
         if place.is_dir() and not unmatched(files_in(place), wanted):
             return place, whose, looked
     return None, "", looked
 
 
-def _places(need: Need) -> list[tuple[str, Path, tuple[str, ...]]]:
+def _places(spec: WeightsSpec) -> list[tuple[str, Path, tuple[str, ...]]]:
     found = []
-    if len(need.sources) == 1 and not need.sources[0].into:  # a snapshot is one repository; no model spans two there
-        found.append(("huggingface cache", _snapshot(need.sources[0]), need.files))
-    if need.tts:
-        found.append(("TTS data folder", tts_data() / need.tts, need.files))
-    if need.library:
-        found.append(("torch hub cache", torch_hub(), need.library))
+    if len(spec.sources) == 1 and not spec.sources[0].into:  # a snapshot is one repository; no model spans two there
+        found.append(("huggingface cache", _snapshot(spec.sources[0]), spec.files))
+    if spec.tts:
+        found.append(("TTS data folder", tts_data() / spec.tts, spec.files))
+    if spec.library:
+        found.append(("torch hub cache", torch_hub(), spec.library))
     return found
 
 

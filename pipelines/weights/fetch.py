@@ -22,7 +22,8 @@ from pipelines.schema.errors import SurroundingsFailed, TaskFailed, UsageError
 from pipelines.schema.units import format_bytes
 from pipelines.weights.hub import CannotResume, Hub
 from pipelines.weights.manifest import NAME, Manifest, read_manifest
-from pipelines.weights.need import Need, Source, files_in, matching, unmatched
+from pipelines.weights.patterns import files_in, matching, unmatched
+from pipelines.weights.spec import Source, WeightsSpec
 
 #: Left free on the disk.
 _SPARE = 64 << 20
@@ -77,35 +78,35 @@ def fetch(
     Raises `UsageError` (nothing says where from), `SurroundingsFailed` (no network, disk full, no permission; what came is
     kept and resumed) and `TaskFailed` (the hub has it not, or gave other bytes than it should).
     """
-    need = Need.of(variant)
-    if need is None:
+    spec = WeightsSpec.of(variant)
+    if spec is None:
         raise UsageError(f"{variant.name} needs no weights, or its library brings them.")
-    target = home / need.folders[0]
-    if not need.sources:
-        raise UsageError(f"Nothing says where {variant.name} can be fetched from. {by_hand(need, target)}")
+    target = home / spec.folders[0]
+    if not spec.sources:
+        raise UsageError(f"Nothing says where {variant.name} can be fetched from. {by_hand(spec, target)}")
     try:
         with file_lock(target.with_name(f".{target.name}.lock")):  # a second fetcher waits, then finds it there
-            if not is_whole(target, need):
-                _fetch_to(target, variant, need, hub, _Fetching(hub, report, begin, pause))
+            if not is_whole(target, spec):
+                _fetch_to(target, variant, spec, hub, _Fetching(hub, report, begin, pause))
     except OSError as error:
         raise _surroundings(error, target) from error
     except SurroundingsFailed as error:
-        raise SurroundingsFailed(f"{error} {by_hand(need, target)}") from error
+        raise SurroundingsFailed(f"{error} {by_hand(spec, target)}") from error
     return target
 
 
-def is_whole(folder: Path, need: Need) -> bool:
+def is_whole(folder: Path, spec: WeightsSpec) -> bool:
     """Whether `folder` holds every file: those of its manifest, or those the variant's file names."""
     recorded = read_manifest(folder)
     if recorded is not None:
         return all((folder / name).is_file() for name in recorded.sha256)
-    return folder.is_dir() and bool(need.files) and not unmatched(files_in(folder), need.files)
+    return folder.is_dir() and bool(spec.files) and not unmatched(files_in(folder), spec.files)
 
 
-def by_hand(need: Need, target: Path) -> str:
+def by_hand(spec: WeightsSpec, target: Path) -> str:
     """Where the files go when a person brings them."""
-    wanted = ", ".join(need.files) or "its files"
-    origin = " and ".join(source.repo + (f"/{source.subfolder}" if source.subfolder else "") for source in need.sources)
+    wanted = ", ".join(spec.files) or "its files"
+    origin = " and ".join(source.repo + (f"/{source.subfolder}" if source.subfolder else "") for source in spec.sources)
     return f"By hand: put {wanted}{f' (of {origin})' if origin else ''} into {target}."
 
 
@@ -117,8 +118,8 @@ class _Fetching:
     pause: Callable[[float], None]
 
 
-def _fetch_to(target: Path, variant: Variant, need: Need, hub: Hub, how: _Fetching) -> None:
-    wanted = [file for source in need.sources for file in _wanted(source, hub, need)]
+def _fetch_to(target: Path, variant: Variant, spec: WeightsSpec, hub: Hub, how: _Fetching) -> None:
+    wanted = [file for source in spec.sources for file in _wanted(source, hub, spec)]
     stage = target.with_name(f".{target.name}.part")
     stage.mkdir(parents=True, exist_ok=True)
     total, here = sum(file.size for file in wanted), sum(_here(stage, file) for file in wanted)
@@ -128,7 +129,7 @@ def _fetch_to(target: Path, variant: Variant, need: Need, hub: Hub, how: _Fetchi
             f"{variant.name} needs {format_bytes(total - here)} more and {stage} has {format_bytes(free)} free."
         )
     rest = f", {format_bytes(here)} of them here already" if here else ""
-    origin = " and ".join(source.repo for source in need.sources)
+    origin = " and ".join(source.repo for source in spec.sources)
     how.begin(f"{variant.name}: {len(wanted)} files, {format_bytes(total)}{rest}, from {origin} into {target}.")
     before, digests = 0, dict[str, str]()
     for file in wanted:
@@ -156,7 +157,7 @@ def _counting(how: _Fetching, before: int, total: int) -> _Fetching:
     return replace(how, report=lambda done, _: how.report(before + done, total))
 
 
-def _wanted(source: Source, hub: Hub, need: Need) -> Iterator[Wanted]:
+def _wanted(source: Source, hub: Hub, spec: WeightsSpec) -> Iterator[Wanted]:
     listing = hub.listing(source)
     prefix = f"{source.subfolder}/" if source.subfolder else ""
     found = {file.name.removeprefix(prefix): file for file in listing.files if file.name.startswith(prefix)}
@@ -171,7 +172,7 @@ def _wanted(source: Source, hub: Hub, need: Need) -> Iterator[Wanted]:
                 f"{source.repo} names {name!r}, which is outside its folder or hidden; nothing was fetched."
             )
         local = f"{source.into}/{name}" if source.into else name
-        digest = need.sha256.get(local) or found[name].sha256
+        digest = spec.sha256.get(local) or found[name].sha256
         yield Wanted(source, listing.commit, prefix + name, local, found[name].size, digest, found[name].blob)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import sha256_of
-from pipelines.weights.need import Need
+from pipelines.weights.spec import WeightsSpec
 
 NAME = ".headroom-weights.json"
 SCHEMA = "headroom/weights/1"
@@ -55,16 +55,16 @@ class Verdict:
     expected: str = ""
 
 
-def verify(place: Path, need: Need) -> list[Verdict]:
+def verify(place: Path, spec: WeightsSpec) -> list[Verdict]:
     """Every file of a model read anew (no cache) and compared: with the variant's file first, then the manifest.
 
     Raises `OSError` where a file cannot be read.
     """
     recorded = read_manifest(place) if place.is_dir() else None
-    expected = {**(recorded.sha256 if recorded else {}), **need.sha256}
+    expected = {**(recorded.sha256 if recorded else {}), **spec.sha256}
     if place.is_file():
         return [_verdict(place.name, place, expected.get(place.name, ""))]
-    names = sorted({*need.names_in(place), *expected})
+    names = sorted({*spec.names_in(place), *expected})
     return [_verdict(name, place / name, expected.get(name, "")) for name in names]
 
 

@@ -9,11 +9,11 @@ from pipelines.schema.config import Variant
 from pipelines.weights.caches import cached
 from pipelines.weights.environments import built_python
 from pipelines.weights.modules import modules_fault
-from pipelines.weights.need import Need
+from pipelines.weights.spec import WeightsSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class WeightsLocation:
     """What was found for a variant. `missing` is empty where it can be used, else a sentence; `looked` are the places.
 
     where: what kind of place `path` is. fetchable: whether `headroom weights fetch` brings all that is missing.
@@ -31,9 +31,9 @@ class Located:
         return self.missing.replace(" or ".join(self.looked), self.looked[0]) if self.looked else self.missing
 
 
-def locate(variant: Variant, home: Path) -> Located:
+def locate(variant: Variant, home: Path) -> WeightsLocation:
     """Find what `variant` needs without reading it: modules, or an environment of its own; then weights. Needs no network."""
-    found = _weights(Need.of(variant), home)
+    found = _weights(WeightsSpec.of(variant), home)
     fault = "" if variant.environment else modules_fault(variant.requires)
     if fault:
         return replace(found, path=None, missing=fault, fetchable=False)
@@ -49,20 +49,20 @@ def fetch_command(variant: Variant) -> str:
     return f"headroom weights fetch {variant.origin}{consent}"
 
 
-def _weights(need: Need | None, home: Path) -> Located:
-    if need is None:
-        return Located()
-    if need.path is not None:
-        path = Path(need.path).expanduser()
+def _weights(spec: WeightsSpec | None, home: Path) -> WeightsLocation:
+    if spec is None:
+        return WeightsLocation()
+    if spec.path is not None:
+        path = Path(spec.path).expanduser()
         if path.exists():
-            return Located(path=path, where="explicit path")
-        return Located(missing=f"no weights in {path}", looked=(str(path),))
-    places = [home / folder for folder in need.folders]
+            return WeightsLocation(path=path, where="explicit path")
+        return WeightsLocation(missing=f"no weights in {path}", looked=(str(path),))
+    places = [home / folder for folder in spec.folders]
     for place in places:
         if place.exists():
-            return Located(path=place, where="weights folder")
-    found, whose, more = cached(need)
+            return WeightsLocation(path=place, where="weights folder")
+    found, whose, more = cached(spec)
     if found is not None:
-        return Located(path=found, where=whose)
+        return WeightsLocation(path=found, where=whose)
     looked = (*(str(place) for place in places), *more)
-    return Located(missing=f"no weights in {' or '.join(looked)}", looked=looked, fetchable=bool(need.sources))
+    return WeightsLocation(missing=f"no weights in {' or '.join(looked)}", looked=looked, fetchable=bool(spec.sources))

@@ -11,16 +11,16 @@ from pathlib import Path
 
 from pipelines.files import sha256_of, write_atomic
 from pipelines.paths import user_folders
-from pipelines.weights.need import Need
+from pipelines.weights.spec import WeightsSpec
 
 #: A file changed this recently may change again without its time showing it.
 _SETTLED_NS = 2_000_000_000
 
 
-def digest_of(path: Path | None, need: Need, cache: Path | None = None) -> str:
+def digest_of(path: Path | None, spec: WeightsSpec, cache: Path | None = None) -> str:
     """The SHA-256 of the weights at `path`: over names and digests of its files, sorted; a lone file's own. Hex.
 
-    Files that are no part of the model (`Need.names_in`) do not count, so the same weights have the same digest wherever they
+    Files that are no part of the model (`WeightsSpec.names_in`) do not count, so the same weights have the same digest wherever they
     lie. `""` for None or a place that cannot be read.
     """
     if path is None:
@@ -28,7 +28,7 @@ def digest_of(path: Path | None, need: Need, cache: Path | None = None) -> str:
     try:
         if path.is_file():
             return file_digest(path, cache)
-        names = need.names_in(path)
+        names = spec.names_in(path)
         lines = [f"{name}\0{file_digest(path / name, cache)}\n" for name in names]
     except OSError:
         return ""
