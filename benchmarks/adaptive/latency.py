@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.config import catalog
 from pipelines.config.compose import conf_dir
-from pipelines.config.tier_fields import read_tier
+from pipelines.config.tier import load_tier
 from pipelines.schema.hardware import TIERS
 from pipelines.schema.values import Audio
 from pipelines.stream.listening import Live
@@ -110,7 +109,7 @@ class Row:
 
 
 def tier_settings(name: str) -> StreamSettings:
-    return StreamSettings.of(read_tier(name, catalog.read([Path(conf_dir())], "tier", name)))
+    return StreamSettings.of(load_tier([Path(conf_dir())], name))
 
 
 def row(tier: str, share: float, persistent: bool, count: int, seed: int) -> Row:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.adaptive.low_vram import CONTEXT, WEIGHTS, WORKSPACES
 from pipelines.cli.verbs import composed_settings
-from pipelines.config.settings import load_variant
+from pipelines.config.variants import load_variant
 from pipelines.plan.planner import plan
 from pipelines.schema.config import Item, Variant, evaluate
 from pipelines.schema.errors import DoesNotFit

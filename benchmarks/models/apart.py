@@ -64,7 +64,7 @@ def declared(role: str, name: str) -> Any:
     """A variant as its file in conf/model says."""
     import yaml
 
-    from pipelines.config.settings import read_variant
+    from pipelines.config.variants import read_variant
 
     return read_variant(role, name, yaml.safe_load((ROOT / "conf" / "model" / role / f"{name}.yaml").read_text()))
 

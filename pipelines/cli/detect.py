@@ -68,7 +68,7 @@ def _folded(lines: Iterable[str]) -> list[str]:
 
 
 def _simulated(settings: Settings) -> list[str]:
-    from pipelines.config.tier import simulated_card
+    from pipelines.config.cards import simulated_card
     from pipelines.schema.hardware import classify
     from pipelines.schema.units import format_bytes
 

@@ -91,11 +91,9 @@ def _named(node: str, variant: str) -> str:
 
 def _smallest_tier(settings: Settings, least: int) -> str | None:
     """The tier with the smallest limit that holds `least` bytes."""
-    from pipelines.config.tier_fields import read_tier
+    from pipelines.config.tier import load_tier
 
     search = settings.source.search
-    tiers = [
-        read_tier(name, catalog.read(search, "tier", name), f"tier/{name}") for name in catalog.options(search, "tier")
-    ]
+    tiers = [load_tier(search, name) for name in catalog.options(search, "tier")]
     limited = sorted((t.limit_bytes, t.name) for t in tiers if t.limit_bytes is not None and t.limit_bytes >= least)
     return limited[0][1] if limited else None

@@ -17,8 +17,9 @@ from rich.text import Text
 from pipelines.cli.screen.show import console, table
 from pipelines.cli.verbs import composed_settings, names_and_settings
 from pipelines.config import catalog
-from pipelines.config.settings import load_variant, read_pipeline
-from pipelines.config.tier_fields import read_tier
+from pipelines.config.pipeline import read_pipeline
+from pipelines.config.tier import load_tier
+from pipelines.config.variants import load_variant
 from pipelines.paths import user_folders
 from pipelines.schema.config import Item, Variant, evaluate
 from pipelines.schema.errors import UsageError, did_you_mean
@@ -121,7 +122,7 @@ def _tiers(out: Console, settings: Settings) -> None:
         "tier", "limit", "streams", "best it allows to separate, transcribe, track pitch", "about", right=(1, 2)
     )
     for name in catalog.options(search, "tier"):
-        tier = read_tier(name, catalog.read(search, "tier", name), f"tier/{name}")
+        tier = load_tier(search, name)
         best = [tier.allow[role][0] for role in ("separate", "transcribe", "pitch") if tier.allow.get(role)]
         limit = format_bytes(tier.limit_bytes) if tier.limit_bytes is not None else "all"
         made.add_row(name, limit, str(tier.streams), ", ".join(best), tier.about)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from pipelines.config import catalog
-from pipelines.config.settings import load_variant
+from pipelines.config.variants import load_variant
 from pipelines.paths import user_folders
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean

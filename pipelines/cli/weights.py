@@ -20,7 +20,7 @@ from rich.text import Text
 from pipelines.cli.fetching import bring
 from pipelines.cli.screen.show import console, table
 from pipelines.config import catalog
-from pipelines.config.settings import load_variant
+from pipelines.config.variants import load_variant
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import Differs, TaskFailed, UsageError, did_you_mean
 from pipelines.schema.roles import ROLES

@@ -19,12 +19,14 @@ def read_device(data: Any) -> DeviceSpec:
     return DeviceSpec(**values, roles=roles)
 
 
-def _device_of_role(value: Any) -> str:
+def _place(value: Any) -> str:
     if not re.fullmatch(r"cpu|cuda(:\d+)?|simulated", str(value)):
         raise ValueError(nearest(str(value), ("cpu", "cuda")))
     return str(value)
 
 
+#: The device that a role or a node is kept on.
+PLACE = Kind("cpu, cuda or cuda:N", _place)
 #: The fields of `DeviceSpec`, with a field for each role instead of `roles`.
 DEVICE: Mapping[str, Reader[Any]] = {
     "kind": choice("auto", "cpu", "cuda", "simulated"),
@@ -33,5 +35,5 @@ DEVICE: Mapping[str, Reader[Any]] = {
     "cards_only": FLAG,
     "name": TEXT,
     "context": BYTES,
-    **dict.fromkeys(ROLES, Kind("cpu, cuda or cuda:N", _device_of_role)),
+    **dict.fromkeys(ROLES, PLACE),
 }

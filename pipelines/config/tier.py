@@ -1,4 +1,4 @@
-"""What of a tier depends on the device: `tier=auto`, `residency: auto`, and the cards that `device.name` knows."""
+"""Tiers: what each of their settings may be, whoever said it, and what of them depends on the device (`tier=auto`, `residency: auto`)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,62 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import catalog
+from pipelines.config.cards import simulated_card
 from pipelines.devices import detect as detection
 from pipelines.devices.detect import Detection
 from pipelines.plan.policy import policy_for
-from pipelines.schema.errors import UsageError, did_you_mean
-from pipelines.schema.hardware import Card, classify
-from pipelines.schema.settings import DeviceSpec, Tier
-from pipelines.schema.units import GIB, MIB, format_bytes, parse_bytes
+from pipelines.schema.errors import UsageError
+from pipelines.schema.fields import (
+    BYTES,
+    FLAG,
+    NAMES,
+    TEXT,
+    Kind,
+    Reader,
+    choice,
+    each,
+    mapping,
+    names,
+    number,
+    pair,
+    read_fields,
+    whole,
+)
+from pipelines.schema.hardware import classify
+from pipelines.schema.roles import ROLES
+from pipelines.schema.settings import EXCESSES, RESIDENCIES, DeviceSpec, MusicTier, Tier
+from pipelines.schema.units import format_bytes
 
-_MAKERS = re.compile(r"^(nvidia\s+)?(geforce\s+|tesla\s+)?", re.IGNORECASE)
 
-#: A simulated card that is given neither a size nor a known name.
-DEFAULT_SIZE = "8 GiB"
+def read_tier(name: str, data: Any, where: str = "tier") -> Tier:
+    """One file of `conf/tier/`, composed or as it stands. where: its place, for messages. Raises `UsageError`."""
+    values = read_fields(data, TIER, where)
+    values.pop("auto", None)
+    return Tier(name, limit_bytes=values.pop("limit", None), **values)
+
+
+def load_tier(search: Sequence[Path], name: str) -> Tier:
+    """A tier straight from its file."""
+    return read_tier(name, catalog.read(search, "tier", name), f"tier/{name}")
+
+
+def _music(value: Any, where: str) -> MusicTier:
+    music = MusicTier(**read_fields(value, MUSIC, where))
+    if music.offload_dit and music.offload is False:
+        raise UsageError(
+            f"{where}.offload_dit=true (ACESTEP_OFFLOAD_DIT_TO_CPU) contradicts {where}.offload=false "
+            "(ACESTEP_OFFLOAD_TO_CPU): the DiT is part of what would be offloaded. Set both to true, or the first to false."
+        )
+    return music
+
+
+def _allocator(value: Any) -> dict[str, str | int | float]:
+    """Names and plain values only: they end up in one variable of the process's environment."""
+    if not isinstance(value, Mapping) or not all(
+        re.fullmatch(r"[a-z_]+", str(name)) and re.fullmatch(r"[\w.]+", str(given)) for name, given in value.items()
+    ):
+        raise ValueError
+    return {str(name): given for name, given in value.items()}
 
 
 def detected_tier(device: DeviceSpec, search: Sequence[Path]) -> str:
@@ -43,7 +87,7 @@ def _as_card(found: Detection, index: int) -> Detection:
     return found if card is None else replace(found, card=card, tier=classify(card)[0])
 
 
-def settled(tier: Tier, total_bytes: int) -> tuple[Tier, tuple[str, ...]]:
+def decide_residency(tier: Tier, total_bytes: int) -> tuple[Tier, tuple[str, ...]]:
     """The tier with its residency policy decided (`auto` goes by the device's size), and a line for a policy that is not `planned`."""
     policy = policy_for(tier.residency, total_bytes)
     if policy == "planned":
@@ -56,54 +100,36 @@ _MEANS = {
     "sequential": "a model is loaded for one task and let go after it. residency=planned fits wherever this does and reloads less.",
     "normal": "every model stays to the end once it is loaded.",
 }
-
-
-def simulated_card(device: DeviceSpec, search: Sequence[Path]) -> Card:
-    """The card `device.name` and `device.total` describe. A known name brings its size unless `device.total` says otherwise."""
-    if device.name and device.total is None:
-        return find_card(device.name, search)
-    total = parse_bytes(DEFAULT_SIZE) if device.total is None else device.total
-    known = _named(device.name, read_cards(search)) if device.name else None
-    if known and device.cards_only and total > known.total_bytes:
-        raise UsageError(
-            f"MAX_CUDA_VRAM asks for {format_bytes(total)}, which is more than {known.name} has ({format_bytes(known.total_bytes)})."
-        )
-    return Card(device.name or "simulated card", total, known.compute if known else None)
-
-
-def read_cards(search: Sequence[Path]) -> Mapping[str, Card]:
-    """Every known card by name; a user's `cards.yaml` (`-cd`) adds to the shipped one and outranks it."""
-    cards: dict[str, Card] = {}
-    for folder in reversed(search):
-        file = folder / "cards.yaml"
-        if file.is_file():
-            try:
-                data = catalog.load_yaml(file.read_text(encoding="utf-8"))
-                cards |= {str(name): _card(str(name), row) for name, row in data.items()}
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise UsageError(
-                    f"{file} must map card names to {{memory: GB, compute: 8.6}}: {' '.join(str(error).split())}."
-                ) from None
-    return cards
-
-
-def _card(name: str, row: Mapping[str, Any]) -> Card:
-    major, _, minor = str(row["compute"]).partition(".")
-    total = int(row["reported"]) * MIB if "reported" in row else int(float(row["memory"]) * GIB)
-    return Card(name, total, (int(major), int(minor or 0)))
-
-
-def find_card(name: str, search: Sequence[Path]) -> Card:
-    """The card of that name; "NVIDIA GeForce" and capitals do not matter. Raises `UsageError` with the nearest names."""
-    cards = read_cards(search)
-    if card := _named(name, cards):
-        return card
-    raise UsageError(f"No card {name!r} is known here; give device.total= instead. {did_you_mean(name, cards)}")
-
-
-def _named(name: str, cards: Mapping[str, Card]) -> Card | None:
-    return next((card for known, card in cards.items() if _plain(known) == _plain(name)), None)
-
-
-def _plain(name: str) -> str:
-    return " ".join(_MAKERS.sub("", name.strip()).lower().split())
+#: The fields of `Tier`, with `limit` for `limit_bytes`. Ranges are those of the variables in `environment`.
+TIER: Mapping[str, Reader[Any]] = {
+    "limit": BYTES,
+    "streams": whole(0, 64, "a whole number from 0 (CPU) to 64"),
+    "allow": each(NAMES, ROLES),
+    "residency": choice(*sorted(RESIDENCIES)),
+    "cpu_fallback": names(f"a list of roles ({', '.join(ROLES)})", ROLES),
+    "allocator": Kind("the allocator's settings by name, such as {max_split_size_mb: 128}", _allocator),
+    "knobs": each(mapping, ROLES),
+    "prebuffer": number(0, 30, "seconds"),
+    "prebuffer_range": pair(0, 30, "seconds"),
+    "utilisation": number(0.3, 0.95),
+    "utilisation_range": pair(0.3, 0.95),
+    "yield_seconds": number(0, 1, "seconds"),
+    "first_audio": number(0.1, 600, "seconds"),
+    "real_time_factor": number(0.01, 100),
+    "offload": FLAG,
+    "tiled_decode": FLAG,
+    "on_excess": choice(*EXCESSES),
+    "music": _music,
+    "about": TEXT,
+    "auto": FLAG,
+}
+#: The fields of `MusicTier`.
+MUSIC: Mapping[str, Reader[Any]] = {
+    "duration": number(10, 600, "seconds"),
+    "duration_with_lm": number(10, 600, "seconds"),
+    "batch": whole(1, 8),
+    "lm": NAMES,
+    "lm_default": FLAG,
+    "offload": FLAG,
+    "offload_dit": FLAG,
+}

@@ -148,6 +148,7 @@ def _size(value: Any) -> int:
 FLAG: Kind[bool] = Kind("true or false", _of_type(bool))
 TEXT: Kind[str] = text()
 BYTES: Kind[int] = Kind("a size such as '3 GiB', '410 MiB' or a whole number of bytes", _size)
+NUMBER: Kind[float] = Kind("a number", _number(-1e300, 1e300))
 SECONDS: Kind[float] = Kind("a number of seconds, at least 0", _number(0, 1e9))
 NAMES: Kind[tuple[str, ...]] = names()
 _NAMED: Kind[Mapping[Any, Any]] = Kind("settings by name", _of_type(Mapping))

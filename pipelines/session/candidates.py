@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.config import catalog
-from pipelines.config.settings import load_variant
-from pipelines.config.tier import settled
+from pipelines.config.tier import decide_residency
+from pipelines.config.variants import load_variant
 from pipelines.devices.leaks import KnownLeaks
 from pipelines.devices.protocol import Device
 from pipelines.footprints.regression import DECLARED_MARGIN
@@ -40,7 +40,7 @@ Options = dict[str, tuple[Variant, ...]]
 class Asked:
     """What may be chosen, before it is: usable variants with the footprints that hold here, and how bytes are reckoned.
 
-    settings: with what depends on the device settled."""
+    settings: with what depends on the device decided."""
 
     settings: Settings
     device: Device
@@ -62,7 +62,7 @@ def options_of(settings: Settings, selection: Selection = EVERYTHING, *, keep_go
     keep_going: input that cannot be read is left out, and told in `unreadable`."""
     notes: list[str] = []
     device = device_of(settings, notes)
-    tier, said = settled(settings.tier, device.total_bytes)
+    tier, said = decide_residency(settings.tier, device.total_bytes)
     settings, notes = replace(settings, tier=tier), [*notes, *said]
     limit = limit_of(settings, device)
     graph = make_graph(settings, selection)

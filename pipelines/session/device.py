@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.config.tier import simulated_card
+from pipelines.config.cards import simulated_card
 from pipelines.devices import detect as detection
 from pipelines.devices.protocol import Device
 from pipelines.devices.registry import open_device

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from pipelines.config.settings import load_variant
+from pipelines.config.variants import load_variant
 from pipelines.devices.detect import detect
 from pipelines.footprints.store import FootprintStore, Key, Observation
 from pipelines.paths import user_folders

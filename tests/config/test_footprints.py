@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.config.settings import read_variant
+from pipelines.config.variants import read_variant
 from pipelines.schema.errors import UsageError
 from pipelines.schema.units import MIB
 

@@ -3,9 +3,9 @@ from itertools import pairwise
 import pytest
 
 from pipelines.config import catalog
+from pipelines.config.cards import find_card, read_cards
 from pipelines.config.compose import conf_dir
-from pipelines.config.tier import find_card, read_cards
-from pipelines.config.tier_fields import read_tier
+from pipelines.config.tier import load_tier, read_tier
 from pipelines.plan.policy import POLICIES
 from pipelines.run.ladder import MODES
 from pipelines.schema.errors import UsageError
@@ -26,7 +26,7 @@ WEIGHTLESS = {
 
 
 def tier(name):
-    return read_tier(name, catalog.read(SEARCH, "tier", name))
+    return load_tier(SEARCH, name)
 
 
 ALL = [tier(name) for name in (*TIERS, "cpu")]

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.config.settings import read_variant
+from pipelines.config.variants import read_variant
 from pipelines.schema.config import Footprint, Item, Variant, evaluate
 from pipelines.schema.units import KIB, MIB
 from tests.docs.results import measured
