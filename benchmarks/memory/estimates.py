@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.footprints.measurement import Size, measure
 from pipelines.footprints.regression import NOISE, margin
-from pipelines.footprints.store import library_versions
+from pipelines.libraries import memory_versions
 from pipelines.schema.config import Variant
 
 
@@ -78,7 +78,7 @@ def pieces(quick: bool) -> Iterator[dict[str, Any]]:
 def _so_far(rows: Mapping[str, Any]) -> dict[str, Any]:
     total = sum(row["runs"] for row in rows.values())
     return {
-        "versions": library_versions(),
+        "versions": memory_versions(),
         "variants": dict(rows),
         "runs": total,
         "bars": {

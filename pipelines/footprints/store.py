@@ -11,17 +11,15 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pipelines.files import file_lock
 from pipelines.footprints.regression import DECLARED_MARGIN, Regression, Sample, margin, regress
+from pipelines.libraries import memory_versions
 from pipelines.schema.config import Footprint, Item, Variant
 from pipelines.schema.errors import SurroundingsFailed
 
-#: Libraries whose version changes what a model takes.
-_LIBRARIES = ("torch", "ctranslate2", "onnxruntime", "demucs", "torchcrepe", "coqui-tts", "transformers", "numpy")
 #: Observations kept for one key; older ones say little and cost reading time.
 _KEPT = 200
 
@@ -40,7 +38,7 @@ class Key:
     def of(variant: Variant, digest: str, device: str, versions: str | None = None) -> Key:
         """device: its `footprint_key`. versions: of the installed libraries unless given."""
         fixed = {name: value for name, value in variant.knobs.items() if name not in ("batch", "segment")}
-        return Key(variant.name, digest, json.dumps(fixed, sort_keys=True), versions or library_versions(), device)
+        return Key(variant.name, digest, json.dumps(fixed, sort_keys=True), versions or memory_versions(), device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,17 +191,6 @@ def estimate(seen: Sequence[Observation], declared: Footprint) -> Estimate:
             reload_seconds=min(each.seconds for each in loads),
         )
     return Estimate(measured, margin([*fitted.errors, *past]), measured=True, regression=fitted)
-
-
-def library_versions(names: Sequence[str] = _LIBRARIES) -> str:
-    """`torch 2.11.0, ...` of what is installed."""
-    found = []
-    for name in names:
-        try:
-            found.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return ", ".join(found)
 
 
 def _line(key: Key, seen: Observation) -> str:

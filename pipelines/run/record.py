@@ -9,18 +9,14 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pipelines
 from pipelines.files import file_lock, write_atomic
+from pipelines.libraries import installed_versions
 from pipelines.schema.errors import ExitCode, SurroundingsFailed
 from pipelines.schema.record import SCHEMA, Event, StepRecord
-
-#: Libraries whose version may change a result or a footprint.
-LIBRARIES = ("hydra-core", "omegaconf", "networkx", "numpy", "torch", "torchaudio", "demucs", "faster-whisper", "ctranslate2",
-             "torchcrepe", "swift-f0", "pocketsphinx", "librosa", "coqui-tts", "soundfile", "pyworld", "transformers")  # fmt: skip
 
 
 @dataclass
@@ -121,20 +117,9 @@ def surroundings() -> dict[str, Any]:
         "headroom": pipelines.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "versions": versions(),
+        "versions": installed_versions(),
         "git_revision": git_revision(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Installed versions of the libraries that matter, without importing them."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def git_revision() -> str | None:

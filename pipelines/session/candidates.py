@@ -13,11 +13,12 @@ from pipelines.config.variants import load_variant
 from pipelines.devices.leaks import KnownLeaks
 from pipelines.devices.protocol import Device
 from pipelines.footprints.regression import DECLARED_MARGIN
-from pipelines.footprints.store import FootprintStore, Key, library_versions
+from pipelines.footprints.store import FootprintStore, Key
 from pipelines.graph.build import Graph
 from pipelines.graph.expand import Sizing, holds_weights, is_isolated
 from pipelines.inputs.items import find_items
 from pipelines.inputs.tables import read_lyrics
+from pipelines.libraries import memory_versions
 from pipelines.node_classes import node_class, trusted_packages
 from pipelines.paths import user_folders
 from pipelines.run.ladder import MODES, Mode
@@ -201,4 +202,4 @@ def weights_digest(variant: Variant, place: Path | None) -> str:
 
 def known_leaks() -> KnownLeaks:
     """The variants that were seen to keep memory after their unload, under the libraries installed now."""
-    return KnownLeaks(user_folders().leaks, library_versions())
+    return KnownLeaks(user_folders().leaks, memory_versions())
