@@ -28,7 +28,7 @@ def _own_home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("HEADROOM_CACHE", str(home / "cache"))
     for name in ("HF_HUB_CACHE", "TTS_HOME", "TORCH_HOME"):
         monkeypatch.setenv(name, str(home / name.lower()))
-    for name in ("LOW_VRAM", "MAX_CUDA_VRAM", "HEADROOM_FROZEN"):
+    for name in ("LOW_VRAM", "MAX_CUDA_VRAM"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -22,8 +22,10 @@ from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.problem import Problem
 from pipelines.schema.settings import Settings
 from pipelines.schema.units import MIB
-from pipelines.session.candidates import options_of
+from pipelines.session.candidates import find_candidates, sizing_of
 from pipelines.session.choice import builder
+from pipelines.session.device import find_device
+from pipelines.session.inventory import take_inventory
 
 PIPELINES = ("ultrasinger", "karaoke", "stems", "dub", "dub_audio")
 #: A song, and a paragraph.
@@ -61,14 +63,16 @@ def run(quick: bool) -> dict[str, Any]:
 def row(pipeline: str, table: Path, best: Mapping[str, str]) -> dict[str, Any]:
     """One pipeline on two items, its plan under the smallest limit that has one."""
     settings = _settings(pipeline, table, best)
-    asked = options_of(settings)
-    chosen = {node: variants[0].name for node, variants in asked.options.items()}
-    problem = builder(asked, asked.options)(chosen, None)
+    inventory = take_inventory(settings, find_device(settings)[0])
+    candidates = find_candidates(inventory)
+    options = candidates.by_node
+    chosen = {node: some[0].name for node, some in options.items()}
+    problem = builder(inventory, options, sizing_of(inventory, candidates.margins))(chosen, None)
     least = exact_minimum(problem)
     peak = planned_minimum(problem, least)
     resident = problem.context_bytes + sum(model.weights_bytes for model in problem.models.values())
     resident += max(task.workspace_bytes for task in problem.tasks)
-    variants = {node: variants[0] for node, variants in asked.options.items()}
+    variants = {node: variants[0] for node, variants in options.items()}
     return {
         "variants": chosen,
         "exact_minimum_bytes": least,
@@ -78,7 +82,7 @@ def row(pipeline: str, table: Path, best: Mapping[str, str]) -> dict[str, Any]:
         "saving": round(1 - peak / resident, 3),
         "saving_without_context": round(1 - (peak - problem.context_bytes) / (resident - problem.context_bytes), 3),
         "context_bytes": problem.context_bytes,
-        "bare_bytes": _bare(variants.values(), asked.items),
+        "bare_bytes": _bare(variants.values(), inventory.items),
     }
 
 

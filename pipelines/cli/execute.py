@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +14,16 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.cli.plan import certified
 from pipelines.cli.screen.live import Live
 from pipelines.cli.screen.show import console, show_plan
 from pipelines.cli.screen.summary import name_finals, summarise
 from pipelines.devices.limits import capped
 from pipelines.files import sha256_of, write_atomic
 from pipelines.graph.draw import mermaid
-from pipelines.inputs.items import FILES
+from pipelines.plan.check import certified
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.engine import Engine
-from pipelines.run.instruments import draw, libraries_of, remember, warm_up
+from pipelines.run.instruments import draw, libraries_of, warm_up
 from pipelines.run.job import Job
 from pipelines.run.kept import need_earlier, tasks_of
 from pipelines.run.monitor import Monitor
@@ -36,57 +35,41 @@ from pipelines.run.tasks import outputs_of
 from pipelines.schema.errors import ExitCode, SurroundingsFailed, Terminated
 from pipelines.schema.plan import Plan
 from pipelines.schema.record import EVENT_SCHEMA, Event
+from pipelines.session.choice import plan_for, problem_left
+from pipelines.session.learn import learn_footprints, learn_leaks
 from pipelines.session.prepare import Prepared
 from pipelines.session.replan import Replanner
 
 
-def digests_of(prepared: Prepared) -> dict[str, str]:
-    """SHA-256 of every file that an item brings, by its path as the item has it."""
-    ports = {port for port in prepared.settings.pipeline.items if port not in ("audio", "text")} | set(FILES)
-    named = {str(path) for item in prepared.items for path in (item.path, *map(item.settings.get, ports)) if path}
-    return {path: sha256_of(file) for path in sorted(named) if (file := Path(path).expanduser()).is_file()}
-
-
-def facts_of(prepared: Prepared, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """What `run.json` says of a run before its first step. inputs: of `digests_of`."""
-    settings = prepared.settings
-    digests = prepared.digests(prepared.choice.values(), prepared.places)
+def facts_of(prepared: Prepared, job: Job) -> dict[str, Any]:
+    """What `run.json` says of a run before its first step."""
+    inventory = prepared.inventory
+    settings, device = inventory.settings, inventory.device
     return {
         "command": ["headroom", *sys.argv[1:]],
         "cwd": str(Path.cwd()),
         "pipeline": settings.pipeline.name,
         "tier": settings.tier.name,
-        "device": {
-            "kind": prepared.device.kind,
-            "name": prepared.device.name,
-            "total_bytes": prepared.device.total_bytes,
-        },
-        "limit_bytes": prepared.problem.limit_bytes,
-        "seed": prepared.problem.seed,
+        "device": {"kind": device.kind, "name": device.name, "total_bytes": device.total_bytes},
+        "limit_bytes": job.problem.limit_bytes,
+        "seed": job.seed,
         "variants": {
             node: {
                 "name": v.name,
                 "licence": v.licence,
                 "knobs": dict(v.knobs),
-                "weights_sha256": digests[v.name] or None,
+                "weights_sha256": job.digests[v.name] or None,
             }
-            for node, v in prepared.choice.items()
+            for node, v in job.choice.items()
         },
         "inputs": {
-            item.name: {"path": item.path, "sha256": inputs.get(item.path)} for item in prepared.items if item.path
+            item.name: {"path": item.path, "sha256": job.inputs.get(item.path)} for item in inventory.items if item.path
         },
         "notes": list(prepared.notes),
-        "footprints": {"store": prepared.store.digest(), "frozen": prepared.store.frozen},
+        "footprints": {"store": inventory.observations.digest(), "frozen": inventory.frozen},
         "pid": os.getpid(),
         **surroundings(),
     }
-
-
-def whole_job(prepared: Prepared, *, keep_going: bool = False) -> Job:
-    """Everything there is to do, with no plan yet."""
-    problem = prepared.problem
-    nothing = Plan(problem.objective, problem.limit_bytes, problem.context_bytes, 0.0, 0.0, 0.0, True, (), ())
-    return prepared.job(nothing, digests_of(prepared), keep_going=keep_going)
 
 
 def name_finished(prepared: Prepared, folder: Path, done: Set[str]) -> None:
@@ -102,27 +85,29 @@ def carry(prepared: Prepared, whole: Job, record: Record, done: set[str]) -> Exi
     """Plan, show, run, summarise what of `whole` is not `done`. Raises what stops the run; the caller closes the record then."""
     out = console()
     artifacts = Artifacts(record.folder / "artifacts")
-    need_earlier(prepared.graph, [item.name for item in prepared.items], artifacts)
-    problem = prepared.left(done)
-    plan = certified(problem, prepared.plan(problem))
+    inventory, choice = prepared.inventory, prepared.choice
+    need_earlier(inventory.graph, [item.name for item in inventory.items], artifacts)
+    problem = problem_left(choice, inventory.settings.tier, done)
+    plan = certified(problem, plan_for(inventory.settings.tier, problem))
     job = replace(whole, problem=problem, plan=plan)
     _write_plan(record, job)
     if done:
-        out.print(f"{len(done)} of {len(tasks_of(prepared.problem))} tasks are finished already and are kept.")
+        out.print(f"{len(done)} of {len(tasks_of(choice.problem))} tasks are finished already and are kept.")
     show_plan(out, prepared, plan)
     out.print()
     outcome = _carried_out(prepared, job, record, artifacts, out)
-    outcome.failed = {**prepared.unreadable, **outcome.failed}
+    outcome.failed = {**inventory.unreadable, **outcome.failed}
     return _finish(record, out, plan, outcome, artifacts, done, _ends(prepared))
 
 
 def _ends(prepared: Prepared) -> set[str]:
     """The nodes that no other waits for: what they make is what a person came for."""
-    return set(prepared.graph.order) - {before for before, _ in prepared.graph.edges}
+    graph = prepared.inventory.graph
+    return set(graph.order) - {before for before, _ in graph.edges}
 
 
 def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifacts, out: Console) -> Outcome:
-    plan, events = job.plan, list[Event]()
+    plan, events, inventory = job.plan, list[Event](), prepared.inventory
     with _stoppable() as cancel, Live(out, len(plan.steps), plan.limit_bytes) as live:
 
         def observe(event: Event) -> None:
@@ -132,27 +117,26 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
 
         engine = Engine(job, prepared.device, artifacts, observe, cancel=cancel)
         recovery = Recovery(
-            engine, Replanner(prepared), prepared.mode, on_plan=lambda new: _write_plan(record, new, anew=True)
+            engine, Replanner(prepared), inventory.mode, on_plan=lambda new: _write_plan(record, new, anew=True)
         )
         prepared.device.assume_context(job.problem.context_bytes)
         if prepared.device.computes_on_host:
             warm_up(libraries_of(job, "host"))
         engine.emit("run_started", schema=EVENT_SCHEMA, items=len(job.items), tasks=len(job.problem.tasks),
                     steps=len(plan.steps), limit_bytes=plan.limit_bytes, context_bytes=prepared.device.used_bytes())  # fmt: skip
-        for item, error in prepared.unreadable.items():
+        for item, error in inventory.unreadable.items():
             engine.emit("task_failed", task=item, error=str(error))
         try:
             with capped(prepared.device, plan.limit_bytes), Monitor(prepared.device, engine.emit, plan.limit_bytes):
                 outcome = recovery.carry_out()
             with _for_later(engine):
-                remember(prepared.store, engine.observed, prepared.device, outcome.failed)
+                learn_footprints(inventory, prepared.device, engine.observed, outcome.failed)
         finally:
-            draw(record.folder, events, plan.limit_bytes, prepared.settings.pipeline.name,
-                 picture=prepared.settings.options.memory_plot)  # fmt: skip
+            draw(record.folder, events, plan.limit_bytes, inventory.settings.pipeline.name,
+                 picture=inventory.settings.options.memory_plot)  # fmt: skip
             record.update(**_failures(events), rungs=rungs(recovery.tried), stream=streams_of(events))
             with _for_later(engine):
-                for returned in engine.returns:  # of a run that failed, too: a leak may be why
-                    prepared.leaks.add(returned)
+                learn_leaks(engine.returns)  # of a run that failed, too: a leak may be why
     return outcome
 
 

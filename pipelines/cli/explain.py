@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.cli.main import no_rest
-from pipelines.cli.plan import add_selection, certified
+from pipelines.cli.plan import add_selection
+from pipelines.plan.check import certified
 from pipelines.schema.errors import UsageError
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
@@ -41,6 +42,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         return _tell(problem, certified(problem, made), plan)
     from pipelines.cli.screen.show import console, heading
     from pipelines.cli.verbs import composed_settings
+    from pipelines.session.choice import plan_for
     from pipelines.session.prepare import prepare
     from pipelines.session.selection import Selection
 
@@ -48,7 +50,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if settings is None:
         return 0
     prepared = prepare(settings, Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust)))
-    made = certified(prepared.problem, prepared.plan())
+    problem = prepared.choice.problem
+    made = certified(problem, plan_for(prepared.inventory.settings.tier, problem))
     console().print(heading(prepared, made))
     return _tell_of(prepared, made)
 
@@ -57,16 +60,17 @@ def _tell_of(prepared: Prepared, made: Plan) -> int:
     """Under other limits other chains stream, or none: each limit has its own problem."""
     from pipelines.plan.explain.prices import floor_bytes, with_limit
     from pipelines.schema.units import format_bytes
-    from pipelines.session.streaming import hungriest, streamed
+    from pipelines.session.choice import plan_for
+    from pipelines.session.streaming import fuse_chains, hungriest
 
-    apart, tier = prepared.apart or prepared.problem, prepared.settings.tier
+    choice, tier = prepared.choice, prepared.inventory.settings.tier
 
     def replan(problem: Problem) -> Plan:
-        return prepared.plan(streamed(with_limit(apart, problem.limit_bytes), prepared.chains, tier))
+        return plan_for(tier, fuse_chains(with_limit(choice.apart, problem.limit_bytes), choice.chains, tier)[0])
 
-    _tell(prepared.problem, made, replan, floor_bytes(apart))
-    largest = hungriest(prepared.problem, tier)
-    if largest is not None and largest[1] > floor_bytes(apart):
+    _tell(choice.problem, made, replan, floor_bytes(choice.apart))
+    largest = hungriest(choice.problem, tier)
+    if largest is not None and largest[1] > floor_bytes(choice.apart):
         task, need = largest
         print(f"Streaming needs more: below {format_bytes(need)} ({need} bytes) {task.id} is run node by node.")
     return 0

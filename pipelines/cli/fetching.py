@@ -10,35 +10,35 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.node_classes import trusted_packages
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import UsageError
 from pipelines.schema.units import format_bytes, format_seconds
-from pipelines.session.availability import Availability
-from pipelines.session.prepare import Prepared, make_nodes
-from pipelines.weights.environments import built_python, environment_for
+from pipelines.session.availability import Terms, check_environment, look_up
+from pipelines.session.prepare import Prepared
+from pipelines.weights.environments import environment_for
 from pipelines.weights.fetch import fetch
 from pipelines.weights.hub import Hub, HuggingFace
 from pipelines.weights.spec import WeightsSpec
 
 
-def bring(variant: Variant, how: Availability, out: Console, hub: Hub | None = None) -> Path | None:
+def bring(variant: Variant, terms: Terms, out: Console, hub: Hub | None = None) -> Path | None:
     """Weights and environment of a variant, fetched or built where they are not there. Returns where the weights lie.
 
     Raises `UsageError` where its licence was not accepted or its environment may not be installed, and as `fetch` does.
     """
-    if lacking := how.consent_lacking(variant):
-        raise UsageError(f"{variant.name} is not fetched: {lacking}.")
-    how.check_environment(variant)
-    if variant.environment and built_python(variant.environment) is None:
+    found = look_up(variant, terms)
+    if found.consent:
+        raise UsageError(f"{variant.name} is not fetched: {found.consent}.")
+    check_environment(variant, found)
+    if variant.environment and found.python is None:
         out.print(f"Building the environment of {variant.name}: {', '.join(variant.environment)}.", soft_wrap=True)
         environment_for(variant.environment, trusted=True)
-    found = how.find(variant)
-    if found.path is not None or WeightsSpec.of(variant) is None:
-        return found.path
+    path = look_up(variant, terms).weights.path
+    if path is not None or WeightsSpec.of(variant) is None:
+        return path
     with _shown(out) as report:
         return fetch(
-            variant, how.home, hub or HuggingFace(), report, begin=lambda text: out.print(text, soft_wrap=True)
+            variant, terms.home, hub or HuggingFace(), report, begin=lambda text: out.print(text, soft_wrap=True)
         )
 
 
@@ -46,13 +46,13 @@ def brought(prepared: Prepared, out: Console) -> Prepared:
     """The same, with what the user pinned and is not here fetched, now that there is a plan for it."""
     if not prepared.absent:
         return prepared
-    settings, selection = prepared.settings, prepared.selection
-    how = Availability.of(settings, trusted_packages(selection.trust))
-    places = dict(prepared.places)
+    inventory = prepared.inventory
+    terms = Terms.of(inventory.settings, trusted=inventory.trusted)
+    found = dict(inventory.found)
     for variant in prepared.absent:
-        places[variant.name] = replace(places[variant.name], weights=bring(variant, how, out))
-    nodes = make_nodes(prepared.graph, prepared.choice, prepared.device, selection)
-    return replace(prepared, places=places, nodes=nodes, absent=())
+        bring(variant, terms, out)
+        found[variant.origin] = look_up(variant, terms)
+    return replace(prepared, inventory=replace(inventory, found=found))
 
 
 @contextmanager

@@ -27,29 +27,34 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     from pipelines.cli.verbs import composed_settings
     from pipelines.plan.variants.selection import frontier
     from pipelines.schema.units import MIB, format_bytes, format_seconds
-    from pipelines.session.candidates import options_of
+    from pipelines.session.candidates import find_candidates, sizing_of
     from pipelines.session.choice import builder, choose, fit_nodes, planner_of
+    from pipelines.session.device import find_device
+    from pipelines.session.inventory import take_inventory
     from pipelines.session.selection import Selection
 
     settings = composed_settings(rest)
     if settings is None:
         return 0
-    asked = options_of(settings, Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust)))
-    nodes = fit_nodes(asked.options, settings.pinned)
-    points = frontier(nodes, builder(asked, asked.options), planner_of(asked.settings.tier))
+    selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
+    inventory = take_inventory(settings, find_device(settings)[0], selection)
+    candidates = find_candidates(inventory)
+    sizing = sizing_of(inventory, candidates.margins)
+    nodes = fit_nodes(candidates.by_node, settings.pinned)
+    build = builder(inventory, candidates.by_node, sizing)
+    points = frontier(nodes, build, planner_of(inventory.settings.tier))
     refused: DoesNotFit | None = None
     chosen = None
-    notes: list[str] = []
     try:
-        _, chosen = choose(asked, notes)
+        chosen = choose(inventory, candidates)
     except DoesNotFit as error:
         refused = error
     smallest = _smallest_tier(settings, points[0].limit_bytes if points else 0)
     if args.format == "json":
         body = {
             "schema": "headroom/fit/1",
-            "limit_bytes": asked.sizing.limit_bytes,
-            "chosen": dict(chosen.variants) if chosen else None,
+            "limit_bytes": sizing.limit_bytes,
+            "chosen": {node: variant.name for node, variant in chosen.variants.items()} if chosen else None,
             "smallest_tier": smallest,
             "frontier": [
                 {"limit_bytes": p.limit_bytes, "quality": p.quality, "makespan_seconds": p.makespan_seconds,
@@ -66,19 +71,19 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
             if row == shown:  # better by less than is shown
                 continue
             shown = row
-            fits = asked.sizing.limit_bytes is None or p.limit_bytes <= asked.sizing.limit_bytes
+            fits = sizing.limit_bytes is None or p.limit_bytes <= sizing.limit_bytes
             made.add_row(
                 f"{p.limit_bytes / MIB:,.0f}", *row[:3], *(p.variants[node.name].partition("/")[2] for node in nodes),
                 style="" if fits else "dim",
             )  # fmt: skip
         out = console()
         out.print(made)
-        limit = "the device" if asked.sizing.limit_bytes is None else format_bytes(asked.sizing.limit_bytes)
+        limit = "the device" if sizing.limit_bytes is None else format_bytes(sizing.limit_bytes)
         if chosen is not None:
-            out.print(f"\nUnder {limit}: {', '.join(_named(node, name) for node, name in chosen.variants.items())}"
+            out.print(f"\nUnder {limit}: {', '.join(_named(node, variant.name) for node, variant in chosen.variants.items())}"
                       f"{'' if chosen.best else ' (the best found within the budget)'}.", soft_wrap=True)  # fmt: skip
-        for note in notes:
-            out.print(note, soft_wrap=True)
+            for note in chosen.moved:
+                out.print(note, soft_wrap=True)
         out.print(f"Smallest tier that works: {smallest or 'none of those here'}.")
     if refused is not None:
         raise refused

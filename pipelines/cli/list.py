@@ -75,10 +75,10 @@ def _nodes(out: Console, settings: Settings) -> None:
 
 
 def _variants(out: Console, settings: Settings) -> None:
-    from pipelines.session.device import device_of, limit_of
+    from pipelines.session.device import find_device, limit_of
 
     search = settings.source.search
-    device = device_of(settings, [])
+    device, _ = find_device(settings)
     limit, home = limit_of(settings, device), user_folders(settings.options.weights_dir).weights
     made = table("variant", "card", "CPU", "here", "licence", right=(1, 2))
     for role in ROLES:

@@ -37,10 +37,9 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     from pipelines.footprints.store import FootprintStore, Key
     from pipelines.node_classes import trusted_packages
     from pipelines.schema.units import MIB, format_bytes
-    from pipelines.session.availability import Availability
-    from pipelines.session.candidates import weights_digest
-    from pipelines.session.device import device_of
-    from pipelines.weights.environments import built_python
+    from pipelines.session.availability import Terms, look_up
+    from pipelines.session.device import find_device
+    from pipelines.session.inventory import weights_digest
 
     names, given = names_and_settings(args.variants)
     settings = composed_settings([*given, *rest, "pipeline=ultrasinger"])
@@ -50,23 +49,22 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     wanted = _wanted(settings, names, args.all)
     sizes = _sizes(args.sizes) or DEFAULT_SIZES
     store = FootprintStore(user_folders().footprints)
-    how = Availability.of(settings, trusted_packages(args.trust))
-    device = device_of(settings, [])
+    how = Terms.of(settings, trusted_packages(args.trust))
+    device, _ = find_device(settings)
     place = {"spec": device.spec, "total": device.total_bytes}
     made = table("variant", "weights MiB", "load s", "workspace", "error", "source", right=(1, 2))
     for variant in wanted:
-        found = how.find(variant)
-        lacking = how.consent_lacking(variant) or found.missing
+        found = look_up(variant, how)
+        lacking = found.consent or found.weights.missing
         if lacking:
             if not args.all:
                 raise TaskFailed(f"{variant.name} cannot be measured: {lacking}.")
             continue
-        own = built_python(variant.environment) if variant.environment else None
         seen = measure(
-            variant, sizes_for(variant.role, sizes), weights=found.path, device=place, python=own,
-            trusted=trusted_packages(args.trust),
+            variant, sizes_for(variant.role, sizes), weights=found.weights.path, device=place, python=found.python,
+            trusted=how.trusted,
         )  # fmt: skip
-        store.add(Key.of(variant, weights_digest(variant, found.path), device.footprint_key), seen.observations)
+        store.add(Key.of(variant, weights_digest(variant, found.weights.path), device.footprint_key), seen.observations)
         terms = " + ".join(f"{format_bytes(size)} {term}" for term, size in seen.regression.terms.items()) or "0"
         worst = max((abs(error) for error in seen.regression.errors), default=0.0)
         made.add_row(

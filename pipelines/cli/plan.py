@@ -11,8 +11,7 @@ import json
 from pathlib import Path
 
 from pipelines.cli.main import no_rest
-from pipelines.schema.errors import InvalidError
-from pipelines.schema.plan import Plan
+from pipelines.plan.check import certified
 from pipelines.schema.problem import Problem
 
 FORMATS = ("text", "json", "mermaid", "dot")
@@ -45,6 +44,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         no_rest(rest, "plan --problem")
         return _bare(args.problem, args.format)
     from pipelines.cli.verbs import composed_settings
+    from pipelines.session.choice import plan_for
     from pipelines.session.prepare import prepare
     from pipelines.session.selection import Selection
 
@@ -53,7 +53,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         return 0
     selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
     prepared = prepare(settings, selection)
-    made = certified(prepared.problem, prepared.plan())
+    problem, variants = prepared.choice.problem, prepared.choice.variants
+    made = certified(problem, plan_for(prepared.inventory.settings.tier, problem))
     if args.format == "json":
         print(made.to_json(), end="")
     elif args.format == "text":
@@ -64,20 +65,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         from pipelines.graph.draw import dot, mermaid
 
         draw = mermaid if args.format == "mermaid" else dot
-        print(draw(prepared.graph, {node: variant.name for node, variant in prepared.choice.items()}), end="")
+        print(draw(prepared.inventory.graph, {node: variant.name for node, variant in variants.items()}), end="")
     return 0
-
-
-def certified(problem: Problem, made: Plan) -> Plan:
-    """The plan, once the independent checker has passed it. A plan it does not pass is a bug of ours, and is not used."""
-    from pipelines.plan.check import check
-
-    verdict = check(problem, made)
-    if not verdict.ok:
-        raise InvalidError(
-            f"The planner made a plan its checker refuses ({verdict.sentence}). Please report this problem.json."
-        )
-    return made
 
 
 def _bare(path: Path, form: str) -> int:

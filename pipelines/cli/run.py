@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", type=Path, metavar="RUN_DIR", help="continue a run: finished tasks are kept")
     parser.add_argument("--force", action="store_true", help="with --resume: do finished tasks again")
+    parser.add_argument("--frozen", action="store_true",
+                        help="plan with measured footprints as they are now and add none, as each job of a sweep does")  # fmt: skip
     add_selection(parser)
 
 
@@ -80,7 +82,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
 
 def _own_flags(args: argparse.Namespace) -> list[str]:
     """Our flags again, for the job processes of a sweep."""
-    flags = ["-k"] if args.keep_going else []
+    flags = ["--frozen", *(["-k"] if args.keep_going else [])]
     for flag, values in (
         ("--only", args.only),
         ("--from", args.first),
@@ -206,13 +208,14 @@ def _remove_if_fresh(folder: Path) -> None:
 
 
 def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -> int:
-    from pipelines.cli.execute import carry, facts_of, name_finished, whole_job
+    from pipelines.cli.execute import carry, facts_of, name_finished
     from pipelines.cli.fetching import brought
     from pipelines.cli.screen.show import console
     from pipelines.config.settings import read_settings
     from pipelines.devices.torch_environment import set_torch_variables
     from pipelines.run.artifacts import Artifacts
     from pipelines.run.kept import finished, tasks_of
+    from pipelines.session.job import make_job
     from pipelines.session.prepare import prepare
     from pipelines.session.selection import Selection
 
@@ -220,19 +223,19 @@ def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -
     set_torch_variables(settings.tier.allocator)
     selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
     try:
-        prepared = brought(prepare(settings, selection, keep_going=args.keep_going), console())
+        prepared = brought(prepare(settings, selection, keep_going=args.keep_going, frozen=args.frozen), console())
     except (DoesNotFit, TaskFailed, SurroundingsFailed):
         if args.resume is not None:  # what its record says of it still holds
             raise
         record.open({"pipeline": settings.pipeline.name, "tier": settings.tier.name, "command": sys.argv[1:]})
         raise
-    whole = whole_job(prepared, keep_going=args.keep_going)
+    whole = make_job(prepared.inventory, prepared.choice, prepared.device, keep_going=args.keep_going)
     done = set() if args.force else finished(whole, Artifacts(record.folder / "artifacts"))
     ended_well = args.resume is not None and _earlier(args.resume).get("status") == "ok"
-    if ended_well and len(done) == len(tasks_of(prepared.problem)):
+    if ended_well and len(done) == len(tasks_of(prepared.choice.problem)):
         name_finished(prepared, record.folder, done)
         return ExitCode.OK
-    record.open(facts_of(prepared, whole.inputs))
+    record.open(facts_of(prepared, whole))
     write_config(record.folder, settings.resolved)
     return int(carry(prepared, whole, record, done))
 

@@ -115,7 +115,7 @@ def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str]
     command = [sys.executable, "-P", "-m", "pipelines.cli.main", "run", *own_flags, *hydra, *composed.source.overrides,
                f"hydra.run.dir='{folder}'"]  # fmt: skip
     paths = os.pathsep.join(path for path in sys.path if path)
-    environment = {**os.environ, "PYTHONPATH": paths, "HEADROOM_FROZEN": "1"}
+    environment = {**os.environ, "PYTHONPATH": paths}
     # A process group of its own: a terminal's Ctrl-C reaches it once, through us.
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace",
                           process_group=0) as process:  # fmt: skip

@@ -26,7 +26,7 @@ from pipelines.schema.errors import Differs, TaskFailed, UsageError, did_you_mea
 from pipelines.schema.roles import ROLES
 from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
-from pipelines.session.availability import Availability
+from pipelines.session.availability import Terms, look_up
 from pipelines.weights import WeightsLocation, WeightsSpec
 from pipelines.weights.environments import environments
 from pipelines.weights.locations import fetch_command
@@ -52,13 +52,13 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if settings is None:
         return 0
     variants = _named(settings, names)
-    how = Availability.of(settings)
+    terms = Terms.of(settings)
     if args.action == "list":
-        _list(console(), variants or _all(settings), how)
+        _list(console(), variants or _all(settings), terms)
     elif args.action == "fetch":
-        _fetch(console(), variants, how, settings)
+        _fetch(console(), variants, terms, settings)
     else:
-        _verify(console(), variants, variants or _all(settings), how)
+        _verify(console(), variants, variants or _all(settings), terms)
     return 0
 
 
@@ -77,19 +77,20 @@ def _named(settings: Settings, names: Sequence[str]) -> list[Variant]:
     return [load_variant(search, *name.split("/", 1)) for name in dict.fromkeys(names)]
 
 
-def _list(out: Console, variants: Sequence[Variant], how: Availability) -> None:
+def _list(out: Console, variants: Sequence[Variant], terms: Terms) -> None:
     made = table("variant", "size", "licence", "state", right=(1,))
     made.columns[2].no_wrap = True
     for variant in variants:
-        found = how.find(variant)
-        consent = "licence not accepted" if how.consent_lacking(variant) else ""
+        available = look_up(variant, terms)
+        found = available.weights
+        consent = "licence not accepted" if available.consent else ""
         reasons = [reason for reason in (consent, _short(found.missing)) if reason]
         state = Text("; ".join(reasons), style="dim") if reasons else Text("ready", style="green")
         if found.path:
             state.append(f", {found.where}: {found.path}", style="dim")
         made.add_row(variant.name, _size(variant, found), variant.licence, state)
     out.print(made)
-    out.print(Text(f"The weights folder is {how.home}. ~ is what a fetch brings.", style="dim"), soft_wrap=True)
+    out.print(Text(f"The weights folder is {terms.home}. ~ is what a fetch brings.", style="dim"), soft_wrap=True)
     for built in environments():
         size = format_bytes(built.bytes) if built.ready else "not finished"
         out.print(
@@ -112,27 +113,27 @@ def _short(missing: str) -> str:
     return short.replace("its own environment is not built", "environment not built")
 
 
-def _fetch(out: Console, variants: Sequence[Variant], how: Availability, settings: Settings) -> None:
+def _fetch(out: Console, variants: Sequence[Variant], terms: Terms, settings: Settings) -> None:
     if not variants:
-        known = [variant.name for variant in _all(settings) if how.find(variant).fetchable]
+        known = [variant.name for variant in _all(settings) if look_up(variant, terms).weights.fetchable]
         raise UsageError(
             f"Name what to fetch, for example headroom weights fetch transcribe/small. {did_you_mean('', known)}"
         )
-    if how.offline:
+    if terms.offline:
         raise UsageError("offline=true fetches nothing. Leave it away to fetch.")
     for variant in variants:
-        path = bring(variant, how, out)
+        path = bring(variant, terms, out)
         out.print(
             f"{variant.name}: {path or 'nothing to fetch, its weights are in its library or it needs none.'}",
             soft_wrap=True,
         )
 
 
-def _verify(out: Console, named: Sequence[Variant], variants: Sequence[Variant], how: Availability) -> None:
+def _verify(out: Console, named: Sequence[Variant], variants: Sequence[Variant], terms: Terms) -> None:
     made = table("variant", "file", "SHA-256", "state")
     wrong: list[str] = []
     for variant in variants:
-        spec, found = WeightsSpec.of(variant), how.find(variant)
+        spec, found = WeightsSpec.of(variant), look_up(variant, terms).weights
         if spec is None or found.path is None:
             if variant in named and spec is not None:
                 raise TaskFailed(

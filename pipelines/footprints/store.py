@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,33 @@ class Estimate:
     regression: Regression | None = None
 
 
+@dataclass(frozen=True)
+class Observations:
+    """What the store held when it was read, oldest first."""
+
+    seen: tuple[tuple[Key, Observation], ...] = ()
+
+    def of(self, key: Key) -> tuple[Observation, ...]:
+        """What was measured under exactly this key."""
+        return tuple(self._by_key.get(key, ()))[-_KEPT:]
+
+    def variants(self) -> frozenset[str]:
+        """Names of the variants of which anything was ever measured, whatever their weights."""
+        return frozenset(key.variant for key in self._by_key)
+
+    def digest(self) -> str:
+        """A fingerprint of all of it, for the record."""
+        text = "".join(_line(key, seen) for key, seen in self.seen)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def _by_key(self) -> Mapping[Key, list[Observation]]:
+        found: dict[Key, list[Observation]] = {}
+        for key, seen in self.seen:
+            found.setdefault(key, []).append(seen)
+        return found
+
+
 @dataclass
 class FootprintStore:
     """The file of observations. `frozen` (within a sweep) reads as it was at first sight and adds nothing."""
@@ -90,11 +118,13 @@ class FootprintStore:
     path: Path
     frozen: bool = False
     warn: Callable[[str], None] = lambda sentence: None
-    _now: list[tuple[Key, Observation]] | None = field(default=None, init=False)
+    _now: Observations | None = field(default=None, init=False)
 
-    def observations(self, key: Key) -> tuple[Observation, ...]:
-        """What was measured under exactly this key, oldest first."""
-        return tuple(seen for known, seen in self._all() if known == key)[-_KEPT:]
+    def read(self) -> Observations:
+        """All that the file holds, as it is now (`frozen`: as it was at first sight)."""
+        if self._now is None:
+            self._now = Observations(tuple(self._read()))
+        return self._now
 
     def add(self, key: Key, seen: Sequence[Observation]) -> None:
         """Append. Raises `SurroundingsFailed` where the file cannot be written."""
@@ -109,24 +139,6 @@ class FootprintStore:
                 f"Measured footprints cannot be kept in {self.path}: {error}. HEADROOM_HOME names another folder."
             ) from error
         self._now = None
-
-    def knows(self, variant: str) -> bool:
-        """Whether anything was ever measured of a variant of this name, whatever its weights."""
-        return any(key.variant == variant for key, _ in self._all())
-
-    def estimate(self, key: Key, declared: Footprint) -> Estimate:
-        """The measured footprint under `key`, or the declared one with the larger margin."""
-        return estimate(self.observations(key), declared)
-
-    def digest(self) -> str:
-        """A fingerprint of every observation, for the record."""
-        text = "".join(_line(key, seen) for key, seen in self._all())
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def _all(self) -> list[tuple[Key, Observation]]:
-        if self._now is None:
-            self._now = self._read()
-        return self._now
 
     def _read(self) -> list[tuple[Key, Observation]]:
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipelines.plan.refute import cheaper_loads
 from pipelines.plan.replay import Fault, Replay, next_but_prefetches
-from pipelines.schema.errors import ExitCode
+from pipelines.schema.errors import ExitCode, InvalidError
 from pipelines.schema.plan import Load, Plan, Run, Stage, Step
 from pipelines.schema.problem import Problem
 from pipelines.schema.units import format_bytes, format_seconds
@@ -46,6 +46,16 @@ def check(problem: Problem, plan: Plan) -> Verdict:
         where = "The plan" if index is None else f"steps[{index}] ({_words(plan.steps[index])})"
         return Verdict(False, fault.exit_code, index, f"{where}: {fault}.")
     return Verdict(True, ExitCode.OK, None, _praise(plan))
+
+
+def certified(problem: Problem, plan: Plan) -> Plan:
+    """The plan, once the checker has passed it. One that it does not pass is a bug of ours and is not used: `InvalidError`."""
+    verdict = check(problem, plan)
+    if not verdict.ok:
+        raise InvalidError(
+            f"The planner made a plan its checker refuses ({verdict.sentence}). Please report this problem.json."
+        )
+    return plan
 
 
 def _all_ran(problem: Problem, replay: Replay) -> None:

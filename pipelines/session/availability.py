@@ -1,107 +1,133 @@
-"""Whether a variant may be used here and now: licence accepted, modules, environment and weights there; if not, what to type."""
+"""Whether a variant may be used here and now: licence accepted, modules, environment and weights there; if not, what to type.
+
+`look_up` asks the disk once and answers with an `Availability`; what follows from it are pure functions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.config import catalog
+from pipelines.node_classes import node_class, trusted_packages
 from pipelines.paths import user_folders
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import HeadroomError, TaskFailed, UsageError
 from pipelines.schema.settings import Settings
-from pipelines.weights import WeightsLocation, locate
+from pipelines.schema.units import format_bytes
+from pipelines.weights import WeightsLocation, WeightsSpec, locate
+from pipelines.weights.environments import built_python
 from pipelines.weights.locations import fetch_command
-from pipelines.weights.spec import WeightsSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Availability:
-    """What decides. home: the weights folder. accepted: licences the user agreed to, by variant. named: folders whose files
-    may say what to install. trusted: packages whose node classes may be asked."""
+class Terms:
+    """What the settings say about using weights.
+
+    Attributes
+    ----------
+    home : folder of local checkpoints.
+    accepted : licences the user agreed to, by a variant's name or its file's.
+    offline : whether fetching is forbidden.
+    named : config folders whose files may say what to install.
+    trusted : packages whose node classes may be asked.
+    """
 
     home: Path
     accepted: frozenset[str]
     offline: bool
     named: tuple[Path, ...] = ()
-    trusted: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ("nodes",)
 
     @staticmethod
-    def of(settings: Settings, trusted: Sequence[str] = ()) -> Availability:
-        """As the settings say."""
+    def of(settings: Settings, trusted: tuple[str, ...] | None = None) -> Terms:
+        """From the settings. trusted: what may be named in all, ours and installed plugins' unless given."""
         options = settings.options
-        home = user_folders(options.weights_dir).weights
-        return Availability(
-            home, frozenset(options.accept_licence), options.offline, settings.source.named, tuple(trusted)
+        return Terms(
+            home=user_folders(options.weights_dir).weights,
+            accepted=frozenset(options.accept_licence),
+            offline=options.offline,
+            named=settings.source.named,
+            trusted=trusted_packages() if trusted is None else trusted,
         )
 
-    def find(self, variant: Variant) -> WeightsLocation:
-        """Where it lies and what of it is missing."""
-        return locate(variant, self.home)
 
-    def consent_lacking(self, variant: Variant) -> str:
-        """The sentence for a licence that nobody accepted yet, `""` where none needs to be."""
-        if not needs_consent(variant, self.trusted) or {variant.name, variant.stem, variant.origin} & self.accepted:
-            return ""
-        licence = variant.licence or "terms that must be accepted"
-        return f"its licence ({licence}) must be accepted first with accept_licence=[{variant.stem}]"
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """What was found of one variant.
 
-    def pinned(self, variant: Variant) -> tuple[WeightsLocation, str]:
-        """For a variant the user named: (what was found, a line to show or `""`).
+    Attributes
+    ----------
+    weights : where they lie, or what is missing.
+    consent : the sentence for a licence that nobody accepted yet, `""` where none is needed.
+    may_install : whether its `environment:` is from a place that may install packages.
+    python : interpreter of its own environment, None where it has none or it is not built.
+    """
 
-        Raises `UsageError` (licence, untrusted environment) or `TaskFailed` (nothing to fetch, or not allowed to).
-        """
-        if lacking := self.consent_lacking(variant):
-            raise UsageError(f"{variant.name} was asked for, but {lacking}. Read it, then add that flag if you agree.")
-        self.check_environment(variant)
-        found = self.find(variant)
-        if not found.missing:
-            return found, ""
-        if found.fetchable and not self.offline:
-            return (
-                found,
-                f"{variant.name}: {found.missing}. `headroom run` fetches what is missing first{_size(variant)}.",
-            )
-        offline = " offline=true fetches nothing:" if found.fetchable else ""
-        advice = (
-            f"`{fetch_command(variant)}` gets them where there is a network" if found.fetchable else "put them there"
+    weights: WeightsLocation
+    consent: str = ""
+    may_install: bool = True
+    python: Path | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether a run may use it as it is: nothing is fetched, installed or accepted first."""
+        return not self.weights.missing and not self.consent and self.may_install
+
+
+def look_up(variant: Variant, terms: Terms) -> Availability:
+    """Ask the disk about one variant. Reads no weights and needs no network."""
+    return Availability(
+        weights=locate(variant, terms.home),
+        consent=_consent_lacking(variant, terms),
+        may_install=_may_install(variant, terms),
+        python=built_python(variant.environment) if variant.environment else None,
+    )
+
+
+def why_not(variant: Variant, found: Availability) -> str:
+    """Why a variant that the plan may choose is passed over, `""` where it is usable."""
+    missing = found.weights.missing
+    if found.consent:
+        return found.consent
+    if missing.startswith("no weights in "):
+        return _NO_WEIGHTS
+    if missing:
+        brief = found.weights.brief
+        return f"{brief} (`{fetch_command(variant)}`)" if found.weights.fetchable else brief
+    return "" if found.may_install else _UNTRUSTED
+
+
+def check_pinned(variant: Variant, found: Availability, *, offline: bool) -> str:
+    """A note for a variant that the user named, `""` where all of it is here.
+
+    Raises `UsageError` (licence, untrusted environment) or `TaskFailed` (nothing to fetch, or not allowed to).
+    """
+    if found.consent:
+        raise UsageError(
+            f"{variant.name} was asked for, but {found.consent}. Read it, then add that flag if you agree."
         )
-        raise TaskFailed(
-            f"{variant.name} was asked for, but {found.missing}.{offline} {_capital(advice, offline)}, or name another with "
-            f"model/{variant.role}=."
-        )
-
-    def chosen(self, variant: Variant) -> tuple[WeightsLocation, str]:
-        """For one the plan may choose: (what was found, why it is passed over or `""`). Nothing is fetched for it."""
-        found = self.find(variant)
-        lacking = self.consent_lacking(variant)
-        if lacking:
-            return found, lacking
-        if found.missing.startswith("no weights in "):
-            return found, _NO_WEIGHTS
-        if found.missing:
-            return found, f"{found.brief} (`{fetch_command(variant)}`)" if found.fetchable else found.brief
-        return found, "" if self.may_install(variant) else _UNTRUSTED
-
-    def may_install(self, variant: Variant) -> bool:
-        """Whether its `environment:` is word for word that of its file in the shipped tree or in the `-cd` folder."""
-        if not variant.environment:
-            return True
-        group, name = f"model/{variant.role}", variant.stem
-        for folder in self.named:
-            if (folder / group / f"{name}.yaml").is_file():
-                listed = catalog.read([folder], group, name).get("environment")
-                return isinstance(listed, list) and tuple(map(str, listed)) == tuple(variant.environment)
-        return False
-
-    def check_environment(self, variant: Variant) -> None:
-        """Raise `UsageError` where its list of packages is not from a place that may install any."""
-        if not self.may_install(variant):
-            raise UsageError(f"{variant.name}: {_UNTRUSTED}.")
+    check_environment(variant, found)
+    missing, fetchable = found.weights.missing, found.weights.fetchable
+    if not missing:
+        return ""
+    if fetchable and not offline:
+        return f"{variant.name}: {missing}. `headroom run` fetches what is missing first{_size(variant)}."
+    why = " offline=true fetches nothing:" if fetchable else ""
+    advice = f"`{fetch_command(variant)}` gets them where there is a network" if fetchable else "Put them there"
+    raise TaskFailed(
+        f"{variant.name} was asked for, but {missing}.{why} {advice}, or name another with model/{variant.role}=."
+    )
 
 
-def passed_over(passed: Iterable[tuple[Variant, str]]) -> list[str]:
+def check_environment(variant: Variant, found: Availability) -> None:
+    """Raise `UsageError` where its list of packages is not from a place that may install any."""
+    if not found.may_install:
+        raise UsageError(f"{variant.name}: {_UNTRUSTED}.")
+
+
+def passed_over(passed: Iterable[tuple[Variant, str]]) -> tuple[str, ...]:
     """A line for each role whose variants have no weights here, what to type for them, and a line for any other reason."""
     pairs = list(passed)
     lines = [f"{variant.name} passed over: {why}." for variant, why in pairs if why != _NO_WEIGHTS]
@@ -112,31 +138,42 @@ def passed_over(passed: Iterable[tuple[Variant, str]]) -> list[str]:
     if absent:
         fetch = fetch_command(absent[0]) if len(absent) == 1 else "headroom weights fetch ROLE/NAME"
         lines.append(f"`{fetch}` gets weights; `headroom weights list` says where they are looked for.")
-    return lines
+    return tuple(lines)
 
 
 _NO_WEIGHTS = "no weights here"
 _UNTRUSTED = "its environment: would install packages, which only the shipped config or a file in the folder given with -cd may ask for"
 
 
-def needs_consent(variant: Variant, trusted: Sequence[str] = ()) -> bool:
+def _consent_lacking(variant: Variant, terms: Terms) -> str:
+    if not _needs_consent(variant, terms) or {variant.name, variant.stem, variant.origin} & terms.accepted:
+        return ""
+    licence = variant.licence or "terms that must be accepted"
+    return f"its licence ({licence}) must be accepted first with accept_licence=[{variant.stem}]"
+
+
+def _needs_consent(variant: Variant, terms: Terms) -> bool:
     """Whether its file or its node class says that its licence must be accepted."""
     if variant.needs_consent:
         return True
-    from pipelines.node_classes import node_class, trusted_packages
-
     try:
-        return bool(getattr(node_class(variant.target, trusted or trusted_packages(())), "needs_consent", False))
+        return bool(getattr(node_class(variant.target, terms.trusted), "needs_consent", False))
     except HeadroomError:
-        return False  # it cannot be used either way, and is told so by whoever makes it
+        return False  # it cannot be used either way, and whoever makes it says so
+
+
+def _may_install(variant: Variant, terms: Terms) -> bool:
+    """Whether its `environment:` is word for word that of its file in the shipped tree or in the `-cd` folder."""
+    if not variant.environment:
+        return True
+    group = f"model/{variant.role}"
+    for folder in terms.named:
+        if (folder / group / f"{variant.stem}.yaml").is_file():
+            listed = catalog.read([folder], group, variant.stem).get("environment")
+            return isinstance(listed, list) and tuple(map(str, listed)) == tuple(variant.environment)
+    return False
 
 
 def _size(variant: Variant) -> str:
-    from pipelines.schema.units import format_bytes
-
     spec = WeightsSpec.of(variant)
     return f" ({format_bytes(spec.size)})" if spec and spec.size else ""
-
-
-def _capital(text: str, before: str) -> str:
-    return text if before else text[:1].upper() + text[1:]

@@ -1,160 +1,101 @@
-"""What may be chosen from: items, and for each node the variants that can be used here, with the footprints that hold here."""
+"""The variants each node may use here, best first, with the footprints that hold on this machine. A function of the inventory."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from pipelines.config import catalog
-from pipelines.config.tier import decide_residency
-from pipelines.config.variants import load_variant
-from pipelines.devices.leaks import KnownLeaks
-from pipelines.devices.protocol import Device
 from pipelines.footprints.regression import DECLARED_MARGIN
-from pipelines.footprints.store import FootprintStore, Key
-from pipelines.graph.build import Graph
+from pipelines.footprints.store import Key, estimate
 from pipelines.graph.expand import Sizing, holds_weights, is_isolated
-from pipelines.inputs.items import find_items
-from pipelines.inputs.tables import read_lyrics
-from pipelines.libraries import memory_versions
-from pipelines.node_classes import node_class, trusted_packages
-from pipelines.paths import user_folders
-from pipelines.run.ladder import MODES, Mode
-from pipelines.schema.config import Footprint, Item, NodeSpec, Variant, on_cpu
-from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
-from pipelines.schema.node import Place, Plain
-from pipelines.schema.settings import Settings
-from pipelines.session.availability import Availability, passed_over
-from pipelines.session.device import device_of, limit_of
-from pipelines.session.selection import EVERYTHING, Selection, make_graph
-from pipelines.weights import WeightsLocation, WeightsSpec, digest_of
+from pipelines.schema.config import Footprint, NodeSpec, Variant, on_cpu
+from pipelines.schema.errors import UsageError
+from pipelines.session.availability import check_pinned, passed_over, why_not
+from pipelines.session.inventory import Inventory
 
 #: Seconds a load takes of which nothing is known but that there is one.
 _MOMENT = 0.01
-#: By node: the variants it may use, best first.
-Options = dict[str, tuple[Variant, ...]]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What may be chosen, before it is: usable variants with the footprints that hold here, and how bytes are reckoned.
+class Candidates:
+    """What may be chosen, before it is.
 
-    settings: with what depends on the device decided."""
+    Attributes
+    ----------
+    by_node : for each node with a role, its usable variants, best first; a pinned role has its one.
+    margins : by variant name, the share added to its footprint (0.1 is 10 %).
+    notes : why other variants were passed over, and what will be fetched.
+    """
 
-    settings: Settings
-    device: Device
-    graph: Graph
-    items: tuple[Item, ...]
-    options: Mapping[str, tuple[Variant, ...]]
-    places: Mapping[str, Place]
-    sizing: Sizing
-    store: FootprintStore
-    mode: Mode
-    notes: tuple[str, ...]
-    absent: frozenset[str] = frozenset()
-    unreadable: Mapping[str, TaskFailed] = field(default_factory=dict)
+    by_node: Mapping[str, tuple[Variant, ...]]
+    margins: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
 
-def options_of(settings: Settings, selection: Selection = EVERYTHING, *, keep_going: bool = False) -> Asked:
-    """Look at everything there is to choose from. Raises `UsageError`, `InvalidError` or `TaskFailed` (unreadable input).
+def find_candidates(inventory: Inventory) -> Candidates:
+    """The usable variants of every node. Raises `UsageError` where a node has none, and as `check_pinned` does."""
+    by_node: dict[str, tuple[Variant, ...]] = {}
+    margins: dict[str, float] = {}
+    pinned_notes: list[str] = []
+    passed: dict[str, tuple[Variant, str]] = {}
+    for name in inventory.graph.order:
+        node = inventory.graph.node(name)
+        if node.role is None:
+            continue
+        if node.role in inventory.settings.pinned:
+            pinned_notes += _pinned_notes(inventory, node.role)
+        unusable = _unusable(inventory, node.role)
+        passed |= {variant.name: (variant, why) for variant, why in unusable}
+        sized = [_sized(inventory, _for_node(inventory, each, node)) for each in _usable(inventory, node.role)]
+        if not sized:
+            reasons = " ".join(passed_over(unusable))
+            raise UsageError(f"Node {name}: no variant of {node.role} can be used here. {reasons}")
+        by_node[name] = tuple(variant for variant, _ in sized)
+        margins |= {variant.name: margin for variant, margin in sized}
+    return Candidates(by_node, margins, (*dict.fromkeys(pinned_notes), *passed_over(passed.values())))
 
-    keep_going: input that cannot be read is left out, and told in `unreadable`."""
-    notes: list[str] = []
-    device = device_of(settings, notes)
-    tier, said = decide_residency(settings.tier, device.total_bytes)
-    settings, notes = replace(settings, tier=tier), [*notes, *said]
-    limit = limit_of(settings, device)
-    graph = make_graph(settings, selection)
-    unreadable: dict[str, TaskFailed] = {}
-    items = _items(settings, unreadable if keep_going else None)
-    mode = MODES[settings.options.memory_mode]
-    store = FootprintStore(user_folders().footprints, frozen=bool(os.environ.get("HEADROOM_FROZEN")), warn=notes.append)
-    how = Availability.of(settings, trusted_packages(selection.trust))
-    declared, located = _options(settings, graph, notes, how)
-    places = {
-        where.name: Place(where.device or device.torch_device, located[variant.name].path)
-        for variants in declared.values()
-        for variant in variants
-        for where in (variant, on_cpu(variant))
-    }
-    base = settings.device.context if device.memory == "host" else 0
-    options, margins = _measured(declared, places, store, device, mode, how.trusted)
-    sizing = Sizing(device.memory, limit, base, DECLARED_MARGIN * mode.margin_factor, margins)
-    absent = frozenset(each for name, found in located.items() if found.missing for each in (name, f"{name}@cpu"))
-    return Asked(
-        settings, device, graph, tuple(items), options, places, sizing, store, mode, tuple(notes), absent, unreadable
+
+def sizing_of(inventory: Inventory, margins: Mapping[str, float]) -> Sizing:
+    """How footprints become bytes on this device, under this limit."""
+    spec = inventory.settings.device
+    return Sizing(
+        memory=inventory.device.memory,
+        limit_bytes=inventory.limit_bytes,
+        base_context=spec.context if inventory.device.memory == "host" else 0,
+        default_margin=DECLARED_MARGIN * inventory.mode.margin_factor,
+        margins=margins,
     )
 
 
-def _items(settings: Settings, unreadable: dict[str, TaskFailed] | None) -> list[Item]:
-    inputs, shared = settings.inputs, dict(settings.inputs.defaults)
-    if shared.get("lyrics"):
-        shared["lyrics"] = read_lyrics(Path(shared["lyrics"]).expanduser())
-    return find_items(inputs.names, inputs.text, shared, settings.pipeline.items, unreadable)
+def _pinned_notes(inventory: Inventory, role: str) -> list[str]:
+    offline = inventory.settings.options.offline
+    notes = (check_pinned(each, inventory.found[each.origin], offline=offline) for each in inventory.variants[role])
+    return [note for note in notes if note]
 
 
-def _options(
-    settings: Settings, graph: Graph, notes: list[str], how: Availability
-) -> tuple[Options, dict[str, WeightsLocation]]:
-    """For each node with a role, the variants it may use, best first: all usable here, or pinned and fetched by the run."""
-    options: Options = {}
-    located: dict[str, WeightsLocation] = {}
-    passed: dict[str, tuple[Variant, str]] = {}
-    leaking = known_leaks().variants()
-    for name in graph.order:
-        spec = graph.node(name)
-        if spec.role is None:
-            continue
-        usable, unusable = [], dict[str, tuple[Variant, str]]()
-        for candidate in _candidates(settings, spec.role):
-            variant = _for_node(candidate, spec, settings, leaking)
-            if spec.role in settings.pinned:
-                located[variant.name], note = how.pinned(variant)
-                notes += [note] if note and note not in notes else []
-                usable.append(variant)
-                continue
-            located[variant.name], why = how.chosen(variant)
-            if why:
-                unusable[candidate.name] = (candidate, why)
-            else:
-                usable.append(variant)
-        passed |= unusable
-        if not usable:
-            raise UsageError(
-                f"Node {name}: no variant of {spec.role} can be used here. {' '.join(passed_over(unusable.values()))}"
-            )
-        options[name] = tuple(usable)
-    notes += passed_over(passed.values())
-    return options, located
+def _usable(inventory: Inventory, role: str) -> list[Variant]:
+    pinned = role in inventory.settings.pinned
+    return [each for each in inventory.variants[role] if pinned or inventory.found[each.origin].usable]
 
 
-def _candidates(settings: Settings, role: str) -> list[Variant]:
-    if role in settings.pinned:
-        return [settings.pinned[role]]
-    search = settings.source.search
-    known = catalog.options(search, f"model/{role}")
-    allowed = settings.tier.allow.get(role)
-    if allowed is None:
-        return sorted((load_variant(search, role, name) for name in known), key=lambda v: (-v.quality, v.name))
-    for name in allowed:
-        if name not in known:
-            raise UsageError(
-                f"tier {settings.tier.name} allows an unknown {role} {name!r}. {did_you_mean(name, known)}"
-            )
-    return [load_variant(search, role, name) for name in allowed]
+def _unusable(inventory: Inventory, role: str) -> list[tuple[Variant, str]]:
+    if role in inventory.settings.pinned:
+        return []
+    reasons = ((each, why_not(each, inventory.found[each.origin])) for each in inventory.variants[role])
+    return [(variant, why) for variant, why in reasons if why]
 
 
-def _for_node(variant: Variant, node: NodeSpec, settings: Settings, leaking: frozenset[str]) -> Variant:
+def _for_node(inventory: Inventory, variant: Variant, node: NodeSpec) -> Variant:
     """The variant under the tier's knobs, unless the user pinned it, and under its node's own: then it is another model."""
+    settings = inventory.settings
     if variant.role not in settings.pinned:
         tuned = settings.tier.knobs.get(variant.role, {})
         known = {knob: value for knob, value in tuned.items() if knob in variant.knobs}
         variant = replace(variant, knobs={**variant.knobs, **known})
     if node.isolation is not None:
         variant = replace(variant, isolation=node.isolation)
-    elif variant.name in leaking:
+    elif variant.origin in inventory.leaking:
         variant = replace(variant, isolation="process")
     if (node.device or settings.device.roles.get(variant.role)) == "cpu":
         variant = on_cpu(variant)
@@ -163,43 +104,20 @@ def _for_node(variant: Variant, node: NodeSpec, settings: Settings, leaking: fro
     return variant.changed(f"@{node.name}", knobs={**variant.knobs, **node.knobs})
 
 
-def _measured(
-    declared: Options,
-    places: Mapping[str, Place],
-    store: FootprintStore,
-    device: Device,
-    mode: Mode,
-    trusted: Sequence[str],
-) -> tuple[Options, dict[str, float]]:
-    """The variants with the footprints that were measured here, where they were, and the margin each has earned."""
-    margins: dict[str, float] = {}
-    options: Options = {}
-    for node, variants in declared.items():
-        made = []
-        for variant in variants:
-            # Weights are read for their digest only where something was measured that could count for them.
-            digest = weights_digest(variant, places[variant.name].weights) if store.knows(variant.name) else ""
-            found = store.estimate(Key.of(variant, digest, device.footprint_key), variant.footprint_in(device.memory))
-            margins[variant.name] = found.margin * mode.margin_factor
-            made.append(variant.with_footprint(device.memory, _loaded(variant, found.footprint, trusted)))
-        options[node] = tuple(made)
-    return options, margins
+def _sized(inventory: Inventory, variant: Variant) -> tuple[Variant, float]:
+    """The variant with the footprint that was measured here, where it was, and the margin that has earned."""
+    memory = inventory.device.memory
+    digest = inventory.digests.get(variant.origin, "")
+    key = Key.of(variant, digest, inventory.device.footprint_key, inventory.versions)
+    holding = estimate(inventory.observations.of(key), variant.footprint_in(memory))
+    footprint = _with_load(variant, holding.footprint, plain=inventory.traits[variant.target].plain)
+    margin = holding.margin * inventory.mode.margin_factor
+    return variant.with_footprint(memory, footprint), margin
 
 
-def _loaded(variant: Variant, footprint: Footprint, trusted: Sequence[str]) -> Footprint:
+def _with_load(variant: Variant, footprint: Footprint, *, plain: bool) -> Footprint:
     """The same, with a moment for its load where there is one: what weighs nothing here must be loaded all the same."""
-    nothing = issubclass(node_class(variant.target, trusted), Plain) and not is_isolated(variant)
+    nothing = plain and not is_isolated(variant)
     if nothing or holds_weights(footprint):
         return footprint
     return replace(footprint, load_seconds=_MOMENT)
-
-
-def weights_digest(variant: Variant, place: Path | None) -> str:
-    """The digest of a variant's weights at `place`, for keys and records."""
-    spec = WeightsSpec.of(variant)
-    return digest_of(place, spec) if spec else ""
-
-
-def known_leaks() -> KnownLeaks:
-    """The variants that were seen to keep memory after their unload, under the libraries installed now."""
-    return KnownLeaks(user_folders().leaks, memory_versions())

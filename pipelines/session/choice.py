@@ -1,33 +1,89 @@
-"""Which variants a run uses: the best whose plan fits, and on the CPU what the card cannot hold and the tier lets go there."""
+"""Which variants a run uses, where, and what streams: the best whose plan fits the limit. Functions of inventory and candidates.
+
+What the card cannot hold goes to the CPU where the tier lets its role go there (`cpu_fallback`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
-from pipelines.graph.expand import expand
+from pipelines.graph.chains import Chain
+from pipelines.graph.expand import Sizing, expand
 from pipelines.plan.policy import plan_under
 from pipelines.plan.variants import selection
 from pipelines.plan.variants.frontier import Build, Planner
-from pipelines.plan.variants.selection import FitNode, Option
+from pipelines.plan.variants.sets import FitNode, Option
+from pipelines.run.job import remaining
 from pipelines.schema.config import Variant, on_cpu
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.ids import TaskId
+from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
 from pipelines.schema.settings import Tier
 from pipelines.schema.units import format_bytes
-
-if TYPE_CHECKING:
-    from pipelines.session.candidates import Asked
+from pipelines.session.candidates import Candidates, sizing_of
+from pipelines.session.inventory import Inventory
+from pipelines.session.streaming import find_chains, fuse_chains
 
 Options = Mapping[str, tuple[Variant, ...]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was decided, and the problem that it makes.
+
+    Attributes
+    ----------
+    variants : the chosen variant of each node that has a role.
+    options : what each was chosen from, best first; of a node that had to go to the CPU, all are there.
+    best : whether no set of higher quality fits, proved.
+    problem : what is planned, each chain that streams as one task. `apart` has every task by itself.
+    chains : nodes that hand their sound on.
+    sizing : how footprints became bytes.
+    moved : a note for each node that had to go to the CPU. notes : all that a person should know of it.
+    """
+
+    variants: Mapping[str, Variant]
+    options: Options
+    best: bool
+    problem: Problem
+    apart: Problem
+    chains: tuple[Chain, ...]
+    sizing: Sizing
+    moved: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def choose(inventory: Inventory, candidates: Candidates) -> Choice:
+    """The variants of highest quality whose plan fits, then the fastest, and what of them streams.
+
+    Where nothing fits, nodes whose roles the tier lets fall back are put on the CPU, the one that is to blame first.
+    Raises the first `DoesNotFit` where that does not help either.
+    """
+    tier, sizing = inventory.settings.tier, sizing_of(inventory, candidates.margins)
+    options, found, moved = _first_fitting(inventory, candidates, sizing)
+    variants = {node: next(v for v in some if v.name == found.variants[node]) for node, some in options.items()}
+    chains, waiting = find_chains(inventory, variants)
+    problem, refused = fuse_chains(found.problem, chains, tier)
+    notes = (*moved, *_passed_by(variants, options, sizing.limit_bytes), *waiting, *refused)
+    return Choice(variants, options, found.best, problem, found.problem, chains, sizing, moved, notes)
+
+
+def problem_left(choice: Choice, tier: Tier, done: set[str]) -> Problem:
+    """The problem without the tasks in `done`. A chain of which a task is done is planned node by node."""
+    return fuse_chains(remaining(choice.apart, done), choice.chains, tier)[0]
 
 
 def planner_of(tier: Tier) -> Planner:
     """Problem -> plan, under the tier's residency policy."""
     return partial(plan_under, tier.residency)
+
+
+def plan_for(tier: Tier, problem: Problem) -> Plan:
+    """The plan of a problem under the tier's residency policy. Raises `DoesNotFit`."""
+    return planner_of(tier)(problem)
 
 
 def may_fall_back(tier: Tier, role: str) -> bool:
@@ -36,7 +92,7 @@ def may_fall_back(tier: Tier, role: str) -> bool:
 
 
 def fit_nodes(options: Options, pinned: Mapping[str, Variant]) -> list[FitNode]:
-    """The choices of a pipeline as `fit` wants them. A node whose role is pinned has its one variant only."""
+    """The nodes with their options, as `plan.variants` wants them. One whose role is pinned has its one variant only."""
     return [
         FitNode(
             name,
@@ -47,85 +103,86 @@ def fit_nodes(options: Options, pinned: Mapping[str, Variant]) -> list[FitNode]:
     ]
 
 
-def builder(asked: Asked, options: Options) -> Build:
+def builder(inventory: Inventory, options: Options, sizing: Sizing) -> Build:
     """The problem of a set of variants (by node) under a limit."""
     known = {variant.name: variant for variants in options.values() for variant in variants}
-    seed = asked.settings.options.seed
 
     def build(chosen: Mapping[str, str], limit: int | None) -> Problem:
-        choice = {node: known[name] for node, name in chosen.items()}
-        sizing = replace(asked.sizing, limit_bytes=limit)
-        return expand(asked.graph, asked.items, choice, asked.settings.tier, sizing, seed)
+        variants = {node: known[name] for node, name in chosen.items()}
+        return problem_of(inventory, variants, replace(sizing, limit_bytes=limit))
 
     return build
 
 
-def choose(asked: Asked, notes: list[str]) -> tuple[Options, selection.Choice]:
-    """The variants of highest quality whose plan fits, then the fastest, and the options they were chosen from.
-
-    Where nothing fits, nodes whose roles the tier lets fall back are put on the CPU, the one that is to blame first, each
-    with a line in `notes`. Raises the first `DoesNotFit` where that does not help either.
-    """
-    options, moved, first = dict(asked.options), list[str](), None
-    while True:
-        try:
-            found = _fitting(asked, options)
-        except DoesNotFit as error:
-            first = first or error
-            node = _next_to_move(asked, options, error.refusal.task)
-            if node is None:
-                raise first from None
-            options[node] = tuple(variant if variant.device else on_cpu(variant) for variant in options[node])
-            moved.append(node)
-            continue
-        notes += [_moved(asked, options, node) for node in moved]
-        return options, found
-
-
-def _fitting(asked: Asked, options: Options) -> selection.Choice:
-    build, limit, planner = builder(asked, options), asked.sizing.limit_bytes, planner_of(asked.settings.tier)
-    if not options:
-        problem = build({}, limit)
-        return selection.Choice({}, 0.0, problem, planner(problem), best=True)
-    return selection.choose(fit_nodes(options, asked.settings.pinned), build, limit, planner)
-
-
-def _next_to_move(asked: Asked, options: Options, task: str | None) -> str | None:
-    """The node to put on the CPU: the blamed task's, else the next in the tier's order of roles. None where none may go."""
-    if asked.device.memory == "host":
-        return None
-    fixed = asked.settings.device.roles
-    order = [role for role in asked.settings.tier.cpu_fallback or () if role not in fixed]
-    movable = [
-        node
-        for role in order
-        for node, variants in options.items()
-        if variants[0].role == role and asked.graph.node(node).device is None and not all(v.device for v in variants)
-    ]
-    blamed = TaskId.parse(task).node if task else None
-    return blamed if blamed in movable else next(iter(movable), None)
-
-
-def _moved(asked: Asked, options: Options, node: str) -> str:
-    role, tier = options[node][0].role, asked.settings.tier
-    return (
-        f"{node} is planned on the CPU: no {role} fits in {limit_text(asked.sizing.limit_bytes)} with the rest, and tier {tier.name} "
-        f"lets {role} go there (cpu_fallback)."
+def problem_of(inventory: Inventory, variants: Mapping[str, Variant], sizing: Sizing) -> Problem:
+    """The problem of the inventory's items with these variants, every task by itself."""
+    return expand(
+        inventory.graph, inventory.items, variants, inventory.settings.tier, sizing, inventory.settings.options.seed
     )
-
-
-def passed_by(choice: Mapping[str, Variant], options: Options, limit: int | None) -> list[str]:
-    """A line for each node whose better variants did not fit."""
-    lines = []
-    for node, variants in options.items():
-        better = [variant.name for variant in variants if variant.quality > choice[node].quality]
-        if better:
-            lines.append(
-                f"{choice[node].name} for {node}: {', '.join(better)} would not fit in {limit_text(limit)} with the rest."
-            )
-    return lines
 
 
 def limit_text(limit: int | None) -> str:
     """A limit for sentences."""
     return "the device" if limit is None else format_bytes(limit)
+
+
+def _first_fitting(
+    inventory: Inventory, candidates: Candidates, sizing: Sizing
+) -> tuple[Options, selection.Choice, tuple[str, ...]]:
+    options, moved, first = dict(candidates.by_node), list[str](), None
+    while True:
+        try:
+            found = _fitting(inventory, options, sizing)
+        except DoesNotFit as error:
+            first = first or error
+            node = _next_to_move(inventory, options, error.refusal.task)
+            if node is None:
+                raise first from None
+            options[node] = tuple(variant if variant.device else on_cpu(variant) for variant in options[node])
+            moved.append(node)
+            continue
+        return options, found, tuple(_moved(inventory, options[node][0].role, node) for node in moved)
+
+
+def _fitting(inventory: Inventory, options: Options, sizing: Sizing) -> selection.Choice:
+    build, limit, planner = builder(inventory, options, sizing), sizing.limit_bytes, planner_of(inventory.settings.tier)
+    if not options:
+        problem = build({}, limit)
+        return selection.Choice({}, 0.0, problem, planner(problem), best=True)
+    return selection.choose(fit_nodes(options, inventory.settings.pinned), build, limit, planner)
+
+
+def _next_to_move(inventory: Inventory, options: Options, task: str | None) -> str | None:
+    """The node to put on the CPU: the blamed task's, else the next in the tier's order of roles. None where none may go."""
+    if inventory.device.memory == "host":
+        return None
+    fixed, graph = inventory.settings.device.roles, inventory.graph
+    order = [role for role in inventory.settings.tier.cpu_fallback or () if role not in fixed]
+    movable = [
+        node
+        for role in order
+        for node, variants in options.items()
+        if variants[0].role == role and graph.node(node).device is None and not all(v.device for v in variants)
+    ]
+    blamed = TaskId.parse(task).node if task else None
+    return blamed if blamed in movable else next(iter(movable), None)
+
+
+def _moved(inventory: Inventory, role: str, node: str) -> str:
+    limit = limit_text(inventory.limit_bytes)
+    return (
+        f"{node} is planned on the CPU: no {role} fits in {limit} with the rest, and tier "
+        f"{inventory.settings.tier.name} lets {role} go there (cpu_fallback)."
+    )
+
+
+def _passed_by(variants: Mapping[str, Variant], options: Options, limit: int | None) -> list[str]:
+    """A line for each node whose better variants did not fit."""
+    lines = []
+    for node, some in options.items():
+        better = [variant.name for variant in some if variant.quality > variants[node].quality]
+        if better:
+            lines.append(
+                f"{variants[node].name} for {node}: {', '.join(better)} would not fit in {limit_text(limit)} with the rest."
+            )
+    return lines

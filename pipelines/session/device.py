@@ -7,43 +7,44 @@ from pipelines.devices import detect as detection
 from pipelines.devices.protocol import Device
 from pipelines.devices.registry import open_device
 from pipelines.schema.errors import UsageError
-from pipelines.schema.settings import Settings
+from pipelines.schema.settings import DeviceSpec, Settings
 from pipelines.schema.units import format_bytes
 
 
-def device_of(settings: Settings, notes: list[str]) -> Device:
-    """The device that `device=` names. What a person should know of the choice is added to `notes`."""
-    device = _named_device(settings, notes)
+def find_device(settings: Settings) -> tuple[Device, tuple[str, ...]]:
+    """The device that `device=` names, and what a person should know of the choice."""
+    device, notes = _named_device(settings)
     if settings.tier.streams > 0 or device.memory == "host":
-        return device
-    notes.append("tier.streams=0: everything runs on the CPU, and the tier's limit applies to its RAM.")
-    return open_device("cpu")
+        return device, notes
+    note = "tier.streams=0: everything runs on the CPU, and the tier's limit applies to its RAM."
+    return open_device("cpu"), (*notes, note)
 
 
-def _named_device(settings: Settings, notes: list[str]) -> Device:
+def _named_device(settings: Settings) -> tuple[Device, tuple[str, ...]]:
     spec = settings.device
     if spec.kind == "simulated":
         card = simulated_card(spec, settings.source.search)
         name = f"{card.name} of {format_bytes(card.total_bytes)}" + (" (simulated)" if spec.name else "")
-        return open_device("simulated", total=card.total_bytes, name=name)
-    kind = _found(notes) if spec.kind == "auto" else f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
+        return open_device("simulated", total=card.total_bytes, name=name), ()
+    kind, notes = _detected() if spec.kind == "auto" else (_spelled(spec), ())
     device = open_device(kind, total=None if spec.cards_only else spec.total, name=spec.name)
     if spec.cards_only and device.memory == "host":
-        notes.append(
-            "MAX_CUDA_VRAM has no effect: it bounds a card, and this runs on the CPU. tier.limit= bounds its RAM."
-        )
-        return device
-    return open_device(kind, total=spec.total, name=spec.name) if spec.cards_only else device
+        note = "MAX_CUDA_VRAM has no effect: it bounds a card, and this runs on the CPU. tier.limit= bounds its RAM."
+        return device, (*notes, note)
+    return open_device(kind, total=spec.total, name=spec.name) if spec.cards_only else device, notes
 
 
-def _found(notes: list[str]) -> str:
+def _spelled(spec: DeviceSpec) -> str:
+    return f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
+
+
+def _detected() -> tuple[str, tuple[str, ...]]:
     """What `device=auto` stands for: the card that detection chose, whose tier `tier=auto` is, or the CPU."""
     found = detection.detect()
     if found.card is not None:
-        return f"cuda:{found.card.index}"
-    notes += found.notes
-    notes.append("device=auto found no CUDA device: this runs on the CPU, and the tier's limit applies to its RAM.")
-    return "cpu"
+        return f"cuda:{found.card.index}", ()
+    note = "device=auto found no CUDA device: this runs on the CPU, and the tier's limit applies to its RAM."
+    return "cpu", (*found.notes, note)
 
 
 def limit_of(settings: Settings, device: Device) -> int | None:

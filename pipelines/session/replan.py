@@ -6,17 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pipelines.cli.plan import certified
-from pipelines.graph.expand import expand
+from pipelines.plan.check import certified
 from pipelines.run.job import Job, remaining
 from pipelines.run.ladder import Choice
 from pipelines.run.recovery import Seen
 from pipelines.schema.config import Variant, on_cpu
 from pipelines.schema.ids import TaskId
-from pipelines.schema.node import Place
 from pipelines.schema.problem import Problem
-from pipelines.session.choice import may_fall_back
-from pipelines.session.prepare import Prepared, make_nodes
+from pipelines.session.choice import may_fall_back, plan_for, problem_of
+from pipelines.session.job import digests_of, make_nodes, places_of
+from pipelines.session.prepare import Prepared
 
 #: Knobs that trade speed for memory and leave the result as it is, and the least each may become.
 _SMALLER = {"batch": 1, "segment": 2.0}
@@ -30,13 +29,17 @@ class Replanner:
 
     def replan(self, job: Job, choice: Mapping[str, Variant], seen: Seen, gone: set[str]) -> Job:
         """The job of the remaining tasks. Raises `DoesNotFit`."""
+        inventory = self.prepared.inventory
         problem = remaining(self._problem(choice, seen), gone)
-        nodes = make_nodes(self.prepared.graph, choice, self.prepared.device, self.prepared.selection)
-        places = self._places(job, choice)
         return replace(
-            job, choice=choice, nodes=nodes, places=places, problem=problem,
-            plan=certified(problem, self.prepared.plan(problem)), digests=self.prepared.digests(choice.values(), places),
-        )  # fmt: skip
+            job,
+            choice=choice,
+            nodes=make_nodes(inventory, choice, self.prepared.device),
+            places={**job.places, **places_of(inventory, choice.values())},
+            problem=problem,
+            plan=certified(problem, plan_for(inventory.settings.tier, problem)),
+            digests=digests_of(inventory, choice.values()),
+        )
 
     def alternatives(self, job: Job, node: str, seen: Seen) -> tuple[tuple[Choice, Variant], ...]:
         """Smaller first, then the tier's next variants, then the CPU where the tier lets the role go there."""
@@ -44,21 +47,14 @@ class Replanner:
         if now is None:
             return ()
         ways = [(made, frozenset({knob})) for knob in _SMALLER for made in _smaller(now, knob)]
-        allowed = self.prepared.options.get(node, ())
-        origins = [variant.origin for variant in allowed]
-        worse = allowed[origins.index(now.origin) + 1 :] if now.origin in origins else ()
-        ways += [(variant, frozenset({"variant"})) for variant in worse]
-        if (
-            self.prepared.device.memory != "host"
-            and now.device is None
-            and may_fall_back(self.prepared.settings.tier, now.role)
-        ):
+        ways += [(variant, frozenset({"variant"})) for variant in self._worse(node, now)]
+        if self._may_go_to_cpu(now):
             ways.append((on_cpu(now), frozenset({"device"})))
         return tuple((Choice(made.name, changes, self._need(job, node, made, seen)), made) for made, changes in ways)
 
     def pinned(self, node: str) -> frozenset[str]:
         """What the command line named: the variant, a knob, the device."""
-        settings, spec = self.prepared.settings, self.prepared.graph.node(node)
+        settings, spec = self.prepared.inventory.settings, self.prepared.inventory.graph.node(node)
         if spec.role is None:
             return frozenset({"variant", "batch", "segment", "device"})
         fixed = {"variant"} if spec.role in settings.pinned else set()
@@ -70,20 +66,25 @@ class Replanner:
                 fixed.add(knob[1])
         return frozenset(fixed)
 
-    def _problem(self, choice: Mapping[str, Variant], seen: Seen) -> Problem:
-        prepared, sizing = self.prepared, self.prepared.sizing
-        sizing = replace(
-            sizing, limit_bytes=seen.limit_bytes, extra_weights=seen.extra_weights, extra_workspace=seen.extra_workspace
-        )
-        return expand(prepared.graph, prepared.items, choice, prepared.settings.tier, sizing, prepared.problem.seed)
+    def _worse(self, node: str, now: Variant) -> tuple[Variant, ...]:
+        """The variants below the one in use, as the tier orders them."""
+        allowed = self.prepared.choice.options.get(node, ())
+        origins = [variant.origin for variant in allowed]
+        return allowed[origins.index(now.origin) + 1 :] if now.origin in origins else ()
 
-    def _places(self, job: Job, choice: Mapping[str, Variant]) -> dict[str, Place]:
-        """A changed variant keeps the weights of the one it came from."""
-        options = [variant for variants in self.prepared.options.values() for variant in variants]
-        weights = {v.origin: self.prepared.places[v.name].weights for v in options if v.name in self.prepared.places}
-        own = self.prepared.device.torch_device
-        made = {v.name: Place(v.device or own, weights.get(v.origin)) for v in choice.values()}
-        return {**self.prepared.places, **job.places, **made}
+    def _may_go_to_cpu(self, now: Variant) -> bool:
+        inventory = self.prepared.inventory
+        elsewhere = inventory.device.memory != "host" and now.device is None
+        return elsewhere and may_fall_back(inventory.settings.tier, now.role)
+
+    def _problem(self, choice: Mapping[str, Variant], seen: Seen) -> Problem:
+        sizing = replace(
+            self.prepared.choice.sizing,
+            limit_bytes=seen.limit_bytes,
+            extra_weights=seen.extra_weights,
+            extra_workspace=seen.extra_workspace,
+        )
+        return problem_of(self.prepared.inventory, choice, sizing)
 
     def _need(self, job: Job, node: str, variant: Variant, seen: Seen) -> int:
         """Device bytes of `node`'s hungriest task under `variant`, alone with the context."""

@@ -1,22 +1,21 @@
-"""Which nodes of a run hand their sound on piece by piece, and its problem with each such chain as one task. Says why one is not."""
+"""Which nodes of a run hand their sound on piece by piece, and its problem with each such chain as one task; and why one is not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from pipelines.graph.build import Graph
 from pipelines.graph.chains import Chain, chains, streams_from
 from pipelines.graph.fuse import fuse, single_task_problem
 from pipelines.plan.explain.prices import floor_bytes
+from pipelines.schema.config import Variant
 from pipelines.schema.ids import parts
-from pipelines.schema.node import Node
 from pipelines.schema.problem import Problem, Task
 from pipelines.schema.settings import Settings, Tier
 from pipelines.schema.units import format_bytes
+from pipelines.session.inventory import Inventory, NodeTraits
 from pipelines.stream.chained import Streaming
 from pipelines.stream.pacing import StreamSettings
-from pipelines.stream.streaming import begins, follows
 
 
 def streaming_of(settings: Settings) -> Streaming:
@@ -24,28 +23,38 @@ def streaming_of(settings: Settings) -> Streaming:
     return Streaming(StreamSettings.of(settings.tier), settings.options.stream.pace)
 
 
-def chains_of(settings: Settings, graph: Graph, nodes: Mapping[str, Node], notes: list[str]) -> tuple[Chain, ...]:
-    """The chains of the pipeline as its chosen nodes allow them; none with `stream.use=false`."""
-    found = chains(graph, lambda name: begins(nodes[name]), lambda name: follows(nodes[name]))
+def find_chains(inventory: Inventory, variants: Mapping[str, Variant]) -> tuple[tuple[Chain, ...], tuple[str, ...]]:
+    """The chains of the pipeline as its chosen nodes allow them, and a note for each node that was to stream and does not.
+
+    There are none with `stream.use=false`.
+    """
+    settings, graph = inventory.settings, inventory.graph
+
+    def traits(name: str) -> NodeTraits:
+        target = variants[name].target if name in variants else graph.node(name).target
+        return inventory.traits[str(target)]
+
+    found = chains(graph, lambda name: traits(name).begins, lambda name: traits(name).follows)
     if not settings.options.stream.use:
-        return ()
+        return (), ()
     joined = {name for chain in found for name in chain[1:]}
-    for name in graph.order:
-        before = streams_from(graph, name)
-        if before in graph.order and name not in joined:
-            notes.append(f"{name} waits for all of {before}'s sound: as they are chosen here, they do not stream.")
-    return found
+    befores = {name: streams_from(graph, name) for name in graph.order if name not in joined}
+    notes = (
+        f"{name} waits for all of {before}'s sound: as they are chosen here, they do not stream."
+        for name, before in befores.items()
+        if before in graph.order
+    )
+    return found, tuple(notes)
 
 
-def streamed(problem: Problem, streams: Sequence[Chain], tier: Tier, notes: list[str] | None = None) -> Problem:
-    """The problem with each item's chains as one task, where that fits the limit; the others are planned node by node.
+def fuse_chains(problem: Problem, streams: Sequence[Chain], tier: Tier) -> tuple[Problem, tuple[str, ...]]:
+    """The problem with each item's chains as one task, where that fits the limit, and a note where one does not.
 
-    So streaming never makes a run need more than it has: every fused task fits by itself, and no other changes.
+    The others are planned node by node. So streaming never makes a run need more than it has: every fused task fits by
+    itself, and no other changes.
     """
     fused, refused = fuse(problem, streams, _fits(problem, tier))
-    if refused and notes is not None:
-        notes.append(_why(problem, refused, tier))
-    return fused
+    return fused, (_why(problem, refused, tier),) if refused else ()
 
 
 def hungriest(problem: Problem, tier: Tier) -> tuple[Task, int] | None:

@@ -12,7 +12,7 @@ from pipelines.config.variants import load_variant
 from pipelines.devices.detect import detect
 from pipelines.footprints.store import FootprintStore, Key, Observation
 from pipelines.paths import user_folders
-from pipelines.session.candidates import weights_digest
+from pipelines.session.inventory import weights_digest
 from pipelines.weights.environments import environment_for
 from tests.apps.toys import Gain
 from tests.conftest import APPS

@@ -11,7 +11,7 @@ from pipelines.devices.cpu import CpuDevice
 from pipelines.devices.cuda import CudaDevice
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.footprints import store as footprints
-from pipelines.footprints.store import FootprintStore, Key, Observation
+from pipelines.footprints.store import FootprintStore, Key, Observation, estimate
 from pipelines.schema.config import Footprint, Variant
 from pipelines.schema.errors import SurroundingsFailed
 from pipelines.schema.units import MIB
@@ -29,7 +29,7 @@ def runs(*seconds: float) -> list[Observation]:
 def test_what_was_added_is_read_back(tmp_path: Path) -> None:
     store = FootprintStore(tmp_path / "new" / "footprints.jsonl")
     store.add(KEY, runs(1, 2, 3))
-    assert FootprintStore(store.path).observations(KEY) == tuple(runs(1, 2, 3))
+    assert FootprintStore(store.path).read().of(KEY) == tuple(runs(1, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_was_added_is_read_back(tmp_path: Path) -> None:
 def test_a_stale_key_falls_back_to_the_declared_figure_with_its_margin(tmp_path: Path, other: Key) -> None:
     store = FootprintStore(tmp_path / "f.jsonl")
     store.add(KEY, runs(1, 2, 3, 4))
-    fresh, stale = store.estimate(KEY, DECLARED), store.estimate(other, DECLARED)
+    fresh, stale = estimate(store.read().of(KEY), DECLARED), estimate(store.read().of(other), DECLARED)
     assert fresh.measured
     assert fresh.margin <= 0.10
     assert (stale.footprint, stale.margin, stale.measured) == (DECLARED, 0.20, False)
@@ -53,7 +53,7 @@ def test_loads_replace_declared_weights(tmp_path: Path) -> None:
     store = FootprintStore(tmp_path / "f.jsonl")
     loads = [Observation("load", 170 * MIB, s, held_bytes=160 * MIB) for s in (1.5, 0.2)]
     store.add(KEY, [*loads, *runs(1, 2, 3)])
-    found = store.estimate(KEY, DECLARED).footprint
+    found = estimate(store.read().of(KEY), DECLARED).footprint
     assert (found.weights, found.load_peak) == (160 * MIB, 170 * MIB)
     assert (found.load_seconds, found.reload_seconds) == (1.5, 0.2)
 
@@ -65,11 +65,11 @@ def test_a_damaged_file_is_set_aside_and_its_good_lines_kept(tmp_path: Path) -> 
     store.path.write_bytes(damaged)
     said: list[str] = []
     again = FootprintStore(store.path, warn=said.append)
-    assert len(again.observations(KEY)) == 2
+    assert len(again.read().of(KEY)) == 2
     assert len(said) == 1
     assert "3 lines" in said[0]
     assert (tmp_path / "f.damaged").read_bytes() == damaged
-    assert FootprintStore(store.path, warn=pytest.fail).observations(KEY) == tuple(runs(1, 2))
+    assert FootprintStore(store.path, warn=pytest.fail).read().of(KEY) == tuple(runs(1, 2))
 
 
 @pytest.mark.parametrize("number", ["NaN", "-5", "1e99", '"x"', "Infinity"])
@@ -78,7 +78,7 @@ def test_numbers_that_cannot_be_are_damage(tmp_path: Path, number: str) -> None:
     store.add(KEY, runs(1))
     text = store.path.read_text()
     store.path.write_text(text + text.replace('"item_seconds": 1', f'"item_seconds": {number}'))
-    assert len(FootprintStore(store.path).observations(KEY)) == 1
+    assert len(FootprintStore(store.path).read().of(KEY)) == 1
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_no_field_of_a_line_can_break_a_later_estimate(tmp_path: Path, was: str,
     text = store.path.read_text()
     assert was in text
     store.path.write_text(text + text.replace(was, is_now) + "[" * 100_000 + "\n")
-    assert FootprintStore(store.path).estimate(KEY, DECLARED) == store.estimate(KEY, DECLARED)
+    assert estimate(FootprintStore(store.path).read().of(KEY), DECLARED) == estimate(store.read().of(KEY), DECLARED)
 
 
 def test_what_another_process_adds_while_a_damaged_file_is_mended_is_kept(
@@ -114,20 +114,20 @@ def test_what_another_process_adds_while_a_damaged_file_is_mended_is_kept(
         return real(lock)
 
     monkeypatch.setattr(footprints, "file_lock", first_another)
-    assert FootprintStore(store.path, warn=pytest.fail).observations(KEY) == tuple(runs(1, 2))
-    assert FootprintStore(store.path).observations(KEY) == tuple(runs(1, 2))
+    assert FootprintStore(store.path, warn=pytest.fail).read().of(KEY) == tuple(runs(1, 2))
+    assert FootprintStore(store.path).read().of(KEY) == tuple(runs(1, 2))
 
 
 def test_frozen_neither_writes_nor_notices_later_lines(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     FootprintStore(path).add(KEY, runs(1))
     frozen = FootprintStore(path, frozen=True)
-    before = frozen.digest()
+    before = frozen.read().digest()
     FootprintStore(path).add(KEY, runs(2))
     frozen.add(KEY, runs(3))
-    assert frozen.digest() == before
-    assert len(frozen.observations(KEY)) == 1
-    assert len(FootprintStore(path).observations(KEY)) == 2
+    assert frozen.read().digest() == before
+    assert len(frozen.read().of(KEY)) == 1
+    assert len(FootprintStore(path).read().of(KEY)) == 2
 
 
 def _add(path: Path, start: int) -> None:
@@ -143,7 +143,7 @@ def test_writers_in_several_processes_lose_nothing(tmp_path: Path) -> None:
         writer.start()
     for writer in writers:
         writer.join()
-    assert len(FootprintStore(path, warn=pytest.fail).observations(KEY)) == 60
+    assert len(FootprintStore(path, warn=pytest.fail).read().of(KEY)) == 60
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_line_written_before_devices_had_footprint_keys_is_still_read(tmp_path
     card = FakeCard()
     device = CudaDevice(card, card, name="RTX 3050")
     key = Key.of(Variant("pitch/a", "pitch", "nodes.x.A"), "", device.footprint_key, "torch 2")
-    assert FootprintStore(tmp_path / "footprints.jsonl").observations(key) == (
+    assert FootprintStore(tmp_path / "footprints.jsonl").read().of(key) == (
         Observation("run", 7, 1.5, source="driver"),
     )
 

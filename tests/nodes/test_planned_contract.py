@@ -39,7 +39,7 @@ def one(headroom, made_weights, tmp_path, monkeypatch):
         soundfile.write("voice.wav", voice(2.0, 24000).read().T, 24000)
         given = ("text=Hello there.",) if role == "speak" else ("input=sound.wav",)
         given += () if role not in ("speak", "convert") else ("voice=voice.wav", "voice_text=Some call me nature.")
-        result = headroom("run", "-cd", "conf", f"pipeline=one_{role}", f"model/{role}={stem}", *given, *CARD,
+        result = headroom("run", "--frozen", "-cd", "conf", f"pipeline=one_{role}", f"model/{role}={stem}", *given, *CARD,
                           f"weights_dir={made_weights}", f"accept_licence=[{stem}]", *more)  # fmt: skip
         return result, list(Path(f"outputs/one_{role}").rglob("run.json"))
 
@@ -54,8 +54,7 @@ def left(records):
 
 
 @pytest.mark.parametrize("name", TRIED)
-def test_planned_loaded_run_and_unloaded(name, one, monkeypatch):
-    monkeypatch.setenv("HEADROOM_FROZEN", "1")  # what is measured on tiny weights is not to count
+def test_planned_loaded_run_and_unloaded(name, one):
     seconds = 0.15 if name == "pitch/crepe_full" else 0.9
     result, records = one(name, seconds=seconds)
     assert result.code == 0, result.err
@@ -84,9 +83,8 @@ def is_plain(name):
     return issubclass(getattr(importlib.import_module(module), kind), Plain)
 
 
-def test_memory_that_ends_up_smaller_than_said_is_met_with_smaller_batches_and_the_same_contour(one, monkeypatch):
+def test_memory_that_ends_up_smaller_than_said_is_met_with_smaller_batches_and_the_same_contour(one):
     """Its file says that a batch takes next to nothing; the card refuses 128 frames at once, and the ladder halves them."""
-    monkeypatch.setenv("HEADROOM_FROZEN", "1")
     lie = (
         "model.pitch.footprint.workspace={base:1MiB,per_batch:1B}",
         "model.pitch.footprint.context={cuda:0}",

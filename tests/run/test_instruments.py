@@ -25,7 +25,7 @@ def run(item, node):
 def remembered(tmp_path, observed, node="n0", failed=()):
     store = FootprintStore(tmp_path / "f.jsonl")
     kept = remember(store, observed, DEVICE, failed)
-    return kept, [seen.bytes // MIB for seen in store.observations(Key.of(JOB.choice[node], "", DEVICE.footprint_key))]
+    return kept, [seen.bytes // MIB for seen in store.read().of(Key.of(JOB.choice[node], "", DEVICE.footprint_key))]
 
 
 def load(model):
@@ -68,7 +68,7 @@ def test_what_one_variant_took_is_not_remembered_of_the_one_that_replaced_it(tmp
     store = FootprintStore(tmp_path / "f.jsonl")
     observed = [step(run(0, 0), 100, 190, 100), step(run(1, 0), 100, 105, 100, job=later)]
     assert remember(store, observed, DEVICE) == 2
-    found = [store.observations(Key.of(*key, DEVICE.footprint_key)) for key in ((JOB.choice["n0"], ""), (small, "abc"))]
+    found = [store.read().of(Key.of(*key, DEVICE.footprint_key)) for key in ((JOB.choice["n0"], ""), (small, "abc"))]
     assert [[seen.bytes // MIB for seen in each] for each in found] == [[90], [5]]
 
 

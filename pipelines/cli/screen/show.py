@@ -51,11 +51,11 @@ def table(*columns: str, right: Iterable[int] = ()) -> Table:
 
 def heading(prepared: Prepared, plan: Plan) -> Text:
     """One line that says what is planned, for what and where."""
-    settings = prepared.settings
-    tasks = len(prepared.problem.tasks)
+    settings, items = prepared.inventory.settings, prepared.inventory.items
+    tasks = len(prepared.choice.problem.tasks)
     return Text.assemble(
         (settings.pipeline.name, "bold"),
-        f" on {sequence_of(prepared.items)}, tier {settings.tier.name}{_at_most(prepared, plan)}, residency {settings.tier.residency}, "
+        f" on {sequence_of(items)}, tier {settings.tier.name}{_at_most(prepared, plan)}, residency {settings.tier.residency}, "
         f"{prepared.device.name}: "
         f"{tasks} task{'s' * (tasks != 1)}, {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}",
     )
@@ -73,7 +73,7 @@ def show_plan(out: Console, prepared: Prepared, plan: Plan) -> None:
     for note in prepared.notes:
         out.print(Padding(Text(note, style="dim"), (0, 0, 0, 2), expand=False))
     out.print()
-    out.print(steps_table(plan, limit=plan.limit_bytes, context=prepared.problem.context_bytes))
+    out.print(steps_table(plan, limit=plan.limit_bytes, context=prepared.choice.problem.context_bytes))
     out.print()
     out.print(verdict(plan))
     if not plan.peak_bytes and prepared.device.memory != "host":
