@@ -32,6 +32,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Print what was found."""
     from pipelines.config.settings import read_settings
     from pipelines.devices.detect import as_if, detect, render
+    from pipelines.devices.registry import device_kinds
 
     given = list(rest)
     flags = parse_hydra_flags([*rest, "pipeline=ultrasinger"])
@@ -39,7 +40,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         composed = composer.compose()
         settings = read_settings(composed)
     device = settings.device
-    if device.kind == "simulated":
+    kind = device_kinds().get(device.kind)
+    if kind is not None and kind.virtual:
         lines = _simulated(settings)
         print(
             json.dumps({"tier": settings.tier.name, "card": lines[0]})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.schema.errors import nearest
-from pipelines.schema.fields import BYTES, FLAG, TEXT, Kind, Reader, choice, read_fields, whole
+from pipelines.devices.registry import device_kinds, parse_spec
+from pipelines.schema.errors import UsageError, nearest
+from pipelines.schema.fields import BYTES, FLAG, TEXT, Kind, Reader, read_fields, whole
 from pipelines.schema.roles import ROLES
 from pipelines.schema.settings import DeviceSpec
 
@@ -20,16 +20,25 @@ def read_device(data: Any) -> DeviceSpec:
 
 
 def _place(value: Any) -> str:
-    if not re.fullmatch(r"cpu|cuda(:\d+)?|simulated", str(value)):
-        raise ValueError(nearest(str(value), ("cpu", "cuda")))
+    try:
+        parse_spec(str(value))
+    except UsageError:
+        raise ValueError(nearest(str(value), device_kinds())) from None
+    return str(value)
+
+
+def _kind(value: Any) -> str:
+    known = ("auto", *device_kinds())
+    if value not in known:
+        raise ValueError(f"{nearest(str(value), known)} Known: {', '.join(known)}.".lstrip())
     return str(value)
 
 
 #: The device that a role or a node is kept on.
-PLACE = Kind("cpu, cuda or cuda:N", _place)
+PLACE = Kind("a kind of device, or one by its number (cpu, cuda:1)", _place)
 #: The fields of `DeviceSpec`, with a field for each role instead of `roles`.
 DEVICE: Mapping[str, Reader[Any]] = {
-    "kind": choice("auto", "cpu", "cuda", "simulated"),
+    "kind": Kind("auto or a kind of device", _kind),
     "index": whole(0, 1023),
     "total": BYTES,
     "cards_only": FLAG,

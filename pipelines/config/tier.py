@@ -12,6 +12,7 @@ from pipelines.config import catalog
 from pipelines.config.cards import simulated_card
 from pipelines.devices import detect as detection
 from pipelines.devices.detect import Detection
+from pipelines.devices.registry import device_kinds, spec_of
 from pipelines.plan.policy import policy_for
 from pipelines.schema.errors import UsageError
 from pipelines.schema.fields import (
@@ -69,21 +70,22 @@ def _allocator(value: Any) -> dict[str, str | int | float]:
 
 def detected_tier(device: DeviceSpec, search: Sequence[Path]) -> str:
     """The tier that `tier=auto` stands for: of the simulated card, of the CPU, or of the card the driver tells of."""
-    if device.kind == "cpu":
-        return "cpu"
-    if device.kind == "simulated":
+    kind = device_kinds().get(device.kind)  # None: `auto`
+    if kind is not None and kind.virtual:
         return classify(simulated_card(device, search))[0]
+    if kind is not None and kind.memory == "host":
+        return "cpu"
     found = detection.detect()
-    if device.kind == "cuda":
-        found = _as_card(found, device.index)
+    if kind is not None:
+        found = _as_card(found, spec_of(device.kind, device.index))
     if device.total is not None:
         found = detection.as_if(found, device.total)
-    return found.tier if device.kind == "auto" or found.tier != "cpu" else "modest"
+    return found.tier if kind is None or found.tier != "cpu" else "modest"
 
 
-def _as_card(found: Detection, index: int) -> Detection:
+def _as_card(found: Detection, spec: str) -> Detection:
     """The detection with the card the user named as the one in use, whatever detection would choose."""
-    card = next((card for card in found.hardware.cards if card.index == index), None)
+    card = next((card for card in found.hardware.cards if card.spec == spec), None)
     return found if card is None else replace(found, card=card, tier=classify(card)[0])
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pipelines.devices import glibc
 from pipelines.devices.linux import LinuxMemory
@@ -30,6 +30,7 @@ class CpuDevice(Device):
     """
 
     kind: ClassVar[str] = "cpu"
+    label: ClassVar[str] = "CPU"
     memory: ClassVar[MemoryKind] = "host"
     computes_on_host: ClassVar[bool] = True
 
@@ -47,6 +48,12 @@ class CpuDevice(Device):
     def __post_init__(self) -> None:
         have = self.system.total_bytes()
         self.total_bytes = min(self.total_bytes, have) if self.total_bytes else have
+
+    @classmethod
+    def open(cls, index: int, total_bytes: int | None, name: str | None) -> Self:
+        """This machine's memory. The allocator of this process is made steady first (`glibc`)."""
+        glibc.fix_thresholds()
+        return cls(total_bytes=total_bytes or 0, name=name or "CPU")
 
     @property
     def title(self) -> str:

@@ -13,14 +13,16 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pipelines.devices.nvidia import Allocator, Card, Driver, TorchAllocator
+from pipelines.devices.nvidia import CardMemory, Driver, NvidiaProbe, Nvml
 from pipelines.devices.peak_sampler import PeakSampler
-from pipelines.devices.protocol import Device, Health, Process, Reading
+from pipelines.devices.protocol import CardProbe, Device, Health, Process, Reading
+from pipelines.devices.torch_allocator import Allocator, TorchAllocator
+from pipelines.schema.errors import SurroundingsFailed
 from pipelines.schema.hardware import MemoryKind
 
 #: A context's size before it has been measured. Source: the tables of ACE-Step 1.5, which reserve 0.5 GB for it.
@@ -32,7 +34,11 @@ class CudaDevice(Device):
     """The card `cuda:index` with an injectable driver and allocator. `total_bytes` may be given smaller than the card."""
 
     kind: ClassVar[str] = "cuda"
+    label: ClassVar[str] = "CUDA card"
     memory: ClassVar[MemoryKind] = "accelerator"
+    numbered: ClassVar[bool] = True
+    probe: ClassVar[CardProbe | None] = NvidiaProbe()
+    environment: ClassVar[Mapping[str, str]] = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
     driver: Driver
     allocator: Allocator = field(default_factory=TorchAllocator)
@@ -55,6 +61,20 @@ class CudaDevice(Device):
         self.torch_device = f"cuda:{self.index}"
         self.total_bytes = min(self.total_bytes, card.total) if self.total_bytes else card.total
         self._foreign_at_start = 0 if self.allocator.started() else card.used
+
+    @classmethod
+    def open(cls, index: int, total_bytes: int | None, name: str | None) -> Self | None:
+        """The card that CUDA numbers `index`; None where there is none, or no driver."""
+        # CUDA numbers cards by speed unless told otherwise, NVML by bus; they must speak of the same card.
+        for variable, value in cls.environment.items():
+            os.environ.setdefault(variable, value)
+        try:
+            driver = Nvml()
+            if index >= driver.count():
+                return None
+            return cls(driver, index=index, total_bytes=total_bytes or 0, name=name or "")
+        except (OSError, SurroundingsFailed):
+            return None
 
     @property
     def spec(self) -> str:
@@ -157,7 +177,7 @@ class CudaDevice(Device):
         limit = self.limit_bytes
         self.allocator.limit(self.index, None if limit is None else max(0, limit - self._outside()))
 
-    def _card(self) -> Card:
+    def _card(self) -> CardMemory:
         return self.driver.card(self.index)
 
     def _ours_pids(self) -> set[int]:

@@ -1,4 +1,4 @@
-"""What this machine has and which tier that is: asks the driver once, remembers, and says why. No torch is imported."""
+"""What this machine has, which tier that is, and why. Drivers are asked once and their answers remembered; torch is not imported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.devices.nvidia import Nvml
-from pipelines.devices.torch_build import TorchBuild, complaint, installed_torch
+from pipelines.devices.registry import device_kinds
+from pipelines.devices.torch_build import TorchBuild, installed_torch
 from pipelines.files import write_atomic
 from pipelines.paths import user_folders
 from pipelines.schema.errors import UsageError
@@ -51,10 +51,10 @@ class Detection:
 
 def decide(hardware: Hardware, torch: TorchBuild | None = None) -> Detection:
     """The tier of `hardware` under `torch`. Pure. Cards torch cannot use are left out, each with a note."""
-    faults = {card.index: complaint(torch, card, hardware.driver, hardware.cuda) for card in hardware.cards}
-    usable = [card for card in hardware.cards if not faults[card.index]]
+    faults = {card.spec: _why_unusable(card, hardware, torch) for card in hardware.cards}
+    usable = [card for card in hardware.cards if not faults[card.spec]]
     notes = [hardware.trouble] if hardware.trouble else []
-    notes += [f"cuda:{index}: {fault}" for index, fault in faults.items() if fault]
+    notes += [f"{spec}: {fault}" for spec, fault in faults.items() if fault]
     card, chosen = choose(usable)
     tier, reason = classify(card)
     if card is None and hardware.cards:
@@ -65,6 +65,11 @@ def decide(hardware: Hardware, torch: TorchBuild | None = None) -> Detection:
         reason = "No card answers, so this goes by the CPU."
     notes += [_crowded(card)] if card is not None and _crowded(card) else []
     return Detection(hardware, tier, reason, card, chosen, tuple(notes), torch)
+
+
+def _why_unusable(card: Card, hardware: Hardware, torch: TorchBuild | None) -> str:
+    probe = device_kinds()[card.kind].probe
+    return probe.why_unusable(card, hardware, torch) if probe is not None else ""
 
 
 def as_if(found: Detection, total_bytes: int) -> Detection:
@@ -89,7 +94,7 @@ def _crowded(card: Card) -> str:
     if card.used_bytes < card.total_bytes // 10:
         return ""
     who = ", ".join(f"{name} (pid {pid}) {format_bytes(size)}" for pid, name, size in card.processes[:3])
-    return f"cuda:{card.index}: others hold {format_bytes(card.used_bytes)} of it{': ' + who if who else ''}."
+    return f"{card.spec}: others hold {format_bytes(card.used_bytes)} of it{': ' + who if who else ''}."
 
 
 def detect(probe: Probe | None = None, *, cache: Path | None = None, force: bool = False) -> Detection:
@@ -130,7 +135,13 @@ def _remember(file: Path, mark: str, hardware: Hardware) -> None:
 
 def _hardware_from(data: Mapping[str, Any]) -> Hardware:
     cards = tuple(
-        Card(str(row["name"]), int(row["total_bytes"]), _pair(row["compute"]), int(row["index"]))
+        Card(
+            str(row["name"]),
+            int(row["total_bytes"]),
+            _pair(row["compute"]),
+            int(row["index"]),
+            kind=str(row.get("kind", "cuda")),  # remembered by a version that knew no other kind
+        )
         for row in data["cards"]
     )
     return Hardware(
@@ -148,36 +159,30 @@ def _pair(value: Any) -> tuple[int, int] | None:
 
 
 class MachineProbe:
-    """`Probe` of the machine this runs on, by NVML and the kernel."""
+    """`Probe` of the machine this runs on: its memory by the kernel, its cards by the probe of each kind of device."""
 
     def fingerprint(self) -> str:
-        """Host, driver, cards on the bus, which of them are visible, and the memory this process may hold."""
-        driver = Path("/proc/driver/nvidia")
-        buses = sorted(path.name for path in driver.glob("gpus/*"))
-        version = (driver / "version").read_text() if (driver / "version").is_file() else _windows_driver()
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
-        return "\n".join([platform.node(), version, *buses, visible, str(_memory())])
+        """The host, the memory this process may hold, and what each kind of device goes by."""
+        probes = [device.probe.fingerprint() for device in device_kinds().values() if device.probe is not None]
+        return "\n".join([platform.node(), *probes, str(_memory())])
 
     def hardware(self) -> Hardware:
-        """Cards by NVML, memory by the kernel."""
+        """The cards of every kind of device."""
         installed, limit = _memory()
-        machine = Hardware((), installed, limit, len(os.sched_getaffinity(0)))
-        try:
-            return _with_cards(machine)
-        except Exception as error:  # a half-installed driver fails in ways of its own; each ends here, on the CPU
-            return replace(machine, trouble=_trouble(error))
+        found = [device.probe.find() for device in device_kinds().values() if device.probe is not None]
+        return Hardware(
+            tuple(card for each in found for card in each.cards),
+            installed,
+            limit,
+            len(os.sched_getaffinity(0)),
+            driver=next((each.driver for each in found if each.driver), ""),
+            cuda=next((each.cuda for each in found if each.cuda), None),
+            trouble=" ".join(each.trouble for each in found if each.trouble),
+        )
 
     def torch(self) -> TorchBuild | None:
         """Read from its files."""
         return installed_torch()
-
-
-def _windows_driver(library: Path = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")) -> str:
-    """Under WSL the driver is Windows' own and tells of itself nowhere else; a new one brings a new library."""
-    try:
-        return str(library.stat().st_mtime_ns)
-    except OSError:
-        return ""
 
 
 def _memory() -> tuple[int, int]:
@@ -188,47 +193,6 @@ def _memory() -> tuple[int, int]:
 
     installed = int(psutil.virtual_memory().total)
     return installed, min(installed, LinuxMemory().total_bytes())
-
-
-def _with_cards(machine: Hardware) -> Hardware:
-    driver = Nvml()
-    cards, silent = [], []
-    for index in range(driver.count()):
-        try:
-            cards.append(_card(driver, index))
-        except Exception as error:  # one card off the bus must not take the others with it
-            silent.append(f"cuda:{index} does not answer ({' '.join(str(error).split())}) and is left out.")
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith("MIG-"):
-        silent.append("CUDA_VISIBLE_DEVICES names a part of a card (MIG), and only whole cards can be used here.")
-    return replace(machine, cards=tuple(cards), driver=driver.version(), cuda=driver.cuda(), trouble=" ".join(silent))
-
-
-def _card(driver: Nvml, index: int) -> Card:
-    now = driver.card(index)
-    held = sorted(driver.processes(index).items(), key=lambda entry: -entry[1])
-    processes = tuple((pid, _name(pid), size) for pid, size in held if pid != os.getpid())
-    return Card(now.name, now.total, driver.compute(index), index, now.used, processes)
-
-
-def _name(pid: int) -> str:
-    import psutil
-
-    try:
-        return str(psutil.Process(pid).name())
-    except psutil.Error:
-        return "another world's"
-
-
-def _trouble(error: Exception) -> str:
-    """One line for a driver that is there and broken; empty where there is simply none."""
-    text = " ".join(str(error).split())
-    if (
-        isinstance(error, OSError)
-        and ("Not Found" in text or "not found" in text)
-        and not Path("/proc/driver/nvidia").exists()
-    ):
-        return ""
-    return f"NVIDIA's driver does not answer ({text or type(error).__name__}), so this goes by the CPU; `nvidia-smi` should say more."
 
 
 def render(found: Detection) -> tuple[str, ...]:
@@ -255,7 +219,7 @@ def _card_line(card: Card, chosen: Card | None) -> str:
     compute = f", compute capability {card.compute[0]}.{card.compute[1]}" if card.compute else ""
     used = f", {format_bytes(card.used_bytes)} in use" if card.used_bytes >= 64 * MIB else ""
     mark = "*" if card == chosen else " "
-    return f"{mark} cuda:{card.index} {card.name}: {sold_as(card.total_bytes):g} GB ({format_bytes(card.total_bytes)}){compute}{used}"
+    return f"{mark} {card.spec} {card.name}: {sold_as(card.total_bytes):g} GB ({format_bytes(card.total_bytes)}){compute}{used}"
 
 
 def _group(machine: Hardware) -> str:

@@ -1,37 +1,26 @@
-"""What NVIDIA's driver and torch's allocator say, each behind a small protocol, so that the CUDA device is testable anywhere."""
+"""NVIDIA's driver: what NVML says of a card, behind a small protocol, and how the cards are found."""
 
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.devices.protocol import Health
+from pipelines.devices.protocol import FoundCards, Health
+from pipelines.devices.torch_build import TorchBuild, why_unusable
 from pipelines.schema.errors import SurroundingsFailed
+from pipelines.schema.hardware import Card, Hardware
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """One card now. total, free and used are bytes of the whole card; others' processes are in `used`."""
+class CardMemory:
+    """The memory of one card now. total, free and used are bytes of the whole card; others' processes are in `used`."""
 
     name: str
     total: int
     free: int
     used: int
-
-
-@dataclass(frozen=True, slots=True)
-class AllocatorBytes:
-    """torch's caching allocator: bytes in tensors, in blocks that cannot be given back, taken from the driver."""
-
-    allocated: int = 0
-    active: int = 0
-    reserved: int = 0
-    peak_allocated: int = 0
-    peak_active: int = 0
-    peak_reserved: int = 0
 
 
 class Driver(Protocol):
@@ -40,7 +29,7 @@ class Driver(Protocol):
     def count(self) -> int:
         """Cards visible to this process."""
 
-    def card(self, index: int) -> Card:
+    def card(self, index: int) -> CardMemory:
         """The card now."""
 
     def processes(self, index: int) -> dict[int, int]:
@@ -48,28 +37,6 @@ class Driver(Protocol):
 
     def health(self, index: int) -> Health:
         """Utilisation, temperature, power."""
-
-
-class Allocator(Protocol):
-    """torch's view. Nothing here initialises CUDA unless `start` is called."""
-
-    def started(self) -> bool:
-        """Whether torch holds a context in this process."""
-
-    def start(self, index: int) -> None:
-        """Make the context, so that its bytes can be measured."""
-
-    def bytes(self, index: int) -> AllocatorBytes:
-        """The allocator now, and its marks since `reset_peak`."""
-
-    def reset_peak(self, index: int) -> None:
-        """Bring the marks down to now."""
-
-    def empty_cache(self, index: int) -> None:
-        """Give cached blocks back to the driver."""
-
-    def limit(self, index: int, size: int | None) -> None:
-        """Refuse to reserve more than `size` bytes of the card; None lifts it."""
 
 
 class Nvml:
@@ -90,14 +57,14 @@ class Nvml:
         """Cards visible to this process."""
         return len(self._order)
 
-    def card(self, index: int) -> Card:
+    def card(self, index: int) -> CardMemory:
         """The card now. Raises `SurroundingsFailed` where it does not answer, as one that fell off the bus."""
         try:
             handle = self._handle(index)
             memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
         except self._nvml.NVMLError as error:
             raise SurroundingsFailed(f"cuda:{index} does not answer: {error}. nvidia-smi may say more.") from error
-        return Card(_text(self._nvml.nvmlDeviceGetName(handle)), memory.total, memory.free, memory.used)
+        return CardMemory(_text(self._nvml.nvmlDeviceGetName(handle)), memory.total, memory.free, memory.used)
 
     def processes(self, index: int) -> dict[int, int]:
         """Bytes by pid, compute and graphics processes alike."""
@@ -156,59 +123,75 @@ class Nvml:
             return None
 
 
-class TorchAllocator:
-    """`Allocator` by `torch.cuda`. Does not import torch until somebody else has, but for `start`."""
+class NvidiaProbe:
+    """`CardProbe` by NVML and the files of the driver."""
 
-    def started(self) -> bool:
-        """Whether torch is imported and its CUDA context made."""
-        torch = sys.modules.get("torch")
-        return torch is not None and bool(torch.cuda.is_initialized())
+    def fingerprint(self) -> str:
+        """The driver, the cards on the bus, and which of them are visible."""
+        driver = Path("/proc/driver/nvidia")
+        buses = sorted(path.name for path in driver.glob("gpus/*"))
+        version = (driver / "version").read_text() if (driver / "version").is_file() else _windows_driver()
+        return "\n".join([version, *buses, os.environ.get("CUDA_VISIBLE_DEVICES", "all")])
 
-    def start(self, index: int) -> None:
-        """Make the context with one small allocation."""
-        import torch
+    def find(self) -> FoundCards:
+        """The cards by NVML."""
+        try:
+            return _found_cards()
+        except Exception as error:  # a half-installed driver fails in ways of its own; each ends here, without a card
+            return FoundCards(trouble=_trouble(error))
 
-        torch.zeros(1, device=f"cuda:{index}")
-        torch.cuda.synchronize(index)
+    def why_unusable(self, card: Card, hardware: Hardware, torch: TorchBuild | None) -> str:
+        """By compute capability, and by the CUDA that driver and torch speak."""
+        return why_unusable(torch, card, hardware.driver, hardware.cuda)
 
-    def bytes(self, index: int) -> AllocatorBytes:
-        """The allocator now; zeros before it started."""
-        if not self.started():
-            return AllocatorBytes()
-        import torch
 
-        stats = torch.cuda.memory_stats(index)
-        names = ("allocated_bytes", "active_bytes", "reserved_bytes")
-        now = [int(stats.get(f"{name}.all.current", 0)) for name in names]
-        peak = [int(stats.get(f"{name}.all.peak", 0)) for name in names]
-        return AllocatorBytes(*now, *peak)
+def _found_cards() -> FoundCards:
+    driver = Nvml()
+    cards, silent = [], []
+    for index in range(driver.count()):
+        try:
+            cards.append(_card(driver, index))
+        except Exception as error:  # one card off the bus must not take the others with it
+            silent.append(f"cuda:{index} does not answer ({' '.join(str(error).split())}) and is left out.")
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith("MIG-"):
+        silent.append("CUDA_VISIBLE_DEVICES names a part of a card (MIG), and only whole cards can be used here.")
+    return FoundCards(tuple(cards), driver.version(), driver.cuda(), trouble=" ".join(silent))
 
-    def reset_peak(self, index: int) -> None:
-        """Bring the marks down to now."""
-        if self.started():
-            import torch
 
-            torch.cuda.reset_peak_memory_stats(index)
+def _card(driver: Nvml, index: int) -> Card:
+    now = driver.card(index)
+    held = sorted(driver.processes(index).items(), key=lambda entry: -entry[1])
+    processes = tuple((pid, _name(pid), size) for pid, size in held if pid != os.getpid())
+    return Card(now.name, now.total, driver.compute(index), index, now.used, processes)
 
-    def empty_cache(self, index: int) -> None:
-        """Wait for the card, then give cached blocks back."""
-        if self.started():
-            import torch
 
-            # After a fault on the card every call fails. The fault was told where it happened; here it would hide itself.
-            with suppress(RuntimeError):
-                torch.cuda.synchronize(index)  # of the current card, another, it would make a context there
-                torch.cuda.empty_cache()
+def _name(pid: int) -> str:
+    import psutil
 
-    def limit(self, index: int, size: int | None) -> None:
-        """Hold torch's reservations to so many bytes. No effect before `started`."""
-        if self.started():
-            import torch
+    try:
+        return str(psutil.Process(pid).name())
+    except psutil.Error:
+        return "another world's"
 
-            whole = torch.cuda.get_device_properties(index).total_memory  # less than the driver's: it keeps some itself
-            share = 1.0 if size is None else min(1.0, max(0, size) / whole)
-            with suppress(RuntimeError):  # as above
-                torch.cuda.set_per_process_memory_fraction(share, index)
+
+def _trouble(error: Exception) -> str:
+    """One line for a driver that is there and broken; empty where there is simply none."""
+    text = " ".join(str(error).split())
+    if (
+        isinstance(error, OSError)
+        and ("Not Found" in text or "not found" in text)
+        and not Path("/proc/driver/nvidia").exists()
+    ):
+        return ""
+    return f"NVIDIA's driver does not answer ({text or type(error).__name__}), so this goes by the CPU; `nvidia-smi` should say more."
+
+
+def _windows_driver(library: Path = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")) -> str:
+    """Under WSL the driver is Windows' own and tells of itself nowhere else; a new one brings a new library."""
+    try:
+        return str(library.stat().st_mtime_ns)
+    except OSError:
+        return ""
 
 
 def _visible(setting: str | None, uuids: list[str]) -> list[int]:

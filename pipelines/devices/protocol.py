@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
-from pipelines.schema.hardware import MemoryKind
+from pipelines.devices.torch_build import TorchBuild
+from pipelines.schema.hardware import Card, Hardware, MemoryKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,30 @@ class Health:
     throttled: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FoundCards:
+    """The cards of one kind of device. driver: its version. cuda: the newest CUDA it speaks. trouble: a line where the driver is
+    there but broken, or a card does not answer."""
+
+    cards: tuple[Card, ...] = ()
+    driver: str = ""
+    cuda: tuple[int, int] | None = None
+    trouble: str = ""
+
+
+class CardProbe(Protocol):
+    """Finds the cards of one kind of device, without importing a framework."""
+
+    def fingerprint(self) -> str:
+        """A cheap text that changes whenever `find` might answer otherwise."""
+
+    def find(self) -> FoundCards:
+        """The cards that this process may use. Raises nothing: what fails is `FoundCards.trouble`."""
+
+    def why_unusable(self, card: Card, hardware: Hardware, torch: TorchBuild | None) -> str:
+        """Why the installed torch cannot use `card`, with the next thing to do; empty where nothing is known against it."""
+
+
 class DeviceOutOfMemory(MemoryError):
     """The device (a simulated one, or the cap we set) has no room. Treated as any library's own out-of-memory error."""
 
@@ -56,21 +81,40 @@ class Device(Protocol):
 
     A kind of device is a class that inherits this one: what is declared here with a body is the usual case.
 
-    Of the kind: `kind`, its name in `device=` and in records; `memory`, whose footprints apply to it; `computes_on_host`,
-    whether models compute on the CPU in this process; `measured_with`, modules to import before the first `watch`, so
-    that its figures are measurements.
+    Of the kind:
+
+    kind: its name in `device=` and in records. label: what sentences call one of them, after "no such".
+    memory: whose footprints apply to it. computes_on_host: whether models compute on the CPU, in this process.
+    numbered: whether a machine may have several (`cuda:1`). virtual: whether nothing real is behind it; then its size and
+    name are those of the settings, and `device=auto` is never one.
+    probe: finds the cards of this kind for `headroom detect` and `tier=auto`; None for a kind without cards.
+    environment: variables that must be set before torch is imported.
+    measured_with: modules to import before the first `watch`, so that its figures are measurements.
+
     Of the one device: name, for people; torch_device, what `Place` and `Context` give to nodes; total_bytes, its size,
     never more than the machine has unless the device is a simulation.
     """
 
     kind: ClassVar[str]
     memory: ClassVar[MemoryKind]
+    label: ClassVar[str] = "device"
     computes_on_host: ClassVar[bool] = False
+    numbered: ClassVar[bool] = False
+    virtual: ClassVar[bool] = False
+    probe: ClassVar[CardProbe | None] = None
+    environment: ClassVar[Mapping[str, str]] = {}
     measured_with: ClassVar[tuple[str, ...]] = ()
 
     name: str
     torch_device: str
     total_bytes: int
+
+    @classmethod
+    def open(cls, index: int, total_bytes: int | None, name: str | None) -> Self | None:
+        """Device number `index` of this kind; None where the machine has none.
+
+        total_bytes: a smaller size to keep to, or the size where `virtual`. name: instead of its own.
+        """
 
     @property
     def spec(self) -> str:

@@ -1,63 +1,57 @@
-"""From `device=...` to a device, with a sentence where there is none."""
+"""The kinds of device there are, and from `device=...` to a device. A new kind is a class in a file of its own and one line here."""
 
 from __future__ import annotations
 
-import os
-
-from pipelines.devices import glibc
 from pipelines.devices.cpu import CpuDevice
 from pipelines.devices.cuda import CudaDevice
-from pipelines.devices.nvidia import Driver, Nvml
 from pipelines.devices.protocol import Device
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.errors import SurroundingsFailed, UsageError, did_you_mean
 from pipelines.schema.units import format_bytes
 
-KINDS = ("auto", "cpu", "cuda", "simulated")
+#: Every kind of device. `device=auto` is the first that this machine has.
+DEVICES: tuple[type[Device], ...] = (
+    CudaDevice,
+    CpuDevice,
+    SimulatedDevice,
+)
 
 
-def open_device(
-    spec: str, *, total: int | None = None, name: str | None = None, context: int = 0, driver: Driver | None = None
-) -> Device:
-    """The device `spec` names: `auto`, `cpu`, `cuda`, `cuda:N` or `simulated`. `auto` is the first card, else the CPU.
+def device_kinds() -> dict[str, type[Device]]:
+    """The kinds by name."""
+    return {device.kind: device for device in DEVICES}
 
-    total: bytes; required for `simulated`, elsewhere a smaller size to keep to. name: for people.
-    context: bytes a simulated card's libraries hold. driver: instead of NVML. For the CPU this process's allocator is made
-    steady (`malloc`).
-    Raises `UsageError` for a spec that cannot be, `SurroundingsFailed` where the machine has no such device.
+
+def parse_spec(spec: str) -> tuple[type[Device], int]:
+    """The kind and the number of `cpu`, `cuda` or `cuda:1`. Raises `UsageError` for what names no device."""
+    name, colon, number = spec.partition(":")
+    kind = device_kinds().get(name)
+    if kind is None or (colon and not (kind.numbered and number.isdigit())):
+        known = ["auto", *device_kinds()]
+        raise UsageError(f"device={spec} is not a device. {did_you_mean(name, known)} A second card is cuda:1.")
+    return kind, int(number or 0)
+
+
+def spec_of(kind: str, index: int) -> str:
+    """What names device number `index` of a kind, as torch writes it: `cuda:1`, or `cpu` where there is only one."""
+    return f"{kind}:{index}" if parse_spec(kind)[0].numbered else kind
+
+
+def open_device(spec: str, *, total: int | None = None, name: str | None = None) -> Device:
+    """The device that `spec` names: `cpu`, `cuda`, `cuda:1`, `simulated`, or `auto` for the first kind this machine has.
+
+    total: bytes; the size of a simulated card, elsewhere a smaller size to keep to. name: for people, instead of its own.
+    Raises `UsageError` for a spec or a size that cannot be, `SurroundingsFailed` where the machine has no such device.
     """
-    kind, _, index = spec.partition(":")
-    if kind not in KINDS or (":" in spec and (kind != "cuda" or not index.isdigit())):
-        raise UsageError(f"device={spec} is not a device. {did_you_mean(kind, KINDS)} A second card is cuda:1.")
-    if kind == "simulated":
-        if not total:
-            raise UsageError("device=simulated needs a size; add device.total=8GiB, say.")
-        return SimulatedDevice(total_bytes=total, name=name or "simulated card", context=context)
-    if kind in ("cuda", "auto"):
-        card = _cuda(int(index or 0), total, name, driver)
-        if card is not None:
-            return card
-        if kind == "cuda":
-            raise SurroundingsFailed(f"device={spec}: no such CUDA card here. Use device=cpu or device=simulated.")
-    glibc.fix_thresholds()
-    cpu = CpuDevice(total_bytes=total or 0, name=name or "CPU")
-    return _not_more_than(cpu, total)
-
-
-def _cuda(index: int, total: int | None, name: str | None, driver: Driver | None) -> Device | None:
-    # CUDA numbers cards by speed unless told otherwise, NVML by bus; they must speak of the same card.
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    try:
-        driver = driver or Nvml()
-        if index >= driver.count():
-            return None
-        device = CudaDevice(driver, index=index, total_bytes=total or 0, name=name or "")
-    except (OSError, SurroundingsFailed):
-        return None
-    return _not_more_than(device, total)
-
-
-def _not_more_than(device: Device, total: int | None) -> Device:
+    if spec == "auto":
+        found = (kind.open(0, total, name) for kind in device_kinds().values() if not kind.virtual)
+        device = next((device for device in found if device is not None), None)
+        label = "device of any kind"
+    else:
+        kind, index = parse_spec(spec)
+        device, label = kind.open(index, total, name), kind.label
+    if device is None:
+        raise SurroundingsFailed(f"device={spec}: no such {label} here. Use device=cpu or device=simulated.")
     if total and total > device.total_bytes:
         have = format_bytes(device.total_bytes)
         raise UsageError(

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pipelines.devices.protocol import Device, DeviceOutOfMemory, Process, Reading
 from pipelines.devices.tensor_tracker import TensorTracker, tensors_in
+from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.units import format_bytes
 
@@ -29,6 +30,8 @@ class SimulatedDevice(Device):
     """
 
     kind: ClassVar[str] = "simulated"
+    label: ClassVar[str] = "simulated card"
+    virtual: ClassVar[bool] = True
     memory: ClassVar[MemoryKind] = "accelerator"
     computes_on_host: ClassVar[bool] = True
     measured_with: ClassVar[tuple[str, ...]] = ("torch",)
@@ -47,6 +50,13 @@ class SimulatedDevice(Device):
 
     def __post_init__(self) -> None:
         self._tracker = TensorTracker(lambda live: self._count())
+
+    @classmethod
+    def open(cls, index: int, total_bytes: int | None, name: str | None) -> Self:
+        """A card of that size. Raises `UsageError` where no size is given."""
+        if not total_bytes:
+            raise UsageError("device=simulated needs a size; add device.total=8GiB, say.")
+        return cls(total_bytes=total_bytes, name=name or "simulated card")
 
     @property
     def footprint_key(self) -> str:

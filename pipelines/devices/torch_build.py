@@ -17,6 +17,16 @@ class TorchBuild:
     version: str
     cuda: tuple[int, int] | None
 
+    @property
+    def release(self) -> tuple[int, ...]:
+        """`(2, 11, 0)` of `2.11.0+cu130`; empty for a version that cannot be compared."""
+        from packaging.version import InvalidVersion, Version
+
+        try:
+            return Version(self.version).release
+        except InvalidVersion:
+            return ()
+
     def architectures(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Lowest and highest compute capability it has code for. Source: PyTorch's release matrix (RELEASE.md, issue 172352)."""
         if self.cuda is None:
@@ -24,7 +34,7 @@ class TorchBuild:
         if self.cuda >= (13, 0):
             return (7, 5), (12, 9)
         if self.cuda >= (12, 8):
-            return ((7, 5) if _release(self.version) >= (2, 11) else (7, 0)), (12, 9)
+            return ((7, 5) if self.release >= (2, 11) else (7, 0)), (12, 9)
         return (5, 0), (9, 0)
 
 
@@ -52,7 +62,7 @@ def parse_build(text: str) -> TorchBuild | None:
     return None if version is None else TorchBuild(version[1], (int(cuda[1]), int(cuda[2])) if cuda else None)
 
 
-def complaint(build: TorchBuild | None, card: Card, driver: str, spoken: tuple[int, int] | None) -> str:
+def why_unusable(build: TorchBuild | None, card: Card, driver: str, spoken: tuple[int, int] | None) -> str:
     """Why `build` cannot use `card`, with the next thing to do; empty where it can, or where nothing is known against it.
 
     driver: the driver's version. spoken: the newest CUDA it speaks; a driver runs every build of its own major version and of older ones.
@@ -81,11 +91,6 @@ def complaint(build: TorchBuild | None, card: Card, driver: str, spoken: tuple[i
             "Install a torch built for CUDA 12.8 or newer."
         )
     return ""
-
-
-def _release(version: str) -> tuple[int, int]:
-    match = re.match(r"(\d+)\.(\d+)", version)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _dotted(compute: tuple[int, int]) -> str:

@@ -51,9 +51,11 @@ CEILINGS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One card. total_bytes, used_bytes: as the driver counts, of the whole card. compute: (major, minor), None where unknown.
+    """One card of a machine.
 
-    index: as CUDA programs number it (`cuda:index`). processes: (pid, name, bytes) of other programs on it, largest first.
+    total_bytes, used_bytes: as the driver counts, of the whole card. compute: its compute capability (major, minor), None
+    where unknown. kind, index: the kind of device and its number, as programs write them (`cuda:0`). processes: (pid, name,
+    bytes) of other programs on it, largest first.
     """
 
     name: str
@@ -62,6 +64,12 @@ class Card:
     index: int = 0
     used_bytes: int = 0
     processes: tuple[tuple[int, str, int], ...] = ()
+    kind: str = "cuda"
+
+    @property
+    def spec(self) -> str:
+        """What `device=` opens the card by: `cuda:0`."""
+        return f"{self.kind}:{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +145,11 @@ def choose(cards: Sequence[Card]) -> tuple[Card | None, str]:
     ranked = sorted(cards, key=_rank)
     best = ranked[0]
     if len(ranked) == 1:
-        return best, f"cuda:{best.index} is the only card that can be used."
+        return best, f"{best.spec} is the only card that can be used."
     other = ranked[1]
     return (
         best,
-        f"cuda:{best.index} of {len(ranked)}, {best.name} before {other.name}: {_difference(best, other)}.",
+        f"{best.spec} of {len(ranked)}, {best.name} before {other.name}: {_difference(best, other)}.",
     )
 
 

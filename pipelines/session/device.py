@@ -5,9 +5,9 @@ from __future__ import annotations
 from pipelines.config.cards import simulated_card
 from pipelines.devices import detect as detection
 from pipelines.devices.protocol import Device
-from pipelines.devices.registry import open_device
+from pipelines.devices.registry import device_kinds, open_device, spec_of
 from pipelines.schema.errors import UsageError
-from pipelines.schema.settings import DeviceSpec, Settings
+from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
 
 
@@ -22,11 +22,11 @@ def find_device(settings: Settings) -> tuple[Device, tuple[str, ...]]:
 
 def _named_device(settings: Settings) -> tuple[Device, tuple[str, ...]]:
     spec = settings.device
-    if spec.kind == "simulated":
+    if spec.kind != "auto" and device_kinds()[spec.kind].virtual:
         card = simulated_card(spec, settings.source.search)
         name = f"{card.name} of {format_bytes(card.total_bytes)}" + (" (simulated)" if spec.name else "")
-        return open_device("simulated", total=card.total_bytes, name=name), ()
-    kind, notes = _detected() if spec.kind == "auto" else (_spelled(spec), ())
+        return open_device(spec.kind, total=card.total_bytes, name=name), ()
+    kind, notes = _detected() if spec.kind == "auto" else (spec_of(spec.kind, spec.index), ())
     device = open_device(kind, total=None if spec.cards_only else spec.total, name=spec.name)
     if spec.cards_only and device.memory == "host":
         note = "MAX_CUDA_VRAM has no effect: it bounds a card, and this runs on the CPU. tier.limit= bounds its RAM."
@@ -34,16 +34,12 @@ def _named_device(settings: Settings) -> tuple[Device, tuple[str, ...]]:
     return open_device(kind, total=spec.total, name=spec.name) if spec.cards_only else device, notes
 
 
-def _spelled(spec: DeviceSpec) -> str:
-    return f"cuda:{spec.index}" if spec.kind == "cuda" else spec.kind
-
-
 def _detected() -> tuple[str, tuple[str, ...]]:
     """What `device=auto` stands for: the card that detection chose, whose tier `tier=auto` is, or the CPU."""
     found = detection.detect()
     if found.card is not None:
-        return f"cuda:{found.card.index}", ()
-    note = "device=auto found no CUDA device: this runs on the CPU, and the tier's limit applies to its RAM."
+        return found.card.spec, ()
+    note = "device=auto found no card: this runs on the CPU, and the tier's limit applies to its RAM."
     return "cpu", (*found.notes, note)
 
 

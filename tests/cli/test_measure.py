@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from pipelines.devices import detect
-from pipelines.devices import registry as choose
 from pipelines.devices.detect import Detection
 from pipelines.footprints import measurement
 from pipelines.footprints.regression import regress
@@ -22,7 +21,7 @@ CONF = Path(__file__).parents[2] / "conf" / "model"
 @pytest.mark.parametrize("given", [(), ("device=cuda",)])
 def test_a_cards_measurements_are_found_again_by_a_run_on_it(headroom, monkeypatch, given):
     card, asked = Card("Fake 8 GB", 8_000_000_000, (8, 9)), []
-    monkeypatch.setattr(choose, "Nvml", FakeCard)
+    monkeypatch.setattr("pipelines.devices.cuda.Nvml", FakeCard)
     monkeypatch.setattr(detect, "detect", lambda **_: Detection(Hardware((card,), 1, 1, 1), "mid_range", "", card))
 
     def measured(variant, sizes, *, device, **_):

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from pipelines.devices.nvidia import AllocatorBytes, Card
+from pipelines.devices.nvidia import CardMemory
 from pipelines.devices.protocol import Health
+from pipelines.devices.torch_allocator import AllocatorBytes
 
 MB = 10**6
 OURS = 77
@@ -28,9 +29,9 @@ class FakeCard:
     def count(self) -> int:
         return 1
 
-    def card(self, index: int) -> Card:
+    def card(self, index: int) -> CardMemory:
         used = self.ours() + sum(self.foreign.values())
-        return Card("Fake 8 GB", self.total, self.total - used, used)
+        return CardMemory("Fake 8 GB", self.total, self.total - used, used)
 
     def ours(self) -> int:
         return (self.context if self.running else 0) + self.outside + self.reserved

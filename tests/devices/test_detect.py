@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from pipelines.devices import detect as detection
+from pipelines.devices import nvidia
 from pipelines.devices.detect import MachineProbe, as_if, decide, detect, render
 from pipelines.devices.nvidia import Nvml
 from pipelines.devices.registry import open_device
-from pipelines.devices.torch_build import TorchBuild, complaint, parse_build
+from pipelines.devices.torch_build import TorchBuild, parse_build, why_unusable
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware
 from pipelines.schema.units import GIB, MIB
@@ -125,11 +125,11 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path):
 
 def test_a_new_driver_under_wsl_and_a_part_of_a_card_are_not_silent(tmp_path, monkeypatch):
     library = tmp_path / "libnvidia-ml.so.1"
-    marks = [detection._windows_driver(library)]
+    marks = [nvidia._windows_driver(library)]
     for when in (1, 2):
         library.touch()
         os.utime(library, (when, when))
-        marks.append(detection._windows_driver(library))
+        marks.append(nvidia._windows_driver(library))
     assert len(set(marks)) == 3
 
     class Empty:
@@ -137,7 +137,7 @@ def test_a_new_driver_under_wsl_and_a_part_of_a_card_are_not_silent(tmp_path, mo
         version = staticmethod(lambda: "580.95")
         cuda = staticmethod(lambda: (13, 0))
 
-    monkeypatch.setattr(detection, "Nvml", Empty)
+    monkeypatch.setattr(nvidia, "Nvml", Empty)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-4b7e")
     assert "MIG" in decide(MachineProbe().hardware()).notes[0]
 
@@ -167,7 +167,7 @@ def test_no_card_is_cpu_without_a_word_of_trouble():
 
 def test_the_documents_blackwell_card_with_cuda_12_2_cannot_work():
     """002 pairs an RTX 5060 Ti with CUDA 12.2 and driver 546.33: torch has code for the card only from CUDA 12.8."""
-    assert "ends at 9.0" in complaint(CU126, BLACKWELL, "570.1", (12, 8))
+    assert "ends at 9.0" in why_unusable(CU126, BLACKWELL, "570.1", (12, 8))
     found = decide(machine(BLACKWELL, driver="546.33", cuda=(12, 3)), CU130)
     assert found.tier == "cpu"
     assert "speaks 12.3" in found.notes[0]
@@ -189,14 +189,14 @@ def test_torch_without_cuda_leaves_the_cpu():
 
 def test_volta_left_cuda_12_8_builds_with_torch_2_11():
     volta = Card("Tesla V100", 32510 * MIB, (7, 0))
-    assert complaint(CU128, volta, "570", (12, 8)) == ""
-    assert complaint(TorchBuild("2.11.0+cu128", (12, 8)), volta, "570", (12, 8))
+    assert why_unusable(CU128, volta, "570", (12, 8)) == ""
+    assert why_unusable(TorchBuild("2.11.0+cu128", (12, 8)), volta, "570", (12, 8))
 
 
 def test_a_driver_runs_older_builds_of_its_own_major_version():
     card = Card("RTX 3060", 12 * GIB, (8, 6))
-    assert complaint(CU128, card, "530", (12, 1)) == ""
-    assert complaint(CU126, card, "580", (13, 0)) == ""
+    assert why_unusable(CU128, card, "530", (12, 1)) == ""
+    assert why_unusable(CU126, card, "580", (13, 0)) == ""
 
 
 def test_version_files_of_builds_with_and_without_cuda():
@@ -230,12 +230,10 @@ def test_this_machine_can_be_asked_without_importing_torch():
 
 
 def test_a_driver_that_fails_in_its_own_way_ends_on_the_cpu(monkeypatch):
-    import pipelines.devices.detect as module
-
-    def broken(machine):
+    def broken():
         raise RuntimeError("Unknown Error\nand more")
 
-    monkeypatch.setattr(module, "_with_cards", broken)
+    monkeypatch.setattr(nvidia, "_found_cards", broken)
     found = decide(MachineProbe().hardware(), None)
     assert found.tier == "cpu"
     assert "Unknown Error and more" in found.notes[0]

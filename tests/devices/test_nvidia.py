@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from pipelines.devices.nvidia import Nvml, TorchAllocator
+from pipelines.devices.nvidia import Nvml
 from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.devices.registry import open_device
+from pipelines.devices.torch_allocator import TorchAllocator
 from pipelines.schema.errors import SurroundingsFailed
 from pipelines.schema.units import GIB
 

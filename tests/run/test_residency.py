@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.devices.cuda import CudaDevice
-from pipelines.devices.nvidia import AllocatorBytes
+from pipelines.devices.torch_allocator import AllocatorBytes
 from pipelines.run.residency import Residency, policy_for
 from pipelines.schema.errors import OutOfMemory, UsageError
 from pipelines.schema.units import GIB
