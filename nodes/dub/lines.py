@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from nodes.speak.sentences import clean, space_of, speakable
+from nodes.text.sentences import clean, space_of, speakable
 from pipelines.schema.errors import TaskFailed, did_you_mean
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Text, Word, Words

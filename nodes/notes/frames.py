@@ -116,14 +116,13 @@ def _mono_16k(audio: Audio) -> Array:
 
 
 def _mel_bands() -> Array:
-    """Triangles of equal mel width, [bands, bins]."""
-    mel = np.linspace(2595 * np.log10(1 + _LOW_HZ / 700), 2595 * np.log10(1 + _HIGH_HZ / 700), _BANDS + 2)
-    edges = 700 * (10 ** (mel / 2595) - 1)
-    bins = np.fft.rfftfreq(_FFT, 1 / _RATE)
-    up = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    down = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    triangles: Array = np.maximum(0, np.minimum(up, down))
-    return triangles
+    """Triangles of equal mel width, [bands, bins]. librosa is imported here too, but `tempo` of the same node needs it anyway."""
+    from librosa.filters import mel
+
+    bands: Array = mel(
+        sr=_RATE, n_fft=_FFT, n_mels=_BANDS, fmin=_LOW_HZ, fmax=_HIGH_HZ, htk=True, norm=None, dtype=np.float64
+    )
+    return bands
 
 
 def _peaks(change: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 
 from nodes.notes.frames import HOP
 from nodes.notes.segment import Segment
+from nodes.text.numbers import spelled
 from pipelines.schema.values import Note, Word, Words
 
 HELD = "~"
@@ -29,16 +30,19 @@ def _hyphenator(language: str) -> Any:
 
 
 def syllables(word: str, language: str, wanted: int) -> list[str]:
-    """`word` in at most `wanted` pieces that joined give it again.
+    """`word` in at most `wanted` pieces that joined give it again; a number on more than one note is spelled out first.
 
     Where it may be hyphenated; printers leave breaks out that singers make ("o-ver"), so where more pieces are wanted a piece is
     split before the consonant between two vowels; where fewer are wanted the last ones stay together.
 
     >>> syllables("twinkle", "en", 2), syllables("over", "en", 2), syllables("star", "en", 3)
     (['twin', 'kle'], ['o', 'ver'], ['star'])
+    >>> syllables("24", "en", 3), syllables("24", "en", 1)
+    (['twen', 'ty-', 'four'], ['24'])
     """
-    dictionary = _hyphenator(language[:2].lower())
-    pieces = str(dictionary.inserted(word, hyphen="\u00ad")).split("\u00ad") if dictionary else [word]
+    text = spelled(word, language) if wanted > 1 else word
+    parts = re.findall(r"[\s-]*[^\s-]+-?", text) if text != word else [word]
+    pieces = [piece for part in parts for piece in _hyphenated(part, language)]
     while len(pieces) < wanted:
         split = next(((i, cut) for i, piece in enumerate(pieces) if (cut := _between_vowels(piece))), None)
         if split is None:
@@ -46,6 +50,11 @@ def syllables(word: str, language: str, wanted: int) -> list[str]:
         index, cut = split
         pieces[index : index + 1] = [pieces[index][:cut], pieces[index][cut:]]
     return [*pieces[: wanted - 1], "".join(pieces[wanted - 1 :])] if len(pieces) > wanted else pieces
+
+
+def _hyphenated(word: str, language: str) -> list[str]:
+    dictionary = _hyphenator(language[:2].lower())
+    return str(dictionary.inserted(word, hyphen="\u00ad")).split("\u00ad") if dictionary else [word]
 
 
 def _between_vowels(piece: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -237,7 +238,7 @@ def lyrics_of(truth: Truth) -> str:
     lines: list[list[str]] = [[] for _ in truth.phrases]
     for word in truth.words:
         middle = (word.start + word.end) / 2
-        lines[sum(middle >= s for s in starts)].append(word.text)
+        lines[bisect.bisect_right(starts, middle)].append(word.text)
     return "\n".join(" ".join(line) for line in lines)
 
 

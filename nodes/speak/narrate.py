@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nodes.speak.sentences import Sentence, flowing_sentences
+from nodes.text.sentences import Sentence, flowing_sentences
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Port
 from pipelines.schema.values import Audio, Text, Value, Word, Words

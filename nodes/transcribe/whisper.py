@@ -7,6 +7,7 @@ pipeline gets as many windows as it decodes together, so memory follows the batc
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -166,7 +167,7 @@ class Whisper:
         for segment in segments:
             if segment.no_speech_prob > _NO_SPEECH and segment.avg_logprob < _UNLIKELY:
                 continue
-            index = max(i for i, first in enumerate(firsts) if first <= segment.seek * RATE // 100 + RATE // 50)
+            index = bisect.bisect_right(firsts, segment.seek * RATE // 100 + RATE // 50) - 1
             moved = group[index][0] - firsts[index] / RATE
             for word in segment.words or ():
                 start, end = float(word.start) + moved, float(word.end) + moved

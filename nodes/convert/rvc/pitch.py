@@ -35,10 +35,13 @@ def hertz_of(name: str, model: Loaded, samples: Samples, context: Context) -> ND
         from nodes.convert.rvc.rmvpe import track
 
         return track(model.pitch, samples)
+    from scipy.ndimage import median_filter
+
     contour = tracker(name).run(model.pitch, {"audio": Audio.of(samples, _RATE)}, context)["contour"]
     assert isinstance(contour, Contour)
     times = np.arange(1 + len(samples) // 160) * _STEP
-    voiced = _nearest(times, contour.times, _median(contour.confidence)) >= _VOICED[name]
+    smooth = median_filter(contour.confidence, size=3, mode="nearest")
+    voiced = _nearest(times, contour.times, smooth) >= _VOICED[name]
     hertz = 2 ** np.interp(times, contour.times, np.log2(contour.hertz))
     return np.where(voiced, hertz, 0.0)
 
@@ -49,13 +52,6 @@ def coarse(hertz: NDArray[np.float64]) -> NDArray[np.int64]:
     low, high = (1127 * np.log1p(edge / 700) for edge in (_LOW, _HIGH))
     steps: NDArray[np.int64] = np.rint(np.clip((mel - low) * 254 / (high - low) + 1, 1, 255)).astype(np.int64)
     return steps
-
-
-def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of three in a row."""
-    padded = np.pad(values, 1, mode="edge")
-    middle: NDArray[np.float64] = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
-    return middle
 
 
 def _nearest(times: NDArray[Any], at: NDArray[np.float64], values: NDArray[Any]) -> NDArray[Any]:

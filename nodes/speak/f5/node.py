@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked_mono, is_silent, voice_of
 from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
-from nodes.speak.sentences import clean, space_of
+from nodes.text.numbers import spelled
+from nodes.text.sentences import clean, space_of
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Text, Value, Words
@@ -87,11 +88,12 @@ class F5:
     ) -> Iterator[Piece]:
         voice, text = reference(inputs, context), inputs.get("text")
         written = text.text if isinstance(text, Text) and text.text else voice.text
+        language = language_of(inputs, context)
         seeds = iter(range(context.seed, context.seed + (1 << 31)))
         return narrate(
             texts_of(inputs, chunks),
             longest_sentence(voice, self.speed, written),
-            lambda said: iter([self._say(model, voice, said.text, next(seeds))]),
+            lambda said: iter([self._say(model, voice, spelled(said.text, language), next(seeds))]),
             context,
         )
 
@@ -141,7 +143,8 @@ def reference(inputs: Inputs, context: Context) -> Reference:
         kept = [word for word in words.words if word.end <= _LONGEST]
         text = space_of(words.language).join(word.text.strip() for word in kept)
         seconds = min(seconds, kept[-1].end + 0.1) if kept and seconds > _LONGEST else seconds
-    text = clean(text).replace("\n", " ")
+    spoken = words.language if isinstance(words, Words) else language_of(inputs, context)
+    text = spelled(clean(text).replace("\n", " "), spoken)
     if not text:
         raise TaskFailed(
             "F5 must know what the reference voice says: set voice_text=, or join voice_words to a transcribe node."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nodes.audio.reading import checked_mono, voice_of
 from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
-from nodes.speak.sentences import Sentence
+from nodes.text.sentences import Sentence
 from pipelines.schema.errors import TaskFailed, did_you_mean
 from pipelines.schema.node import Context, Inputs, Outputs, Place
 from pipelines.schema.values import Value

@@ -61,7 +61,7 @@ class PocketSphinx:
         level = levels(mono_blocks(audio, "The sound to transcribe", RATE))
         sounding = stretches(level, _LONGEST)
         reader = PcmReader(mono_blocks(audio, "The sound to transcribe", RATE), float(level.max(initial=0.0)))
-        lyrics = lyrics_words(str(context.settings.get("lyrics") or ""))
+        lyrics = lyrics_words(str(context.settings.get("lyrics") or ""), language)
         found = (
             align(model, reader, level, sounding, lyrics, context)
             if lyrics

@@ -7,6 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from nodes.text.numbers import spelled
+
 #: Letters and how they sound in English, the longest first; a rule of thumb for names and words of a singer's own.
 _SOUNDS = {
     "tion": "SH AH N", "sion": "ZH AH N", "ough": "AO", "eigh": "EY", "augh": "AO", "tch": "CH", "igh": "AY", "dge": "JH",
@@ -17,8 +19,7 @@ _SOUNDS = {
     "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K", "l": "L", "m": "M", "n": "N", "o": "OW", "p": "P", "q": "K", "r": "R", "s": "S",
     "t": "T", "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z",
 }  # fmt: skip
-_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_SIGNS = {"&": "and", "+": "plus", "%": "percent", "@": "at", "$": "dollars", "’": "'", "ß": "ss"}
+_SIGNS = {"&": " and ", "+": " plus ", "%": " percent ", "@": " at ", "$": " dollars ", "’": "'", "ß": "ss"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +30,31 @@ class Sung:
     parts: tuple[str, ...]
 
 
-def lyrics_words(text: str) -> list[Sung]:
+def lyrics_words(text: str, language: str = "en") -> list[Sung]:
     r"""The words of `text`, in order; lines in brackets (`[Chorus]`) and tokens without a letter or number are not sung.
 
+    language: in which numbers are read.
+
     >>> [word.parts for word in lyrics_words("[Verse 1]\nMerry-go-round – café 24!")]
-    [('merry', 'go', 'round'), ('cafe',), ('two', 'four')]
+    [('merry', 'go', 'round'), ('cafe',), ('twenty', 'four')]
     """
     words: list[Sung] = []
     for line in text.splitlines():
         if re.fullmatch(r"\s*\[.*\]\s*", line):
             continue
-        words += [Sung(token, parts) for token in line.split() if (parts := _parts(token))]
+        words += [Sung(token, parts) for token in line.split() if (parts := _parts(token, language))]
     return words
 
 
-def _parts(token: str) -> tuple[str, ...]:
-    letters = unicodedata.normalize("NFKD", token.lower())
-    plain = "".join(
-        f" {_DIGITS[int(c)]} " if c in "0123456789" else _SIGNS.get(c, c)
-        for c in letters
-        if not unicodedata.combining(c)
-    )
+def _parts(token: str, language: str) -> tuple[str, ...]:
+    """In letters a to z; a number in English where `language` is written in others, or is not known."""
+    plain = unicodedata.normalize("NFKD", token.lower())
+    return _latin(spelled(plain, language)) or _latin(spelled(plain, "en"))
+
+
+def _latin(text: str) -> tuple[str, ...]:
+    letters = unicodedata.normalize("NFKD", text.lower())
+    plain = "".join(_SIGNS.get(c, c) for c in letters if not unicodedata.combining(c))
     return tuple(re.findall(r"'*[a-z][a-z']*", plain))
 
 

@@ -178,7 +178,7 @@ def test_whatever_the_contour_notes_ascend_do_not_overlap_and_have_length(seed: 
 
 
 def test_syllables_joined_are_the_word_again_and_never_more_than_wanted() -> None:
-    for word in ("twinkle", "Alabama", "over", "don't", "a", "Größe", "rhythm", "naïve", "über", "123", "—"):
+    for word in ("twinkle", "Alabama", "over", "don't", "a", "Größe", "rhythm", "naïve", "über", "—"):
         for wanted in range(1, 5):
             pieces = syllables(word, "en", wanted)
             assert "".join(pieces) == word
@@ -186,6 +186,15 @@ def test_syllables_joined_are_the_word_again_and_never_more_than_wanted() -> Non
     assert syllables("Alabama", "en", 4) == ["Al", "a", "ba", "ma"]
     assert syllables("Liebe", "de", 2) == ["Lie", "be"]
     assert syllables("words", "ja", 2) == ["words"]
+
+
+def test_a_number_on_several_notes_is_sung_as_its_words_and_on_one_note_stays_a_number() -> None:
+    assert syllables("24", "en", 3) == ["twen", "ty-", "four"]
+    assert syllables("24", "en", 1) == ["24"]
+    assert "".join(syllables("24", "de", 4)) == "vierundzwanzig"
+    assert syllables("24", "tlh", 3) == ["24"]
+    sung = [(0.5, 0.9, 60), (0.9, 1.3, 62), (1.3, 1.8, 64), (2.0, 2.5, 62)]
+    assert texts(sung, [("101", 0.5, 1.8), ("ways", 2.0, 2.5)]) == [" one", " hun", "dred and one", " ways"]
 
 
 def texts(sung, spoken):

@@ -39,10 +39,15 @@ def test_a_references_words_come_from_the_setting_or_a_transcript(tmp_path):
 
 
 def test_a_long_reference_is_cut_at_a_word(tmp_path):
-    words = Words(tuple(Word(f"w{i}", i * 1.0, i + 0.9) for i in range(20)))
+    words = Words(tuple(Word("w" * (i + 1), i * 1.0, i + 0.9) for i in range(20)))
     cut = reference({"voice": tone(20), "voice_words": words}, context(tmp_path))
-    assert cut.text.split() == [*(f"w{i}" for i in range(11)), "w11."]
+    assert cut.text.split() == [*("w" * i for i in range(1, 12)), "w" * 12 + "."]
     assert len(cut.samples) / 24000 == pytest.approx(12.0, abs=0.01)
+
+
+def test_numbers_are_spelled_out_for_a_network_that_reads_letters(tmp_path):
+    set_ = reference({"voice": tone(2)}, context(tmp_path, voice_text="24 hours", language="de"))
+    assert set_.text == "vierundzwanzig hours.  "
 
 
 def test_a_sentence_in_another_script_than_the_references_fills_the_same_time():

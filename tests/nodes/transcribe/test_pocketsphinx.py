@@ -162,7 +162,8 @@ def test_a_cancelled_task_stops(decoder: Any) -> None:
     [
         ("’Tis", [("'tis",)]),
         ("rock & roll", [("rock",), ("and",), ("roll",)]),
-        ("1999", [("one", "nine", "nine", "nine")]),
+        ("1999", [("nineteen", "ninety", "nine")]),
+        ("24 hours, 10%", [("twenty", "four"), ("hours",), ("ten", "percent")]),
         ("– … ♪", []),
         ("[Chorus: all]\nla", [("la",)]),
         ("Čapek’s\tnaïve\n\nheart", [("capek's",), ("naive",), ("heart",)]),
@@ -170,6 +171,11 @@ def test_a_cancelled_task_stops(decoder: Any) -> None:
 )
 def test_words_of_a_text(text: str, parts: list[tuple[str, ...]]) -> None:
     assert [word.parts for word in lyrics_words(text)] == parts
+
+
+def test_numbers_are_read_in_the_language_of_the_song_as_far_as_the_model_has_letters_for_it() -> None:
+    assert [word.parts for word in lyrics_words("24 Stunden", "de")] == [("vierundzwanzig",), ("stunden",)]
+    assert [lyrics_words("24", language)[0].parts for language in ("ru", "tlh")] == [("twenty", "four")] * 2
 
 
 def test_every_word_of_any_text_can_be_pronounced(decoder: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.speak.sentences import clean, flowing_sentences, sentences, speakable
+from nodes.text.sentences import clean, flowing_sentences, sentences, speakable
 from pipelines.schema.errors import TaskFailed
 
 _TEXT = st.text(st.sampled_from("ab Z3.!?,;。！\n\r\t\"')…Dr\u0301\u200b\U0001f600日本の"), max_size=120)
