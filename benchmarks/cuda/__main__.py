@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cuda.parts import Clockwork, reload_speed, returned, tracker_error, under_cap
+from benchmarks.cuda.parts import Clockwork, returned, tracker_error, under_cap
 from benchmarks.memory.__main__ import machine
 from pipelines.devices.cuda import CudaDevice
 from pipelines.devices.registry import open_device
@@ -65,10 +64,6 @@ def measure_card(device: CudaDevice) -> dict[str, Any]:
             [100 * MIB] * 80,
         ),
     }
-    device.reclaim()
-    with tempfile.TemporaryDirectory() as folder:
-        torch.save(deep().state_dict(), Path(folder) / "net.pth")
-        parts["reload from a pinned master"] = reload_speed(device, clockwork, deep, Path(folder) / "net.pth")
     facts = {
         "card": device.name,
         "total_bytes": device.total_bytes,

@@ -5,11 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from nodes.weights.loading import load_module, read_checkpoint
-from nodes.weights.masters import Master
 from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.devices.protocol import Device
 from pipelines.devices.tensor_tracker import TensorTracker
@@ -56,39 +53,6 @@ def tracker_error(device: Device, clockwork: Clockwork, network: Any, sound: Cal
     tracked, allocated = max(peak) - weights, clockwork.peak_allocated() - before
     error = (tracked - allocated) / allocated
     return {"tracked_bytes": tracked, "allocated_bytes": allocated, "error": round(error, 4), "ok": abs(error) <= 0.05}
-
-
-def reload_speed(device: Device, clockwork: Clockwork, build: Callable[[], Any], path: Path) -> dict[str, Any]:
-    """First load from a file, reload from a pinned master, and a bare pinned copy of as many bytes."""
-    import torch
-
-    made: list[Any] = []
-    place = device.torch_device
-    first = clockwork.seconds(lambda: made.append(load_module(build, read_checkpoint(path), place)))
-    master = Master(made[0])
-    device.reclaim()
-    reloads = []
-    for _ in range(5):
-        reloads.append(clockwork.seconds(lambda: master.onto(place)))
-        master.away()
-    host = torch.empty(master.bytes, dtype=torch.uint8)
-    if master.pinned:
-        host = host.pin_memory()
-    there = torch.empty(master.bytes, dtype=torch.uint8, device=place)
-    copy = min(clockwork.seconds(lambda: there.copy_(host, non_blocking=True)) for _ in range(5))
-    size, pinned = master.bytes, master.pinned
-    master.close()
-    times, share = first / min(reloads), copy / min(reloads)
-    return {
-        "bytes": size,
-        "pinned": pinned,
-        "first_seconds": first,
-        "reload_seconds": min(reloads),
-        "copy_seconds": copy,
-        "times_faster_than_first": round(times, 2),
-        "of_copy_bandwidth": round(share, 3),
-        "ok": times >= 10 and share >= 0.8,
-    }
 
 
 def under_cap(device: Device, limit: int, allocate: Callable[[int], Any], sizes: list[int]) -> dict[str, Any]:

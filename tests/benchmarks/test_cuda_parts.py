@@ -1,12 +1,10 @@
 """The parts of the CUDA benchmark on a fake card: they see what is there, and say so when it is not as it should be."""
 
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.cuda.parts import Clockwork, reload_speed, returned, tracker_error, under_cap  # noqa: E402
+from benchmarks.cuda.parts import Clockwork, returned, tracker_error, under_cap  # noqa: E402
 from pipelines.devices.cuda import CudaDevice  # noqa: E402
 from pipelines.devices.simulated import SimulatedDevice  # noqa: E402
 from tests.devices.fakes import MB, OURS, FakeCard  # noqa: E402
@@ -41,14 +39,6 @@ def test_the_tracker_is_compared_with_the_allocator(share: float, ok: bool) -> N
     found = tracker_error(SimulatedDevice(10**9), clockwork, network, lambda: torch.zeros(128, 256))
     assert found["tracked_bytes"] == true
     assert found["ok"] is ok
-
-
-def test_a_reload_is_timed_against_the_first_load_and_a_copy(tmp_path: Path) -> None:
-    torch.save(torch.nn.Linear(64, 64).state_dict(), tmp_path / "net.pth")
-    ticks = iter([0.0, 10.0, *[x for n in range(10) for x in (100.0 + n, 100.5 + n)]])
-    clockwork = Clockwork(lambda: None, lambda: None, lambda: 0, lambda: 0, clock=lambda: next(ticks))
-    found = reload_speed(SimulatedDevice(10**9), clockwork, lambda: torch.nn.Linear(64, 64), tmp_path / "net.pth")
-    assert (found["times_faster_than_first"], found["of_copy_bandwidth"], found["ok"]) == (20.0, 1.0, True)
 
 
 def test_bytes_that_come_back_are_told_from_a_leak() -> None:
