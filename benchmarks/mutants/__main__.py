@@ -1,0 +1,126 @@
+"""python -m benchmarks.mutants --room plan --sample 150 --seed 0: how many small faults in a room its tests notice.
+
+Mutants are drawn by the seed from all of `pipelines/ROOM`, tried one at a time in a copy of the tree, never in the checkout,
+each against the tests of `tests/ROOM` (and `--tests`) that call the changed function. A mutant is killed when a test fails
+or takes far longer than it did. The score is the killed ones' share of those that are not equivalent; equivalent mutants,
+which no test can notice, stand in `benchmarks/mutants/equivalent.json` with the reason.
+
+Writes benchmarks/results/mutants.json, one entry a room: counts, score, and every survivor. Low priority: `nice` it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.mutants.mutations import Mutation, mutations
+from benchmarks.mutants.trial import Tree
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
+EQUIVALENT = Path(__file__).parent / "equivalent.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A mutant and what became of it; `before` and `after` are the first changed line, without its indent."""
+
+    mutation: Mutation
+    before: str
+    after: str
+    outcome: str
+
+    def row(self) -> dict[str, object]:
+        """For JSON."""
+        where = f"{self.mutation.file}:{self.mutation.line}"
+        return {
+            "at": where,
+            "kind": self.mutation.kind,
+            "before": self.before,
+            "after": self.after,
+            "outcome": self.outcome,
+        }
+
+
+def main() -> None:
+    args = _arguments()
+    chosen, possible = _sample(args.room, args.file, args.sample, args.seed)
+    outcomes = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tree = Tree(ROOT, Path(folder))
+        tests = tree.tests(args.room, [f"tests/{args.room}", *args.tests])
+        print(f"{len(tests)} tests, {sum(test.seconds for test in tests):.0f} s; {len(chosen)} of {possible} mutants")
+        for mutation in chosen:
+            outcomes.append(_named(mutation, tree.outcome(mutation, tests)))
+            row = outcomes[-1].row()
+            print(f"{row['outcome']:9} {row['at']}  {row['before']}  ->  {row['after']}", flush=True)
+    report = summary(outcomes, known_equivalent()) | {"possible": possible, "sample": len(chosen), "seed": args.seed}
+    print(f"score {report['score']}")
+    if not args.file:
+        _record(args.room, report)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
+    parser.add_argument(
+        "--room", required=True, help="a folder of pipelines/, with its tests in the same folder of tests/"
+    )
+    parser.add_argument("--sample", type=int, default=150, metavar="N", help="mutants tried; 0 for all")
+    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--file", help="only files whose path holds this text; nothing is written")
+    parser.add_argument("--tests", nargs="*", default=[], metavar="PATH", help="further tests that speak for the room")
+    return parser.parse_args()
+
+
+def _sample(room: str, only: str | None, count: int, seed: int) -> tuple[list[Mutation], int]:
+    """(the mutants drawn, how many there are)."""
+    every = [
+        mutation
+        for path in sorted((ROOT / "pipelines" / room).rglob("*.py"))
+        if only is None or only in str(path.relative_to(ROOT))
+        for mutation in mutations(str(path.relative_to(ROOT)), path.read_text())
+    ]
+    if not every:
+        raise SystemExit(f"Nothing to mutate in pipelines/{room}. The rooms are the folders of pipelines/.")
+    drawn = every if count == 0 else random.Random(seed).sample(every, min(count, len(every)))
+    return sorted(drawn, key=lambda m: (m.file, m.start, m.new)), len(every)
+
+
+def _named(mutation: Mutation, outcome: str) -> Outcome:
+    text = (ROOT / mutation.file).read_text()
+    changed = mutation.apply(text)
+    line = text[: mutation.start].count("\n")
+    return Outcome(mutation, text.splitlines()[line].strip(), changed.splitlines()[line].strip(), outcome)
+
+
+def known_equivalent() -> dict[tuple[str, str, str], str]:
+    """(file, line before, line after) of mutants known to change nothing a test could see: why."""
+    rows = json.loads(EQUIVALENT.read_text())
+    return {(row["file"], row["before"], row["after"]): row["reason"] for row in rows}
+
+
+def summary(outcomes: list[Outcome], equivalent: dict[tuple[str, str, str], str]) -> dict[str, object]:
+    """Counts, the score, and the survivors, equivalent ones apart."""
+    counts = Counter(each.outcome for each in outcomes)
+    survivors, same = [], []
+    for each in outcomes:
+        if each.outcome in ("survived", "uncovered"):
+            reason = equivalent.get((each.mutation.file, each.before, each.after))
+            survivors.append(each.row()) if reason is None else same.append(each.row() | {"reason": reason})
+    killed = counts["killed"] + counts["timeout"]
+    score = round(killed / max(1, len(outcomes) - len(same)), 3)
+    return {"score": score, **counts, "survivors": survivors, "equivalent": same}
+
+
+def _record(room: str, report: dict[str, object]) -> None:
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps(dict(sorted((known | {room: report}).items())), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
