@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-_MARK = "__mutants_called__"
+#: The set that marks add to, among the builtins: `Tree.tests` puts it there.
+MARK = "__mutants_called__"
 _found: dict[str, dict[str, object]] = {}
-setattr(builtins, _MARK, set())
 
 
 def marked(file: str, text: str) -> str:
@@ -26,7 +26,7 @@ def marked(file: str, text: str) -> str:
     lines = text.splitlines(keepends=True)
     for line, first in sorted(_functions(ast.parse(text)), key=lambda each: -each[1].lineno):
         indent = " " * first.col_offset
-        lines.insert(first.lineno - 1, f"{indent}{_MARK}.add(({file!r}, {line}))\n")
+        lines.insert(first.lineno - 1, f"{indent}{MARK}.add(({file!r}, {line}))\n")
     return "".join(lines)
 
 
@@ -43,7 +43,7 @@ def _functions(tree: ast.Module) -> Iterator[tuple[int, ast.stmt]]:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, None, None]:
     """Collect the marks of one test, its fixtures included."""
-    called: set[tuple[str, int]] = getattr(builtins, _MARK)
+    called: set[tuple[str, int]] = getattr(builtins, MARK)
     called.clear()
     started = time.perf_counter()
     yield

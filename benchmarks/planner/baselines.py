@@ -13,8 +13,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import LoadMove, Move, RunMove, UnloadMove
 
 Rule = Callable[["Cache", int], float]
 Made = tuple[float, list[Move]]

@@ -58,7 +58,8 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
 
 def _tell_of(prepared: Prepared, made: Plan) -> int:
     """Under other limits other chains stream, or none: each limit has its own problem."""
-    from pipelines.plan.explain.prices import floor_bytes, with_limit
+    from pipelines.plan.explain.prices import with_limit
+    from pipelines.plan.model.needs import least_bytes
     from pipelines.schema.units import format_bytes
     from pipelines.session.choice import plan_for
     from pipelines.session.streaming import fuse_chains, hungriest
@@ -68,9 +69,9 @@ def _tell_of(prepared: Prepared, made: Plan) -> int:
     def replan(problem: Problem) -> Plan:
         return plan_for(tier, fuse_chains(with_limit(choice.apart, problem.limit_bytes), choice.chains, tier)[0])
 
-    _tell(choice.problem, made, replan, floor_bytes(choice.apart))
+    _tell(choice.problem, made, replan, least_bytes(choice.apart))
     largest = hungriest(choice.problem, tier)
-    if largest is not None and largest[1] > floor_bytes(choice.apart):
+    if largest is not None and largest[1] > least_bytes(choice.apart):
         task, need = largest
         print(f"Streaming needs more: below {format_bytes(need)} ({need} bytes) {task.id} is run node by node.")
     return 0

@@ -1,59 +1,13 @@
-"""What a problem needs before any search: each task alone under the limit, and the refusal where one does not fit."""
+"""Refusals: the certificate that one task alone does not fit, found before any search, and the answer where a search failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.needs import single_task_needs, unavoidable_bytes
 from pipelines.schema.refusal import Refusal
 from pipelines.schema.units import MIB, format_bytes
-
-
-def load_order(instance: Instance, models: Iterable[int]) -> list[int]:
-    """`models` in the order that loads with the lowest peak.
-
-    While one loads, those before it are resident, so the one whose load peak rises most above its weights goes first
-    (swapping two neighbours shows that no other order is lower).
-    """
-    return sorted(models, key=lambda m: (instance.weights[m] - instance.load_peak[m], m))
-
-
-def load_span(instance: Instance, models: Iterable[int]) -> int:
-    """Peak bytes of loading `models` one after another in `load_order`, nothing else counted."""
-    peak = resident = 0
-    for model in load_order(instance, models):
-        peak = max(peak, resident + instance.load_peak[model])
-        resident += instance.weights[model]
-    return peak
-
-
-def run_bytes(instance: Instance, task: int) -> int:
-    """Bytes of `task`'s run alone: its models, workspace, output and its predecessors' outputs. No context."""
-    held = sum(instance.weights[m] for m in instance.need_lists[task])
-    inputs = sum(instance.output[before] for before in instance.preds[task])
-    return held + inputs + instance.workspace[task] + instance.output[task]
-
-
-def single_task_needs(instance: Instance) -> list[int]:
-    """Each task's `needed_bytes` of DESIGN section 4, context included: its run, or the moment of its loading."""
-    context = instance.problem.context_bytes
-    spans: dict[int, int] = {}
-    needs = []
-    for task, mask in enumerate(instance.needs):
-        if mask not in spans:
-            spans[mask] = load_span(instance, instance.need_lists[task])
-        inputs = sum(instance.output[before] for before in instance.preds[task])
-        loading = spans[mask] + inputs if mask else 0
-        needs.append(context + max(run_bytes(instance, task), loading))
-    return needs
-
-
-def unavoidable_bytes(instance: Instance, task: int) -> int:
-    """What every plan passes through for `task`: as `single_task_needs`, but its models may have been loaded before
-    its predecessors' outputs were live."""
-    return instance.problem.context_bytes + max(
-        run_bytes(instance, task), load_span(instance, instance.need_lists[task])
-    )
 
 
 def refusal(instance: Instance) -> Refusal | None:

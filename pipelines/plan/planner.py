@@ -10,12 +10,13 @@ from pipelines.plan import feasibility
 from pipelines.plan.bounds import compulsory, forced_reloads
 from pipelines.plan.exact import symmetry
 from pipelines.plan.exact.search import solve
-from pipelines.plan.finish.assemble import Assembler, Move, assemble
+from pipelines.plan.finish.assemble import assemble
 from pipelines.plan.finish.polish import polish
 from pipelines.plan.finish.prefetch import prefetch
 from pipelines.plan.finish.streams import together
 from pipelines.plan.heuristics.search import search
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import Move, load_seconds
 from pipelines.plan.model.slots import to_moves, to_slots
 from pipelines.schema.errors import DoesNotFit, InvalidError
 from pipelines.schema.plan import Plan
@@ -115,11 +116,3 @@ def _prove(instance: Instance, best: _Found, budget: int) -> _Found:
         return replace(best, moves=result.moves, cost=cost, bound=bound, method="exact search", spent=spent)
     impossible = best.moves is None and result.exhausted
     return replace(best, bound=bound, spent=spent, impossible=impossible)
-
-
-def load_seconds(instance: Instance, moves: list[Move]) -> float:
-    """Total load seconds of `moves`."""
-    paper = Assembler(instance)
-    for move in moves:
-        paper.move(move)
-    return paper.load_seconds

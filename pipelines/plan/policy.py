@@ -16,9 +16,11 @@ from typing import cast
 
 from pipelines.plan import feasibility
 from pipelines.plan.bounds import compulsory
-from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove, assemble
+from pipelines.plan.finish.assemble import assemble
 from pipelines.plan.heuristics.orders import first_in_first_out
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import LoadMove, Move, RunMove, UnloadMove
+from pipelines.plan.model.needs import load_order, loading_peak
 from pipelines.plan.planner import plan as planned
 from pipelines.schema.errors import DoesNotFit, UsageError, did_you_mean
 from pipelines.schema.plan import Plan, Run
@@ -72,7 +74,7 @@ def normal(problem: Problem) -> Plan:
     """
     instance = Instance.of(problem)
     full = _weights_as_context(problem, instance)
-    loading = problem.context_bytes + feasibility.load_span(instance, _used(instance))
+    loading = problem.context_bytes + loading_peak(instance, _used(instance))
     try:
         order = planned(full)
     except DoesNotFit as error:
@@ -88,7 +90,7 @@ def normal(problem: Problem) -> Plan:
 def _one_by_one(instance: Instance, order: Iterable[int]) -> Plan:
     moves: list[Move] = []
     for task in order:
-        models = feasibility.load_order(instance, instance.need_lists[task])
+        models = load_order(instance, instance.need_lists[task])
         moves += [*map(LoadMove, models), RunMove((task,)), *map(UnloadMove, models)]
     return _assembled(instance, moves, "sequential")
 
@@ -114,14 +116,14 @@ def _beside_the_first(instance: Instance, runs: Sequence[tuple[int, ...]]) -> li
     """The first run's models before it, the others' in order of need while it runs."""
     if not runs:
         return []
-    own = feasibility.load_order(instance, {model for task in runs[0] for model in instance.need_lists[task]})
+    own = load_order(instance, {model for task in runs[0] for model in instance.need_lists[task]})
     others = dict.fromkeys(model for run in runs for task in run for model in instance.need_lists[task])
     during = [LoadMove(model, runs[0][0]) for model in others if model not in own]
     return [*map(LoadMove, own), *during, *map(RunMove, runs)]
 
 
 def _before_the_first(instance: Instance, runs: Sequence[tuple[int, ...]]) -> list[Move]:
-    return [*map(LoadMove, feasibility.load_order(instance, _used(instance))), *map(RunMove, runs)]
+    return [*map(LoadMove, load_order(instance, _used(instance))), *map(RunMove, runs)]
 
 
 def _assembled(instance: Instance, moves: Sequence[Move], policy: str) -> Plan:

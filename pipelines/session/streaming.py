@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pipelines.graph.chains import Chain, chains, streams_from
 from pipelines.graph.fuse import fuse, single_task_problem
-from pipelines.plan.explain.prices import floor_bytes
+from pipelines.plan.model.needs import least_bytes
 from pipelines.schema.config import Variant
 from pipelines.schema.ids import parts
 from pipelines.schema.problem import Problem, Task
@@ -76,9 +76,9 @@ def _fits(problem: Problem, tier: Tier) -> Callable[[Problem, Task], bool]:
 def _least(problem: Problem, own: Problem, tier: Tier) -> int:
     """The smallest limit for `own`, a problem of one task of `problem`."""
     if tier.residency != "normal":
-        return floor_bytes(own)
+        return least_bytes(own)
     others = sum(model.weights_bytes for name, model in problem.models.items() if name not in own.models)
-    return floor_bytes(replace(own, context_bytes=own.context_bytes + others))  # the other models are there as well
+    return least_bytes(replace(own, context_bytes=own.context_bytes + others))  # the other models are there as well
 
 
 def _why(problem: Problem, refused: Sequence[Task], tier: Tier) -> str:

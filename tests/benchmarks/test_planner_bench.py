@@ -13,8 +13,9 @@ from benchmarks.planner.baselines import baselines, belady, carried_out, cost_si
 from benchmarks.planner.generators import SETS, Case, cases, identical, merged, planted, small
 from benchmarks.planner.rows import alarm, row
 from pipelines.plan.check import check
-from pipelines.plan.finish.assemble import RunMove, assemble
+from pipelines.plan.finish.assemble import assemble
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import RunMove
 from pipelines.plan.planner import plan
 from pipelines.schema.problem import Model, Problem, Task
 from tests.plan.oracle import least_load_seconds

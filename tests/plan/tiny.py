@@ -6,8 +6,8 @@ import heapq
 
 from hypothesis import strategies as st
 
-from pipelines.plan.feasibility import single_task_needs
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.needs import single_task_needs
 from pipelines.schema.plan import Load, Plan, Unload
 from pipelines.schema.problem import Model, Problem, Task
 

@@ -62,14 +62,7 @@ def _crossing(instance: Instance) -> tuple[list[int], list[int]]:
 def _apart(instance: Instance, task: int, model: int) -> bool:
     """Whether `task` cannot run while `model`, which it does not need, is resident."""
     room = UNLIMITED if instance.room is None else instance.room
-    return _need(instance, task) + instance.weights[model] > room
-
-
-def _need(instance: Instance, task: int) -> int:
-    """Bytes that are there whenever `task` runs: its models, workspace and output, and what it was handed."""
-    handed = sum(instance.output[pred] for pred in instance.preds[task])
-    weights = sum(instance.weights[model] for model in instance.need_lists[task])
-    return weights + instance.workspace[task] + instance.output[task] + handed
+    return instance.run_bytes[task] + instance.weights[model] > room
 
 
 def detours(instance: Instance) -> float:
@@ -88,7 +81,7 @@ def _after_edges(instance: Instance, *, forward: bool) -> list[int]:
     for task in sequence:
         for after in following[task]:
             later[task] |= later[after] | instance.needs[after]
-        left = room - _need(instance, task)
+        left = room - instance.run_bytes[task]
         apart = sum(1 << m for m in bits(later[task] & ~instance.needs[task]) if instance.weights[m] > left)
         for model in instance.need_lists[task]:
             edges[model] |= apart

@@ -38,10 +38,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from pipelines.plan.exact.space import OutOfWork, Space
-from pipelines.plan.feasibility import load_order
-from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove
 from pipelines.plan.model.bits import bits
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import LoadMove, Move, RunMove, UnloadMove
+from pipelines.plan.model.needs import load_order
 
 #: Seen states a new one is compared with. Dominance only saves work, and a longer list costs more than it saves.
 COMPARED = 96

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pipelines.plan.exact.symmetry import order_edges
-from pipelines.plan.feasibility import load_span, run_bytes
 from pipelines.plan.model.bits import bits
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.needs import loading_peak
 
 #: With more models than this that it can pay to load early, only pairs of them are tried, and nothing is proved.
 MANY = 5
@@ -50,7 +50,7 @@ class Space:
         self.unit, (self.load, self.reload) = exact_costs(it.load_cost, it.reload_cost)
         self.needs = it.needs
         inputs = [sum(it.output[p] for p in it.preds[t]) for t in range(self.count)]
-        self.base = [run_bytes(it, t) - inputs[t] for t in range(self.count)]
+        self.base = [it.run_bytes[t] - inputs[t] for t in range(self.count)]
         self.before, self.after = self._edges()
         self.readers = [sum(1 << s for s in after) for after in it.succs]
         self.kept_output = [it.output[t] if it.succs[t] else 0 for t in range(self.count)]
@@ -131,7 +131,7 @@ class Space:
 
     def span(self, mask: int) -> int:
         """Peak bytes of loading a set of models in the best order."""
-        return load_span(self.instance, bits(mask))
+        return loading_peak(self.instance, bits(mask))
 
     def stays(self, others: int, spare: int) -> tuple[tuple[int, int], ...]:
         """The largest parts of `others` that fit into `spare` bytes, each with the units the rest costs to load again,

@@ -1,12 +1,14 @@
-"""Finds tasks that may be exchanged and orders them, so that a search meets each arrangement once. Drops no plan's cost.
+"""Orders equal items, so that a search meets each arrangement of them once. Drops no plan's cost.
 
-Two facts make the extra edges harmless:
+Where connected components are equal (a song each, say, through the same nodes), the j-th run of a node may be taken to
+belong to the j-th component: at least j runs of each of its predecessors came before, and an output is then freed no later
+than it was. So each component's task may wait for the same task of the component before it:
 
-- Twins (equal needs and bytes, the same predecessors and successors) can swap places in any plan.
-- In equal components (a song each, say) the j-th run of a node may be taken to belong to the j-th component: at least j
-  runs of each of its predecessors came before, and an output is then freed no later than it was.
+    s1: separate -> transcribe        s1/separate -> s1/transcribe
+    s2: separate -> transcribe             |               |            two extra edges, downwards
+                                      s2/separate -> s2/transcribe
 
-With the edges in place the done-sets that remain are counts per stage, yet still plain bit masks.
+With the edges in place the sets of done tasks that remain are counts per node, yet still plain bit masks.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import itertools
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from pipelines.plan.model.components import connected_components
 from pipelines.plan.model.instance import Instance
 
 
@@ -25,7 +28,7 @@ def distinct(instance: Instance) -> int:
 
 def order_edges(instance: Instance) -> list[tuple[int, int]]:
     """Pairs (before, after) that any search for least load seconds may add. They hold no bytes."""
-    edges = _twins(instance)
+    edges: list[tuple[int, int]] = []
     for group in _groups(instance):
         for first, second in itertools.pairwise(group):
             edges += zip(first, second, strict=True)
@@ -35,7 +38,7 @@ def order_edges(instance: Instance) -> list[tuple[int, int]]:
 def _groups(instance: Instance) -> list[list[list[int]]]:
     """Components of equal form together, each as its tasks in matching order."""
     groups: dict[Hashable, list[list[int]]] = {}
-    for component in _components(instance):
+    for component in connected_components(instance.preds, instance.succs):
         ordered, form = _form(instance, component)
         groups.setdefault(form, []).append(ordered)
     return list(groups.values())
@@ -43,32 +46,6 @@ def _groups(instance: Instance) -> list[list[list[int]]]:
 
 def _bytes_of(instance: Instance, task: int) -> tuple[int, int, int]:
     return (instance.needs[task], instance.workspace[task], instance.output[task])
-
-
-def _twins(instance: Instance) -> list[tuple[int, int]]:
-    groups: dict[Hashable, list[int]] = {}
-    for task in range(len(instance.task_ids)):
-        if instance.preds[task] or instance.succs[task]:
-            places = (tuple(sorted(instance.preds[task])), tuple(sorted(instance.succs[task])))
-            groups.setdefault((_bytes_of(instance, task), places), []).append(task)
-    return [pair for group in groups.values() for pair in itertools.pairwise(group)]
-
-
-def _components(instance: Instance) -> list[list[int]]:
-    """Connected components, by lowest task."""
-    seen = [False] * len(instance.task_ids)
-    found = []
-    for start in range(len(seen)):
-        if seen[start]:
-            continue
-        seen[start], component = True, [start]
-        for task in component:  # grows while it is walked
-            for near in (*instance.preds[task], *instance.succs[task]):
-                if not seen[near]:
-                    seen[near] = True
-                    component.append(near)
-        found.append(sorted(component))
-    return found
 
 
 def _form(instance: Instance, component: Sequence[int]) -> tuple[list[int], Hashable]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.plan.feasibility import unavoidable_bytes
-from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.needs import least_bytes
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.ids import parts
 from pipelines.schema.plan import Load, Plan, Run
@@ -48,7 +47,7 @@ def prices(
     least: bytes that nothing `replan` makes can do without, where under other limits it may plan another problem.
     """
     trials = _Trials(problem, plan, replan, most_plans)
-    floor, proved = _smallest(floor_bytes(problem) if least is None else least, plan, trials)
+    floor, proved = _smallest(least_bytes(problem) if least is None else least, plan, trials)
     more = [] if problem.limit_bytes is None else _better(trials, useful_limits(problem, plan, bytes_at))
     heights = sorted({height for height in bytes_at if floor < height < plan.peak_bytes})
     less = [trials.at(limit) for limit in (floor, *_spread(heights, 2))] if floor < plan.peak_bytes else []
@@ -94,13 +93,6 @@ def count_loads(plan: Plan) -> int:
 def count_streams(plan: Plan) -> int:
     """How many tasks a plan runs as one with others of their item."""
     return sum(len(parts(task)) > 1 for step in plan.steps if isinstance(step, Run) for task in step.tasks)
-
-
-def floor_bytes(problem: Problem) -> int:
-    """Bytes no plan can do without, whatever its order: the context, or the worst moment of a single task."""
-    instance = Instance.of(problem)
-    needs = (unavoidable_bytes(instance, task) for task in range(len(problem.tasks)))
-    return max(problem.context_bytes, max(needs, default=0))
 
 
 def _smallest(low: int, plan: Plan, trials: _Trials) -> tuple[int, bool]:

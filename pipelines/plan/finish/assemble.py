@@ -6,32 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import LoadMove, Move, RunMove
 from pipelines.schema.plan import Load, Plan, Run, Stage, Step, Unload
-
-
-@dataclass(frozen=True, slots=True)
-class LoadMove:
-    """Load model `model`; with `during` (a task of the next run) as a prefetch."""
-
-    model: int
-    during: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UnloadMove:
-    """Unload model `model`."""
-
-    model: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunMove:
-    """Run `tasks` together."""
-
-    tasks: tuple[int, ...]
-
-
-Move = LoadMove | UnloadMove | RunMove
 
 
 @dataclass(slots=True)

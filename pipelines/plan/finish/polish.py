@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from pipelines.plan.bounds import compulsory
-from pipelines.plan.finish.assemble import Assembler, Move, RunMove
+from pipelines.plan.finish.assemble import Assembler
 from pipelines.plan.heuristics.jobs import plain
 from pipelines.plan.heuristics.search import written
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import Move, RunMove
 
 #: Moves times trials one polish may cost.
 WORK = 12_000

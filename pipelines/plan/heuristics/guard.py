@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 
 from pipelines.plan.heuristics.jobs import Jobs
 from pipelines.plan.heuristics.lowpeak import low_peak_order, profile
+from pipelines.plan.model.components import connected_components
+from pipelines.plan.model.needs import loading_peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,6 @@ class Components:
 
 def own_needs(jobs: Jobs) -> list[int]:
     """Bytes each job needs beyond kept outputs of others, at its worst moment: running, or loading its models."""
-    from pipelines.plan.heuristics.loading import loading_peak
-
     instance = jobs.instance
     load: dict[int, int] = {}
     weight: dict[int, int] = {}
@@ -49,32 +49,13 @@ def own_needs(jobs: Jobs) -> list[int]:
     return [max(weight[mask] + space, load[mask]) for mask, space in zip(jobs.masks, jobs.space, strict=True)]
 
 
-def component_lists(jobs: Jobs) -> list[list[int]]:
-    """Jobs of each connected component, both in order of number."""
-    of = [-1] * len(jobs)
-    found: list[list[int]] = []
-    for start in range(len(jobs)):
-        if of[start] < 0:
-            of[start] = len(found)
-            stack, inside = [start], []
-            while stack:
-                job = stack.pop()
-                inside.append(job)
-                for other in (*jobs.preds[job], *jobs.succs[job]):
-                    if of[other] < 0:
-                        of[other] = len(found)
-                        stack.append(other)
-            found.append(sorted(inside))
-    return found
-
-
 def components(jobs: Jobs, effort: int) -> Components:
     """Components with an order of low peak each; equal ones are worked out once. `effort`: states a hard one may cost."""
     needs = own_needs(jobs)
     of, place = [0] * len(jobs), [0] * len(jobs)
     orders, tails = [], []
     known: dict[tuple[object, ...], tuple[list[int], tuple[int, ...]]] = {}
-    for number, inside in enumerate(component_lists(jobs)):
+    for number, inside in enumerate(connected_components(jobs.preds, jobs.succs)):
         local = {job: index for index, job in enumerate(inside)}
         before = tuple(tuple(local[pred] for pred in jobs.preds[job]) for job in inside)
         need, keep = tuple(needs[job] for job in inside), tuple(jobs.keep[job] for job in inside)
@@ -137,16 +118,13 @@ class Guard:
         if order[cursor] == job:
             cursor += 1
             while cursor < len(order) and self.done[order[cursor]]:
-                ahead -= self._held_by(order[cursor])
+                ahead -= self.jobs.keep[order[cursor]]
                 cursor += 1
         else:
             ahead += self.jobs.keep[job]
         if cursor == len(order):
             return 0
         return self.parts.tails[part][cursor] + ahead - (self.held[part] + gain)
-
-    def _held_by(self, job: int) -> int:
-        return self.jobs.keep[job]
 
     def _bankers(self, part: int, gain: int, extra: int) -> bool:
         live = self.live + gain
@@ -183,7 +161,7 @@ class Guard:
             return
         self.cursor[part] += 1
         while self.cursor[part] < len(order) and self.done[order[self.cursor[part]]]:
-            self.ahead[part] -= self._held_by(order[self.cursor[part]])
+            self.ahead[part] -= self.jobs.keep[order[self.cursor[part]]]
             self.cursor[part] += 1
 
     def rescue(self) -> int:

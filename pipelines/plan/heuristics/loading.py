@@ -8,14 +8,15 @@ and keeps the model after all where every moment in between has room. `moves` wr
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove
+from pipelines.plan.heuristics.eviction import NEVER, eviction_weights, victim
 from pipelines.plan.heuristics.jobs import Jobs
 from pipelines.plan.model.instance import Instance
-
-NEVER = 1 << 40
+from pipelines.plan.model.moves import LoadMove, Move, RunMove, UnloadMove
+from pipelines.plan.model.needs import load_order, loading_peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Blocks:
 
     jobs: Jobs
     inside: tuple[tuple[int, ...], ...]
+    masks: tuple[int, ...]
     lists: tuple[tuple[int, ...], ...]
     run_room: tuple[int, ...]
     load_room: tuple[int, ...]
@@ -54,33 +56,9 @@ def blocks_of(jobs: Jobs, order: Sequence[int]) -> Blocks:
             waiting[pred] -= 1
             if waiting[pred] == 0:
                 live -= keep[pred]
+    sets = tuple(masks[group[0]] for group in inside)
     lists = tuple(jobs.lists[group[0]] for group in inside)
-    return Blocks(jobs, tuple(map(tuple, inside)), lists, tuple(run_room), tuple(load_room))
-
-
-def loading_order(instance: Instance, models: Sequence[int]) -> list[int]:
-    """The order of loading with the lowest peak: what shrinks most once loaded goes first."""
-    return sorted(models, key=lambda model: (instance.weights[model] - instance.load_peak[model], model))
-
-
-def loading_peak(instance: Instance, models: Sequence[int]) -> int:
-    """Highest moment of loading `models` onto an empty device, bytes."""
-    held = highest = 0
-    for model in loading_order(instance, models):
-        highest = max(highest, held + instance.load_peak[model])
-        held += instance.weights[model]
-    return highest
-
-
-def ratios(instance: Instance, rule: int) -> tuple[float, ...]:
-    """What a step of distance to a model's next use counts for when choosing whom to unload, by eviction rule.
-
-    0: bytes per reload second; 1: one per reload second; 2: distance alone (Belady).
-    """
-    costs = [max(cost, 1e-12) for cost in instance.reload_cost]
-    if rule == 0:
-        return tuple(weight / cost for weight, cost in zip(instance.weights, costs, strict=True))
-    return tuple(1.0 / cost if rule == 1 else 1.0 for cost in costs)
+    return Blocks(jobs, tuple(map(tuple, inside)), sets, lists, tuple(run_room), tuple(load_room))
 
 
 @dataclass(slots=True)
@@ -109,10 +87,10 @@ def decide(blocks: Blocks, ratio: Sequence[float]) -> Uses | None:
                 held += instance.weights[model]
             resident[model] = uses.at[model][seen[model]] if seen[model] < len(uses.at[model]) else NEVER
         while held > blocks.run_room[index] or (missing and not _loads_fit(blocks, index, held, missing)):
-            victim = _victim(resident, needed, index, ratio)
-            if victim is not None:
-                held -= instance.weights[victim]
-                del resident[victim]
+            evicted = victim(resident, blocks.masks[index], index, ratio)
+            if evicted >= 0:
+                held -= instance.weights[evicted]
+                del resident[evicted]
                 continue
             again = _bring_again(instance, needed, missing)
             if again is None or held > blocks.run_room[index]:
@@ -140,16 +118,6 @@ def _loads_fit(blocks: Blocks, index: int, held: int, missing: Sequence[int]) ->
     instance = blocks.jobs.instance
     others = held - sum(instance.weights[model] for model in missing)
     return others + loading_peak(instance, missing) <= blocks.load_room[index]
-
-
-def _victim(resident: dict[int, int], needed: Sequence[int], index: int, ratio: Sequence[float]) -> int | None:
-    best, best_score = None, -1.0
-    for model, use in resident.items():
-        if model not in needed:
-            score = (use - index) * ratio[model] if use < NEVER else 1e300
-            if score > best_score:
-                best, best_score = model, score
-    return best
 
 
 def reloads(blocks: Blocks, uses: Uses) -> float:
@@ -195,19 +163,8 @@ def _stays_loadable(blocks: Blocks, uses: Uses, model: int, number: int, held: l
 
 def _arrives(uses: Uses, model: int, index: int) -> bool:
     """Whether `model` is already there when block `index` that uses it begins."""
-    number = _position(uses.at[model], index)
+    number = bisect_left(uses.at[model], index)
     return number > 0 and uses.kept[model][number - 1]
-
-
-def _position(indices: list[int], index: int) -> int:
-    low, high = 0, len(indices)
-    while low < high:
-        middle = (low + high) // 2
-        if indices[middle] < index:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 def _held(blocks: Blocks, uses: Uses) -> list[int]:
@@ -231,7 +188,7 @@ def _held(blocks: Blocks, uses: Uses) -> list[int]:
 def moves(blocks: Blocks, uses: Uses) -> list[Move]:
     """Loads, runs and unloads. Models kept through a gap stay; others are unloaded when room is short, dead ones first."""
     instance = blocks.jobs.instance
-    ratio = ratios(instance, 0)
+    ratio = eviction_weights(instance)
     seen = [0] * len(instance.model_ids)
     resident: dict[int, int] = {}
     spare: set[int] = set()
@@ -251,27 +208,16 @@ def moves(blocks: Blocks, uses: Uses) -> list[Move]:
         held += sum(instance.weights[model] for model in missing)
         while held > blocks.run_room[index] or (missing and not _loads_fit(blocks, index, held, missing)):
             idle = {model: resident[model] for model in sorted(spare)}
-            victim = _victim(idle, needed, index, ratio)
-            if victim is None:
-                victim = next(model for model in needed if model in lucky)
-                lucky.discard(victim)
-                missing.append(victim)
+            evicted = victim(idle, blocks.masks[index], index, ratio)
+            if evicted < 0:
+                evicted = next(model for model in needed if model in lucky)
+                lucky.discard(evicted)
+                missing.append(evicted)
             else:
-                held -= instance.weights[victim]
-                del resident[victim]
-                spare.discard(victim)
-            made.append(UnloadMove(victim))
-        made.extend(LoadMove(model) for model in loading_order(instance, missing))
+                held -= instance.weights[evicted]
+                del resident[evicted]
+                spare.discard(evicted)
+            made.append(UnloadMove(evicted))
+        made.extend(LoadMove(model) for model in load_order(instance, missing))
         made.extend(RunMove((task,)) for task in blocks.jobs.tasks(blocks.inside[index]))
     return made
-
-
-def load_seconds(instance: Instance, made: Sequence[Move]) -> float:
-    """Total load seconds of moves."""
-    loaded: set[int] = set()
-    total = 0.0
-    for move in made:
-        if isinstance(move, LoadMove):
-            total += instance.reload_cost[move.model] if move.model in loaded else instance.load_cost[move.model]
-            loaded.add(move.model)
-    return total

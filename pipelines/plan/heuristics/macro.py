@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from pipelines.plan.heuristics.eviction import NEVER, eviction_weights, victim
 from pipelines.plan.heuristics.jobs import Jobs
-from pipelines.plan.heuristics.loading import NEVER, ratios
 
 HOT, COLD = 0.2, 0.02  # in average reloads
 LARGEST = 200_000  # sets times jobs
@@ -43,7 +43,7 @@ class _Rules:
         self.jobs, self.full = jobs, (1 << len(jobs)) - 1
         self.before = [sum(1 << pred for pred in row) for row in jobs.preds]
         self.lists = dict(zip(jobs.masks, jobs.lists, strict=True))
-        self.weights, self.reload, self.ratio = instance.weights, instance.reload_cost, ratios(instance, 0)
+        self.weights, self.reload, self.ratio = instance.weights, instance.reload_cost, eviction_weights(instance)
         self.sets = sorted(self.lists)
         self.served = {mask: self._served(mask) for mask in self.sets}
         used = sorted({model for row in jobs.lists for model in row})
@@ -112,21 +112,10 @@ class _Rules:
                     loaded |= 1 << model
                 uses[model] = use
             while held > made.rooms[place]:
-                held -= self.weights[self._evict(uses, made.masks[place], place)]
+                evicted = victim(uses, made.masks[place], place, self.ratio)
+                del uses[evicted]
+                held -= self.weights[evicted]
         made.cost = total
-
-    def _evict(self, uses: dict[int, int], needed: int, place: int) -> int:
-        victim, worst, ratio = -1, -1.0, self.ratio
-        for model, use in uses.items():
-            if not needed >> model & 1:
-                if use == NEVER:
-                    victim = model
-                    break
-                score = (use - place) * ratio[model]
-                if score > worst:
-                    victim, worst = model, score
-        del uses[victim]
-        return victim
 
 
 def suits(jobs: Jobs) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from pipelines.plan.finish.assemble import Assembler, Move
+from pipelines.plan.finish.assemble import Assembler
 from pipelines.plan.heuristics import loading, orders
 from pipelines.plan.heuristics.affinity import Taste, schedule
+from pipelines.plan.heuristics.eviction import RULES, eviction_weights
 from pipelines.plan.heuristics.guard import Components, components, feasible
 from pipelines.plan.heuristics.jobs import Jobs, contract, in_waves, keeps_outputs, plain
 from pipelines.plan.heuristics.local_search import improve
@@ -18,6 +19,7 @@ from pipelines.plan.heuristics.uniform import Uniform
 from pipelines.plan.heuristics.waves import waves
 from pipelines.plan.heuristics.weighted import Weighted
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import Move, load_seconds
 
 DEFAULT_EXPANSIONS = 200_000
 SHARES = (1.0, 0.7, 0.5, 0.3, 0.15)
@@ -150,14 +152,14 @@ def _cheapest(jobs: Jobs, trials: list[_Trial], most: int) -> list[Move] | None:
 def written(jobs: Jobs, order: list[int]) -> tuple[float, list[Move]] | None:
     """The cheapest way found to load for `order` of plain jobs: (load seconds, moves)."""
     blocks = loading.blocks_of(jobs, order)
-    decided = [loading.decide(blocks, loading.ratios(jobs.instance, rule)) for rule in range(3)]
+    decided = [loading.decide(blocks, eviction_weights(jobs.instance, rule)) for rule in range(RULES)]
     fitting = [uses for uses in decided if uses is not None]
     if not fitting:
         return None
     best = min(fitting, key=lambda uses: loading.reloads(blocks, uses))
     loading.retain(blocks, best)
     made = loading.moves(blocks, best)
-    return loading.load_seconds(jobs.instance, made), made
+    return load_seconds(jobs.instance, made), made
 
 
 def fits(instance: Instance, made: list[Move]) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pipelines.plan.heuristics.eviction import NEVER, eviction_weights, victim
 from pipelines.plan.heuristics.guard import own_needs
 from pipelines.plan.heuristics.jobs import Jobs
-from pipelines.plan.heuristics.loading import NEVER, ratios
 from pipelines.plan.model.bits import bits
 
 
@@ -18,10 +18,10 @@ class Weighted:
     seconds so far, live bytes, and for each model its next use from there.
     """
 
-    def __init__(self, jobs: Jobs, rule: int = 0) -> None:
+    def __init__(self, jobs: Jobs) -> None:
         instance = jobs.instance
         self._jobs = jobs
-        self._ratio = ratios(instance, rule)
+        self._ratio = eviction_weights(instance)
         self._needs = own_needs(jobs)
         self._keeps = any(jobs.keep)
         used = sorted({model for row in jobs.lists for model in row})
@@ -147,23 +147,12 @@ class Weighted:
                 mask |= missing
                 loaded |= missing
             while held > room:
-                victim = self._victim(uses, masks[job], place)
-                del uses[victim]
-                held -= weights[victim]
-                mask ^= 1 << victim
+                evicted = victim(uses, masks[job], place, self._ratio)
+                del uses[evicted]
+                held -= weights[evicted]
+                mask ^= 1 << evicted
         return total, count
 
     def _room_after(self, job: int, place: int) -> int:
         live = self._live[place] if self._keeps else 0
         return self._jobs.room - live - self._jobs.space[job]
-
-    def _victim(self, uses: dict[int, int], needed: int, place: int) -> int:
-        victim, worst, ratio = -1, -1.0, self._ratio
-        for model, use in uses.items():
-            if not needed >> model & 1:
-                if use == NEVER:
-                    return model
-                score = (use - place) * ratio[model]
-                if score > worst:
-                    victim, worst = model, score
-        return victim

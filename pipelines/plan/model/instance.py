@@ -76,6 +76,15 @@ class Instance:
         return tuple(order)
 
     @cached_property
+    def run_bytes(self) -> tuple[int, ...]:
+        """Bytes of each task's run alone: its models' weights, workspace, output and its predecessors' outputs. No context."""
+        weights, output = self.weights, self.output
+        return tuple(
+            sum(weights[model] for model in models) + workspace + own + sum(output[before] for before in behind)
+            for models, workspace, own, behind in zip(self.need_lists, self.workspace, output, self.preds, strict=True)
+        )
+
+    @cached_property
     def generation(self) -> tuple[int, ...]:
         """Each task's stage: the length of the longest chain of predecessors behind it."""
         level = [0] * len(self.task_ids)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipelines.plan.feasibility import load_order
-from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import LoadMove, Move, RunMove, UnloadMove
+from pipelines.plan.model.needs import load_order
 
 
 @dataclass(slots=True)

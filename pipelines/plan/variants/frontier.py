@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from pipelines.plan import feasibility
-from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.needs import least_bytes
 from pipelines.plan.planner import plan as make_plan
 from pipelines.plan.variants.sets import FitNode, Variants, sets_from_best
 from pipelines.schema.errors import DoesNotFit
@@ -21,11 +20,6 @@ BISECTIONS = 6
 
 Build = Callable[[Variants, int | None], Problem]
 Planner = Callable[[Problem], Plan]
-
-
-def least_bytes(problem: Problem) -> int:
-    """What no plan of the problem can do without: the context, or the largest need of a single task."""
-    return max([problem.context_bytes, *feasibility.single_task_needs(Instance.of(problem))])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from itertools import groupby
 
 from pipelines.plan import feasibility
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.needs import least_bytes
 from pipelines.plan.planner import plan as make_plan
-from pipelines.plan.variants.frontier import MOST_SETS, Build, FrontierPoint, Planner, frontier, least_bytes
+from pipelines.plan.variants.frontier import MOST_SETS, Build, FrontierPoint, Planner, frontier
 from pipelines.plan.variants.sets import FitNode, Option, Variants, sets_from_best
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.plan import Plan

@@ -32,11 +32,6 @@ def test_items_that_differ_in_one_byte_are_not_exchanged():
     assert distinct(instance) == 4
 
 
-def test_twins_between_the_same_neighbours_are_ordered():
-    tasks = [Task("a"), Task("b", after=("a",)), Task("c", after=("a",)), Task("d", after=("b", "c"))]
-    assert order_edges(Instance.of(Problem.of([], tasks, 10))) == [(1, 2)]
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 3), st.tuples(st.integers(0, 3), st.integers(0, 3)), st.integers(8, 14))
 def test_counting_equal_items_does_not_change_the_optimum(count, outputs, limit):

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.plan.explain.moments import moment, moment_bytes, next_runs
-from pipelines.plan.explain.prices import floor_bytes, useful_limits
+from pipelines.plan.explain.prices import useful_limits
 from pipelines.plan.explain.reasons import explain, load_time
 from pipelines.plan.explain.text import lines
+from pipelines.plan.model.needs import least_bytes
 from pipelines.plan.planner import plan
 from pipelines.schema.plan import Load, Plan, Run, Unload
 from pipelines.schema.problem import Model, Problem, Task
@@ -169,7 +170,7 @@ def test_prices_are_true_and_bounded(problem: Problem, above: int) -> None:
 
     prices = explain(problem, made, counted, most_plans=9).prices
     assert len(calls) == len(set(calls)) <= 9
-    assert floor_bytes(problem) <= least <= prices.smallest_bytes <= made.peak_bytes
+    assert least_bytes(problem) <= least <= prices.smallest_bytes <= made.peak_bytes
     assert not prices.smallest_proved or prices.smallest_bytes == least
     for price in (*prices.more, *prices.less):
         best = least_load_seconds(replace(problem, limit_bytes=price.limit_bytes))

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove, assemble
+from pipelines.plan.finish.assemble import assemble
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import LoadMove, Move, RunMove, UnloadMove
 from pipelines.schema.plan import Load, Plan, Run
 from pipelines.schema.problem import Problem
 from tests.plan.problems import problems, walk

@@ -2,8 +2,8 @@
 
 import random
 
-from pipelines.plan.finish.assemble import LoadMove, Move, RunMove, UnloadMove
 from pipelines.plan.model.instance import Instance
+from pipelines.plan.model.moves import LoadMove, Move, RunMove, UnloadMove
 from pipelines.schema.problem import Model, Problem, Task
 
 
