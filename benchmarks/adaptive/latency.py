@@ -18,9 +18,9 @@ from pipelines.config.compose import conf_dir
 from pipelines.config.tier import load_tier
 from pipelines.schema.hardware import TIERS
 from pipelines.schema.values import Audio
-from pipelines.stream.listening import Live
+from pipelines.stream.paced import PacedStream
 from pipelines.stream.pacing import StreamSettings
-from pipelines.stream.player import gaps_at_best
+from pipelines.stream.playback import gaps_at_best
 
 CHUNK = 0.5
 #: Before the first chunk a voice prepares its text and conditioning. Source: published first-chunk times of XTTS, 0.15 to 0.4 s.
@@ -67,7 +67,7 @@ def draw(rng: random.Random, rtf: float, persistent: bool) -> Utterance:
     return Utterance(tuple(works))
 
 
-def listen(utterance: Utterance, settings: StreamSettings) -> tuple[Live, int]:
+def listen(utterance: Utterance, settings: StreamSettings) -> tuple[PacedStream, int]:
     """The utterance through the real pacing; and the gaps nothing could have covered."""
     clock = Clock()
 
@@ -76,7 +76,7 @@ def listen(utterance: Utterance, settings: StreamSettings) -> tuple[Live, int]:
             clock.sleep(work)
             yield Audio.of(np.zeros((1, int(CHUNK * _RATE)), np.float32), _RATE)
 
-    live = Live(voice(), settings, expected_seconds=utterance.seconds, clock=clock, sleep=clock.sleep)
+    live = PacedStream(voice(), settings, expected_seconds=utterance.seconds, clock=clock, sleep=clock.sleep)
     for _ in live:
         pass
     return live, len(gaps_at_best(utterance.chunks, settings.first_audio))

@@ -79,7 +79,7 @@ def carry(count: int, chain: int, folder: Path) -> dict[str, Any]:
     record.open({"pipeline": "noop"})
     engine = Engine(job, CpuDevice(), Artifacts(folder / "artifacts"), record)
     begun, busy = time.perf_counter(), time.process_time()
-    engine.carry_on()
+    engine.execute()
     wall, busy = time.perf_counter() - begun, time.process_time() - busy
     engine.unload_all()
     inside = sum(node.seconds for node in job.nodes.values() if isinstance(node, NoOp))

@@ -17,9 +17,9 @@ from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.engine import Engine
 from pipelines.run.job import Job, remaining
-from pipelines.run.ladder import MODES, Choice
+from pipelines.run.ladder import MODES, Alternative
 from pipelines.run.outcome import Outcome
-from pipelines.run.recovery import Recovery, Seen
+from pipelines.run.recovery import Corrections, Recovery
 from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec, Variant
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.hardware import MemoryKind
@@ -123,18 +123,18 @@ class Bench:
         engine = Engine(job or self.job(), device, Artifacts(folder), self.events.append)
         device.cap(self.limit)
         try:
-            return Recovery(engine, self, MODES["balanced"]).carry_out()
+            return Recovery(engine, self, MODES["balanced"]).execute()
         finally:
             device.cap(None)
 
-    def replan(self, job: Job, choice: Mapping[str, Variant], seen: Seen, gone: set[str]) -> Job:
+    def replan(self, job: Job, choice: Mapping[str, Variant], corrections: Corrections, finished: set[str]) -> Job:
         """As `recovery.Planner` asks."""
-        sizing = self._sizing(seen.limit_bytes, seen.extra_weights, seen.extra_workspace)
+        sizing = self._sizing(corrections.limit_bytes, corrections.extra_weights, corrections.extra_workspace)
         problem = expand(job.graph, list(job.items.values()), choice, Tier("bench"), sizing)
-        problem = remaining(problem, gone)
+        problem = remaining(problem, finished)
         return replace(job, choice=choice, problem=problem, plan=planned(problem))
 
-    def alternatives(self, job: Job, node: str, seen: Seen) -> tuple[tuple[Choice, Variant], ...]:
+    def alternatives(self, job: Job, node: str, corrections: Corrections) -> tuple[tuple[Alternative, Variant], ...]:
         """None: these nodes have one form."""
         return ()
 

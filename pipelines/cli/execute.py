@@ -25,12 +25,11 @@ from pipelines.run.artifacts import Artifacts
 from pipelines.run.engine import Engine
 from pipelines.run.instruments import draw, libraries_of, warm_up
 from pipelines.run.job import Job
-from pipelines.run.kept import need_earlier, tasks_of
 from pipelines.run.monitor import Monitor
 from pipelines.run.outcome import Outcome
 from pipelines.run.record import Record, cannot_write, surroundings
-from pipelines.run.recovery import Recovery
-from pipelines.run.recovery import facts as rungs
+from pipelines.run.recovery import Recovery, rung_lines
+from pipelines.run.resume import all_tasks, check_earlier_results
 from pipelines.run.tasks import outputs_of
 from pipelines.schema.errors import ExitCode, SurroundingsFailed, Terminated
 from pipelines.schema.plan import Plan
@@ -86,13 +85,13 @@ def carry(prepared: Prepared, whole: Job, record: Record, done: set[str]) -> Exi
     out = console()
     artifacts = Artifacts(record.folder / "artifacts")
     inventory, choice = prepared.inventory, prepared.choice
-    need_earlier(inventory.graph, [item.name for item in inventory.items], artifacts)
+    check_earlier_results(inventory.graph, [item.name for item in inventory.items], artifacts)
     problem = problem_left(choice, inventory.settings.tier, done)
     plan = certified(problem, plan_for(inventory.settings.tier, problem))
     job = replace(whole, problem=problem, plan=plan)
     _write_plan(record, job)
     if done:
-        out.print(f"{len(done)} of {len(tasks_of(choice.problem))} tasks are finished already and are kept.")
+        out.print(f"{len(done)} of {len(all_tasks(choice.problem))} tasks are finished already and are kept.")
     show_plan(out, prepared, plan)
     out.print()
     outcome = _carried_out(prepared, job, record, artifacts, out)
@@ -128,13 +127,13 @@ def _carried_out(prepared: Prepared, job: Job, record: Record, artifacts: Artifa
             engine.emit("task_failed", task=item, error=str(error))
         try:
             with capped(prepared.device, plan.limit_bytes), Monitor(prepared.device, engine.emit, plan.limit_bytes):
-                outcome = recovery.carry_out()
+                outcome = recovery.execute()
             with _for_later(engine):
                 learn_footprints(inventory, prepared.device, engine.observed, outcome.failed)
         finally:
             draw(record.folder, events, plan.limit_bytes, inventory.settings.pipeline.name,
                  picture=inventory.settings.options.memory_plot)  # fmt: skip
-            record.update(**_failures(events), rungs=rungs(recovery.tried), stream=streams_of(events))
+            record.update(**_failures(events), rungs=rung_lines(recovery.tried), stream=streams_of(events))
             with _for_later(engine):
                 learn_leaks(engine.returns)  # of a run that failed, too: a leak may be why
     return outcome

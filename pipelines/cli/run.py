@@ -214,7 +214,7 @@ def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -
     from pipelines.config.settings import read_settings
     from pipelines.devices.torch_environment import set_torch_variables
     from pipelines.run.artifacts import Artifacts
-    from pipelines.run.kept import finished, tasks_of
+    from pipelines.run.resume import all_tasks, finished_tasks
     from pipelines.session.job import make_job
     from pipelines.session.prepare import prepare
     from pipelines.session.selection import Selection
@@ -230,9 +230,9 @@ def _planned_run(composed: Composed, args: argparse.Namespace, record: Record) -
         record.open({"pipeline": settings.pipeline.name, "tier": settings.tier.name, "command": sys.argv[1:]})
         raise
     whole = make_job(prepared.inventory, prepared.choice, prepared.device, keep_going=args.keep_going)
-    done = set() if args.force else finished(whole, Artifacts(record.folder / "artifacts"))
+    done = set() if args.force else finished_tasks(whole, Artifacts(record.folder / "artifacts"))
     ended_well = args.resume is not None and _earlier(args.resume).get("status") == "ok"
-    if ended_well and len(done) == len(tasks_of(prepared.choice.problem)):
+    if ended_well and len(done) == len(all_tasks(prepared.choice.problem)):
         name_finished(prepared, record.folder, done)
         return ExitCode.OK
     record.open(facts_of(prepared, whole))

@@ -36,7 +36,9 @@ class Artifacts:
         """A task's own folder."""
         return self.root / item / node
 
-    def save(self, item: str, node: str, outputs: Mapping[str, Value], about: Mapping[str, Any]) -> dict[str, str]:
+    def save(
+        self, item: str, node: str, outputs: Mapping[str, Value], fingerprint: Mapping[str, Any]
+    ) -> dict[str, str]:
         """Write a task's outputs, then the note that it is done. Returns digests by file name.
 
         Raises `SurroundingsFailed` where the disk does not take them; a task is done only when its note stands.
@@ -46,7 +48,7 @@ class Artifacts:
             folder.mkdir(parents=True, exist_ok=True)
             entries = {port: _write(folder, port, value) for port, value in outputs.items()}
             digests = {name: sha256_of(folder / name) for entry in entries.values() for name in _files_of(entry)}
-            note = {"schema": SCHEMA, **about, "outputs": entries, "sha256": digests}
+            note = {"schema": SCHEMA, **fingerprint, "outputs": entries, "sha256": digests}
             write_atomic(folder / DONE, json.dumps(note, indent=1, ensure_ascii=False) + "\n")
         except (OSError, RuntimeError) as error:  # libsndfile's errors are RuntimeErrors
             raise SurroundingsFailed(
@@ -70,18 +72,18 @@ class Artifacts:
             self._contents[item, node] = _contents(read_note(self.folder(item, node)))
         return self._contents[item, node][port]
 
-    def consulted(self, item: str, node: str) -> set[str]:
-        """The settings that a finished task looked up. Raises as `read_note`."""
+    def tracked_settings(self, item: str, node: str) -> set[str]:
+        """The names of the settings that a finished task has read. Raises as `read_note`."""
         return set(read_note(self.folder(item, node)).get("settings", {}))
 
-    def is_done(self, item: str, node: str, about: Mapping[str, Any]) -> bool:
+    def is_done(self, item: str, node: str, fingerprint: Mapping[str, Any]) -> bool:
         """Whether the task was finished before by the same variant and settings, with every file still as it was."""
         folder = self.folder(item, node)
         try:
             note = read_note(folder)
         except (OSError, InvalidError):
             return False
-        same = all(note.get(key) == value for key, value in json.loads(json.dumps(about)).items())
+        same = all(note.get(key) == value for key, value in json.loads(json.dumps(fingerprint)).items())
         files = note.get("sha256", {})
         return same and all(
             (folder / name).is_file() and sha256_of(folder / name) == sum_ for name, sum_ in files.items()

@@ -1,4 +1,4 @@
-"""Everything a run needs, decided beforehand: the graph, its items, the chosen variants as node objects, the plan."""
+"""Everything a run needs, decided before it starts: the graph, its items, the chosen variants as node objects, the plan."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 from pipelines.graph.build import Graph
 from pipelines.graph.expand import name_of
-from pipelines.run.consulted import consulted
+from pipelines.run.tracked_settings import tracked_values
 from pipelines.schema.config import Item, Variant
 from pipelines.schema.ids import TaskId
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
-from pipelines.stream.chained import Streaming
+from pipelines.stream.chain_run import Streaming
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to carry out. nodes: a node object by graph node. places: where each model's weights lie, by model id.
+    """What to execute. nodes: a node object by graph node. places: where each model's weights lie, by model id.
 
     choice: the variant of each graph node that has one. digests: of each model's weights, by model id.
     inputs: SHA-256 of the files that items name, by path as the item has it.
-    streaming: how tasks that the problem has as one (`graph.fuse`) hand their sound on.
+    streaming: how the nodes of a fused task (`graph.fuse`) stream into each other.
     """
 
     graph: Graph
@@ -57,8 +57,8 @@ class Job:
         """The node object that loads and unloads `model`."""
         return next(self.nodes[node] for node in self.graph.order if self.model_of(node) == model)
 
-    def about(self, node: str, item: str, names: Iterable[str]) -> dict[str, Any]:
-        """What a task's result depends on besides its inputs. names: the settings it looked up."""
+    def fingerprint(self, node: str, item: str, names: Iterable[str]) -> dict[str, Any]:
+        """What a task's result depends on besides its inputs. names: the settings it has read."""
         spec = self.graph.node(node)
         variant = self.choice.get(node)
         return {
@@ -68,7 +68,7 @@ class Job:
             "variant": variant.name if variant else None,
             "weights": self.digests.get(variant.name) if variant else None,
             "knobs": dict(variant.knobs if variant else spec.knobs),
-            "settings": consulted(self.items[item].settings, names, self.inputs),
+            "settings": tracked_values(self.items[item].settings, names, self.inputs),
             "seed": self.seed,
             "takes": dict(spec.inputs),
         }

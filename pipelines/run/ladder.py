@@ -1,16 +1,16 @@
-"""What to try when memory does not do as planned: one documented ladder, decided by a pure function, a rung at a time.
+"""What to try when memory does not behave as planned: a ladder of remedies, of which a pure function names the next one.
 
       free       give caches back                                 (out of memory, another process)
-      retry      the same step again, once                        (out of memory, another process)
-      replan     the remaining tasks, with what was measured and the limit as it is now
+      retry      execute the same step again, once                (out of memory, another process)
+      replan     plan the remaining tasks again, with the bytes that were measured and the limit as it is now
       smaller    the same variant with a smaller batch or segment
-      variant    the next variant the tier allows
+      variant    the next variant that the tier allows
       cpu        the same variant on the CPU, for the roles in the tier's `cpu_fallback`
-      stop       exit 5, saying what was tried
+      stop       exit code 5, saying what was tried
 
-The engine asks `next_rung`, does what it says, and asks again with the rung added to `tried` if that did not help; each
-rung is an event and a line on the screen. After a rung that moved a task (smaller, variant, cpu), `way_back` says when
-bytes have returned and it may go home. What the user pinned is never among the rungs.
+`recovery` calls `next_rung`, does what it says, and calls it again with the rung added to `tried` if that did not help. Each
+rung is an event and a line on the screen. After a rung that displaced a task (smaller, variant, cpu), `restore_placement` says
+when the bytes have returned and the first choice may be used again. What the user pinned is never changed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Trouble(Enum):
 
 
 class Action(Enum):
-    """A rung's kind, in the order they are climbed down. The value is the name in events."""
+    """A rung's kind, in the order in which they are tried. The value is the name in events."""
 
     FREE = "free"
     RETRY = "retry"
@@ -45,7 +45,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One setting of `memory_mode`. margin_factor: on every prediction's margin. retries: of one step. rungs: those allowed."""
+    """One setting of `memory_mode`. margin_factor: multiplies every prediction's margin. retries: of one step. rungs: those allowed."""
 
     name: str
     margin_factor: float
@@ -55,8 +55,8 @@ class Mode:
 
 _SAME_RESULT = frozenset({Action.FREE, Action.RETRY, Action.REPLAN, Action.SMALLER})
 _ALL = _SAME_RESULT | {Action.VARIANT, Action.CPU}
-#: conservative plans wide and never changes which model is used or where. balanced is the default. aggressive plans tight
-#: and leans on the ladder.
+#: conservative plans with wide margins and never changes which model is used or where. balanced is the default. aggressive
+#: plans with narrow margins and relies on the ladder.
 MODES = {
     "conservative": Mode("conservative", 1.5, 1, _SAME_RESULT),
     "balanced": Mode("balanced", 1.0, 1, _ALL),
@@ -65,10 +65,10 @@ MODES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Alternative:
     """Another way to do a task. changes: what differs from now, of `batch`, `segment`, `variant`, `device`.
 
-    needed_bytes: of the device, whole (context included); 0 where nothing stays on it.
+    needed_bytes: of the whole device, the context included; 0 where nothing stays on it.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Rung:
 
     action: Action
     because: str
-    choice: Choice | None = None
+    choice: Alternative | None = None
 
     @property
     def line(self) -> str:
@@ -101,10 +101,10 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All the decision rests on.
+    """Everything that the next rung depends on.
 
     task: whose step it was. limit_bytes: in force now (the plan's, or what others have left). needed_bytes: measured or
-    last predicted peak of the step. choices: other ways to do the task, best first, as the tier allows them.
+    last predicted peak of the step. alternatives: other ways to do the task that the tier allows, the best first.
     pinned: what the user fixed, of `batch`, `segment`, `variant`, `device`. tried: rungs so far for this task.
     """
 
@@ -113,13 +113,13 @@ class State:
     mode: Mode
     limit_bytes: int
     needed_bytes: int
-    choices: tuple[Choice, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
     pinned: frozenset[str] = frozenset()
     tried: tuple[Rung, ...] = ()
 
 
 def next_rung(state: State) -> Rung:
-    """The next remedy for `state`; `Action.STOP` when none is left. Pure, and it never repeats a rung beyond `retries`."""
+    """The next remedy for `state`; `Action.STOP` when none is left. Never repeats a rung more often than `retries` allows."""
     for action in (Action.FREE, Action.RETRY, Action.REPLAN):
         if action in state.mode.rungs and _applies(action, state) and _times(action, state) < _allowed(action, state):
             return Rung(action, _because(state))
@@ -130,22 +130,22 @@ def next_rung(state: State) -> Rung:
     return Rung(Action.STOP, stop_sentence(state))
 
 
-def way_back(home: Choice, free_bytes: int, held_bytes: int, margin: float, waited: bool) -> Rung | None:
-    """Whether a task that was moved may go home: its bytes, and `margin` of them more, are there again.
+def restore_placement(first: Alternative, free_bytes: int, held_bytes: int, margin: float, waited: bool) -> Rung | None:
+    """The rung back to the `first` choice of a displaced task, if its bytes, and `margin` of them more, are there again.
 
-    held_bytes: what of the need is on the device already. waited: whether the room was there at the last look too, so
-    that a process that comes and goes does not make us do so as well.
+    held_bytes: what of the need is on the device already. waited: whether the room was there at the last check too, so
+    that another process that comes and goes does not move our tasks back and forth.
     """
-    wanted = round(home.needed_bytes * (1 + margin))
+    wanted = round(first.needed_bytes * (1 + margin))
     if free_bytes + held_bytes < wanted or not waited:
         return None
-    return Rung(Action.BACK, f"{format_bytes(free_bytes)} are free again", home)
+    return Rung(Action.BACK, f"{format_bytes(free_bytes)} are free again", first)
 
 
 def stop_sentence(state: State) -> str:
-    """What exit 5 says: the task, the bytes, everything that was tried, and the next step."""
+    """The message of exit code 5: the task, the bytes, everything that was tried, and the next step."""
     tried = (
-        "; ".join(dict.fromkeys(_told(rung) for rung in state.tried if rung.action is not Action.STOP))
+        "; ".join(dict.fromkeys(_tried_text(rung) for rung in state.tried if rung.action is not Action.STOP))
         or "nothing was left to try"
     )
     held = f" Not touched, because you fixed it: {', '.join(sorted(state.pinned))}." if state.pinned else ""
@@ -156,13 +156,13 @@ def stop_sentence(state: State) -> str:
 
 
 def _applies(action: Action, state: State) -> bool:
-    """A step that ended is not tried again: drift is answered by planning what is left."""
+    """Whether an action answers the trouble. After drift the step has ended, so only what is left is planned again."""
     return action is Action.REPLAN or state.trouble is not Trouble.DRIFT
 
 
 def _times(action: Action, state: State) -> int:
-    """How often it was tried: a new plan for the task as it is now, patience at all."""
-    since = _since_last_change if action is Action.REPLAN else _since_home
+    """How often an action was tried: a new plan since the task last changed, the others since it last had its first choice."""
+    since = _since_last_change if action is Action.REPLAN else _since_restored
     return sum(rung.action is action for rung in since(state.tried))
 
 
@@ -175,22 +175,22 @@ def _since_last_change(tried: Sequence[Rung]) -> Sequence[Rung]:
     return tried[changes[-1] + 1 :] if changes else tried
 
 
-def _since_home(tried: Sequence[Rung]) -> Sequence[Rung]:
-    """Back home, everything may be tried again."""
-    homes = [at for at, rung in enumerate(tried) if rung.action is Action.BACK]
-    return tried[homes[-1] + 1 :] if homes else tried
+def _since_restored(tried: Sequence[Rung]) -> Sequence[Rung]:
+    """The rungs since the first choice was restored: from then on everything may be tried again."""
+    restored = [at for at, rung in enumerate(tried) if rung.action is Action.BACK]
+    return tried[restored[-1] + 1 :] if restored else tried
 
 
-def _next_choice(action: Action, state: State) -> Choice | None:
-    used = {rung.choice.name for rung in _since_home(state.tried) if rung.choice is not None}
-    for choice in state.choices:
+def _next_choice(action: Action, state: State) -> Alternative | None:
+    used = {rung.choice.name for rung in _since_restored(state.tried) if rung.choice is not None}
+    for choice in state.alternatives:
         fits = choice.needed_bytes <= state.limit_bytes
         if _kind(choice) is action and choice.name not in used and not choice.changes & state.pinned and fits:
             return choice
     return None
 
 
-def _kind(choice: Choice) -> Action:
+def _kind(choice: Alternative) -> Action:
     if "device" in choice.changes:
         return Action.CPU
     return Action.VARIANT if "variant" in choice.changes else Action.SMALLER
@@ -200,10 +200,10 @@ def _because(state: State) -> str:
     return f"{state.task}: {state.trouble.value}"
 
 
-def _told(rung: Rung) -> str:
-    told = {
+def _tried_text(rung: Rung) -> str:
+    texts = {
         Action.FREE: "caches were freed",
         Action.RETRY: "the step was tried again",
         Action.REPLAN: "the rest was planned anew",
     }
-    return told[rung.action] if rung.choice is None else rung.choice.name
+    return texts[rung.action] if rung.choice is None else rung.choice.name

@@ -1,4 +1,4 @@
-"""One task, or a chain of them: inputs gathered, nodes run, outputs saved. Knows nothing of plans and steps."""
+"""Executes one task, or a chain of them: gathers inputs, runs nodes, saves outputs. Knows nothing of plans and steps."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pipelines.devices.protocol import Device
 from pipelines.graph.expand import footprint_of
 from pipelines.inputs.items import open_audio, quiet
 from pipelines.run.artifacts import Artifacts, read_note
-from pipelines.run.consulted import Consulted
+from pipelines.run.errors import as_headroom
 from pipelines.run.job import Job
-from pipelines.run.outcome import as_headroom
+from pipelines.run.tracked_settings import TrackedSettings
 from pipelines.schema.errors import HeadroomError, Interrupted, TaskFailed
 from pipelines.schema.ids import TaskId, fused_id
 from pipelines.schema.node import Context, Outputs, Port
 from pipelines.schema.values import PORTS, Text, Value
-from pipelines.stream.chained import Chained, Landing, expected_seconds, real_time_factor
-from pipelines.stream.streaming import Stage, pieces_for
+from pipelines.stream.chain_run import ChainRun, OutputWriter, expected_seconds, real_time_factor
+from pipelines.stream.stages import Stage, pieces_for
 
 
 @dataclass(frozen=True)
 class Tasks:
-    """Does the tasks of one job. emit: tells the observers, as `Engine.emit`."""
+    """Executes the tasks of one job. emit: informs the observers, as `Engine.emit`."""
 
     job: Job
     device: Device
@@ -34,12 +34,12 @@ class Tasks:
     cancel: threading.Event
     clock: Callable[[], float]
     #: Files of which a warning was given.
-    told: set[Path] = field(default_factory=set)
+    warned: set[Path] = field(default_factory=set)
     #: Files are opened one at a time.
     opening: threading.Lock = field(default_factory=threading.Lock)
 
     def attempt(self, task: str, model: Any) -> HeadroomError | None:
-        """Do one task with its loaded model. The error it ended with, None where it is done. Only interrupts are raised."""
+        """Execute one task with its loaded model. Returns the error it ended with, None where it is done; raises only interrupts."""
         try:
             self._do(task, model)
         except (Interrupted, KeyboardInterrupt):
@@ -51,9 +51,9 @@ class Tasks:
         return None
 
     def attempt_chain(self, tasks: Sequence[str], models: Sequence[Any]) -> dict[str, HeadroomError | None]:
-        """Do tasks of one item that hand their sound on. What each ended with; what waits for one that failed is left out.
+        """Execute the parts of a fused task. Returns the error each ended with, or None; parts after a failed one are left out.
 
-        Where a later one cannot do it piece by piece, all are done one after another: streaming is no reason to fail.
+        Where a later node cannot work piece by piece, all are executed one after another: streaming is no reason to fail.
         """
         if len(tasks) == 1:
             return {tasks[0]: self.attempt(tasks[0], models[0])}
@@ -73,33 +73,35 @@ class Tasks:
     def _attempt_together(self, tasks: Sequence[str], models: Sequence[Any]) -> tuple[HeadroomError | None, int]:
         """The error and the index of the task it came from."""
         self._clear(tasks)
-        chained = None
+        chain_run = None
         try:
-            chained = self._chained(tasks, models)
-            chained.carry_out()
-            self._save(tasks, chained)
+            chain_run = self._chain_run(tasks, models)
+            chain_run.execute()
+            self._save(tasks, chain_run)
         except (Interrupted, KeyboardInterrupt):
             self._clear(tasks)
             raise
         except Exception as error:
             self._clear(tasks)
-            origin = chained.failed_first if chained else len(tasks) - 1
+            origin = chain_run.failed_first if chain_run else len(tasks) - 1
             return as_headroom(error, f"{tasks[origin]} failed"), origin
         return None, 0
 
-    def _chained(self, tasks: Sequence[str], models: Sequence[Any]) -> Chained:
-        asked, limit = self.clock(), self.job.plan.limit_bytes
-        stages, landings = [], []
+    def _chain_run(self, tasks: Sequence[str], models: Sequence[Any]) -> ChainRun:
+        since, limit = self.clock(), self.job.plan.limit_bytes
+        stages, writers = [], []
         for index, (task, model) in enumerate(zip(tasks, models, strict=True)):
             at = TaskId.parse(task)
             node, ports = self.job.nodes[at.node], self.job.graph.ports[at.node]
             main, (first, given) = next(iter(ports.inputs)), next(iter(ports.outputs.items()))
             inputs = self._inputs(at, streamed=main if index else None)
             stages.append(Stage(node, model, inputs, self._context(task), main, pieces_for(node)))
-            landings.append(Landing(self.artifacts.folder(at.item, at.node), first, given.type == "audio", self.clock))
-        return Chained(
-            stages, landings, self.job.streaming, expected_seconds(self.job.items[TaskId.parse(tasks[0]).item]),
-            clock=self.clock, sleep=self.cancel.wait, since=asked, promised=self._promised(tasks),
+            writers.append(
+                OutputWriter(self.artifacts.folder(at.item, at.node), first, given.type == "audio", self.clock)
+            )
+        return ChainRun(
+            stages, writers, self.job.streaming, expected_seconds(self.job.items[TaskId.parse(tasks[0]).item]),
+            clock=self.clock, sleep=self.cancel.wait, since=since, promised=self._promised(tasks),
             pressure=lambda: self.device.used_bytes() / limit if limit else 0.0,
         )  # fmt: skip
 
@@ -111,15 +113,15 @@ class Tasks:
             zip((footprint_of(job.graph, node, job.choice, memory) for node in nodes), knobs, strict=True)
         )
 
-    def _save(self, tasks: Sequence[str], chained: Chained) -> None:
+    def _save(self, tasks: Sequence[str], chain_run: ChainRun) -> None:
         """Every node's outputs with its note; then the report."""
-        for task, stage, landing, seconds in zip(
-            tasks, chained.stages, chained.landings, chained.seconds(), strict=True
+        for task, stage, writer, seconds in zip(
+            tasks, chain_run.stages, chain_run.writers, chain_run.seconds(), strict=True
         ):
             # Joined by fades, it is not what the node would have made at once; whoever reads the note may want to know.
             extra = {"in_pieces": True} if stage.pieces is not None else {}
-            self._saved(task, stage.context, landing.outputs, seconds, extra)
-        self.emit("stream", task=fused_id(tasks), **chained.report().to_dict())
+            self._saved(task, stage.context, writer.outputs, seconds, extra)
+        self.emit("stream", task=fused_id(tasks), **chain_run.report().to_dict())
 
     def _do(self, task: str, model: Any) -> None:
         at = TaskId.parse(task)
@@ -132,9 +134,9 @@ class Tasks:
         at = TaskId.parse(task)
         begun = self.clock()
         _check(task, outputs, self.job.graph.ports[at.node].outputs)
-        names = cast("Consulted", context.settings).names
+        names = cast("TrackedSettings", context.settings).names
         digests = self.artifacts.save(
-            at.item, at.node, outputs, {**about(self.job, self.artifacts, task, names), **extra}
+            at.item, at.node, outputs, {**fingerprint(self.job, self.artifacts, task, names), **extra}
         )
         seconds += self.clock() - begun
         length = self.job.items[at.item].seconds
@@ -147,20 +149,20 @@ class Tasks:
             self.artifacts.clear(at.item, at.node)
 
     def _context(self, task: str) -> Context:
-        """What the task is given; its folder stands, and a sentence it warns with is told once."""
+        """What the node is given: its folder exists, and a warning that it repeats is shown once."""
         at = TaskId.parse(task)
-        folder, told = self.artifacts.folder(at.item, at.node), set[str]()
+        folder, shown = self.artifacts.folder(at.item, at.node), set[str]()
         folder.mkdir(parents=True, exist_ok=True)
 
         def warn(sentence: str) -> None:
-            if sentence not in told:
-                told.add(sentence)
+            if sentence not in shown:
+                shown.add(sentence)
                 self.emit("warning", task=task, text=sentence)
 
         return Context(
             item=at.item,
             folder=folder,
-            settings=Consulted(self.job.items[at.item].settings),
+            settings=TrackedSettings(self.job.items[at.item].settings),
             device=self.job.device_of(at.node) or self.device.torch_device,
             seed=self.job.task_seed(task),
             report=lambda fraction, note: self.emit("progress", task=task, fraction=fraction, note=note),
@@ -191,17 +193,17 @@ class Tasks:
             raise TaskFailed(f"{name} has no {port}: its row names no file.")
         file = Path(str(path)).expanduser()
         with self.opening, quiet(file):
-            return open_audio(file, self.artifacts.folder(name, "item"), lambda text: self._tell(file, text))
+            return open_audio(file, self.artifacts.folder(name, "item"), lambda text: self._warn_once(file, text))
 
-    def _tell(self, file: Path, text: str) -> None:
+    def _warn_once(self, file: Path, text: str) -> None:
         """Once for each file."""
-        if file not in self.told:
-            self.told.add(file)
+        if file not in self.warned:
+            self.warned.add(file)
             self.emit("warning", text=text)
 
 
-def about(job: Job, artifacts: Artifacts, task: str, names: Iterable[str]) -> dict[str, Any]:
-    """What a task's result depends on, its inputs by their content: the key for reusing it. names: as in `Job.about`.
+def fingerprint(job: Job, artifacts: Artifacts, task: str, names: Iterable[str]) -> dict[str, Any]:
+    """What a task's result depends on, its inputs by their content: the key for reusing it. names: as in `Job.fingerprint`.
 
     Raises `OSError` where an input is not there.
     """
@@ -216,11 +218,11 @@ def about(job: Job, artifacts: Artifacts, task: str, names: Iterable[str]) -> di
             given[port] = [settings.get("text"), settings.get("language")]
         elif path := job.items[at.item].path if name == "audio" else settings.get(name):
             given[port] = [job.inputs.get(str(path))]
-    return {**job.about(at.node, at.item, names), "given": given}
+    return {**job.fingerprint(at.node, at.item, names), "given": given}
 
 
 def _check(task: str, given: Outputs, promised: Mapping[str, Port]) -> None:
-    """A node gave what its class says. Raises `TaskFailed` here, and not at the node that misses it."""
+    """Check that a node gave what its class promises. Raises `TaskFailed` here, and not at the node that misses it."""
     for name, port in promised.items():
         value = given.get(name) if isinstance(given, Mapping) else None
         if value is None and not port.optional:

@@ -6,7 +6,7 @@ plan says the model is resident and hands to `run`. So one loaded model serves e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -91,14 +91,6 @@ class Node(Protocol):
 
 
 @runtime_checkable
-class BatchNode(Protocol):
-    """A node that may take several items at once; the engine uses it only where the plan runs them together."""
-
-    def run_batch(self, model: Any, batch: Sequence[tuple[Inputs, Context]]) -> Sequence[Outputs]:
-        """`run` for each of `batch`, sharing work where that pays."""
-
-
-@runtime_checkable
 class StreamNode(Protocol):
     """A node that can yield its first output in chunks, and take its first input in chunks.
 
@@ -128,6 +120,13 @@ class PieceNode(Protocol):
 
     def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
         """As `Node`."""
+
+
+def close_iterator(iterator: object) -> None:
+    """End a stream before its last piece: a generator is closed, an iterator that cannot be closed is left as it is."""
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()
 
 
 class Plain:

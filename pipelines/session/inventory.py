@@ -31,7 +31,7 @@ from pipelines.schema.settings import Settings
 from pipelines.session.availability import Availability, Terms, look_up
 from pipelines.session.device import limit_of
 from pipelines.session.selection import EVERYTHING, Selection, make_graph
-from pipelines.stream.streaming import begins, follows
+from pipelines.stream.stages import can_continue_chain, can_start_chain
 from pipelines.weights import WeightsSpec, digest_of
 
 
@@ -66,7 +66,7 @@ class NodeTraits:
     def of(target: str, trusted: Sequence[str]) -> NodeTraits:
         """Of the class that `target` names. Raises `UsageError` where there is none, or it may not be named."""
         kind = node_class(target, trusted)
-        return NodeTraits(issubclass(kind, Plain), begins(kind), follows(kind))
+        return NodeTraits(issubclass(kind, Plain), can_start_chain(kind), can_continue_chain(kind))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from pipelines.plan.check import certified
 from pipelines.run.job import Job, remaining
-from pipelines.run.ladder import Choice
-from pipelines.run.recovery import Seen
+from pipelines.run.ladder import Alternative
+from pipelines.run.recovery import Corrections
 from pipelines.schema.config import Variant, on_cpu
 from pipelines.schema.ids import TaskId
 from pipelines.schema.problem import Problem
@@ -23,14 +23,14 @@ _SMALLER = {"batch": 1, "segment": 2.0}
 
 @dataclass(frozen=True)
 class Replanner:
-    """Plans what is left of a prepared run with the bytes that were seen."""
+    """Plans what is left of a prepared run with the bytes that were measured."""
 
     prepared: Prepared
 
-    def replan(self, job: Job, choice: Mapping[str, Variant], seen: Seen, gone: set[str]) -> Job:
+    def replan(self, job: Job, choice: Mapping[str, Variant], corrections: Corrections, finished: set[str]) -> Job:
         """The job of the remaining tasks. Raises `DoesNotFit`."""
         inventory = self.prepared.inventory
-        problem = remaining(self._problem(choice, seen), gone)
+        problem = remaining(self._problem(choice, corrections), finished)
         return replace(
             job,
             choice=choice,
@@ -41,7 +41,7 @@ class Replanner:
             digests=digests_of(inventory, choice.values()),
         )
 
-    def alternatives(self, job: Job, node: str, seen: Seen) -> tuple[tuple[Choice, Variant], ...]:
+    def alternatives(self, job: Job, node: str, corrections: Corrections) -> tuple[tuple[Alternative, Variant], ...]:
         """Smaller first, then the tier's next variants, then the CPU where the tier lets the role go there."""
         now = job.choice.get(node)
         if now is None:
@@ -50,7 +50,9 @@ class Replanner:
         ways += [(variant, frozenset({"variant"})) for variant in self._worse(node, now)]
         if self._may_go_to_cpu(now):
             ways.append((on_cpu(now), frozenset({"device"})))
-        return tuple((Choice(made.name, changes, self._need(job, node, made, seen)), made) for made, changes in ways)
+        return tuple(
+            (Alternative(made.name, changes, self._need(job, node, made, corrections)), made) for made, changes in ways
+        )
 
     def pinned(self, node: str) -> frozenset[str]:
         """What the command line named: the variant, a knob, the device."""
@@ -77,18 +79,18 @@ class Replanner:
         elsewhere = inventory.device.memory != "host" and now.device is None
         return elsewhere and may_fall_back(inventory.settings.tier, now.role)
 
-    def _problem(self, choice: Mapping[str, Variant], seen: Seen) -> Problem:
+    def _problem(self, choice: Mapping[str, Variant], corrections: Corrections) -> Problem:
         sizing = replace(
             self.prepared.choice.sizing,
-            limit_bytes=seen.limit_bytes,
-            extra_weights=seen.extra_weights,
-            extra_workspace=seen.extra_workspace,
+            limit_bytes=corrections.limit_bytes,
+            extra_weights=corrections.extra_weights,
+            extra_workspace=corrections.extra_workspace,
         )
         return problem_of(self.prepared.inventory, choice, sizing)
 
-    def _need(self, job: Job, node: str, variant: Variant, seen: Seen) -> int:
+    def _need(self, job: Job, node: str, variant: Variant, corrections: Corrections) -> int:
         """Device bytes of `node`'s hungriest task under `variant`, alone with the context."""
-        problem = self._problem({**job.choice, node: variant}, replace(seen, limit_bytes=None))
+        problem = self._problem({**job.choice, node: variant}, replace(corrections, limit_bytes=None))
         weights = problem.models[variant.name].weights_bytes if variant.name in problem.models else 0
         tasks = [task for task in problem.tasks if TaskId.parse(task.id).node == node]
         return (

@@ -14,7 +14,7 @@ from pipelines.schema.problem import Problem, Task
 from pipelines.schema.settings import Settings, Tier
 from pipelines.schema.units import format_bytes
 from pipelines.session.inventory import Inventory, NodeTraits
-from pipelines.stream.chained import Streaming
+from pipelines.stream.chain_run import Streaming
 from pipelines.stream.pacing import StreamSettings
 
 

@@ -1,18 +1,17 @@
-"""Makes any node that gives as much sound as it takes answer piece by piece, though it knows only whole sounds.
+"""Lets a node that knows only whole sounds work piece by piece, if it gives as many seconds of sound as it takes.
 
-Pieces ramp up from small, so that the first is heard soon. Each is made with some sound on both sides, which is thrown away. Where
-that is all an output sample depends on, the result equals one pass. Where it is not known, pieces also overlap and are cross-faded:
-close to one pass where the node treats both alike, and no more is promised.
+The first piece is short, so that it is heard soon, and each next one longer. Every piece is made with some sound on both sides,
+which is thrown away again. Where no output sample depends on more than that, the result equals one pass over the whole sound.
+Where that is not known, pieces also overlap and are cross-faded: the result is then close to one pass, and no more is promised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.schema.values import Audio
-from pipelines.stream.chunks import crossfade
 
 if TYPE_CHECKING:
     from pipelines.schema.values import Samples
@@ -20,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """How to cut. first, most: seconds of the first and of the longest piece. growth: of each to the next.
+    """How to cut a sound. first, most: seconds of the first and of the longest piece. growth: of each piece to the next.
 
-    reach: seconds heard on each side and thrown away. overlap: seconds made twice and faded; 0 where the reach is exact.
+    reach: seconds given on each side of a piece whose output is thrown away. overlap: seconds that are made twice and
+    cross-faded; 0 where the reach is exact.
     """
 
     first: float = 0.5
@@ -95,8 +95,35 @@ def _cut(made: Audio, heard: Audio, start: int, stop: int) -> Audio:
     return Audio.of(made.read(first, last), made.rate)
 
 
+def crossfade(pieces: Iterable[Samples], overlap: int) -> Iterator[Samples]:
+    """Join pieces [..., n] of which each begins with the last `overlap` frames of the one before, made again. Equal gain, linear.
+
+    Lengths add up exactly. Raises `ValueError` where two that meet are shorter than the overlap.
+    """
+    import numpy as np
+
+    if overlap == 0:
+        yield from (piece for piece in pieces if piece.shape[-1])
+        return
+    rise = np.linspace(0.0, 1.0, overlap + 2, dtype=np.float32)[1:-1]
+    held: Samples | None = None
+    for piece in pieces:
+        if held is None:
+            held = piece
+        elif min(held.shape[-1], piece.shape[-1]) < overlap:
+            raise ValueError(f"Pieces of {held.shape[-1]} and {piece.shape[-1]} frames cannot overlap by {overlap}.")
+        else:
+            mixed = held[..., -overlap:] * rise[::-1] + piece[..., :overlap] * rise
+            held = np.concatenate([held[..., :-overlap], mixed, piece[..., overlap:]], axis=-1)
+        if held.shape[-1] > overlap:
+            yield held[..., :-overlap]
+            held = held[..., -overlap:]
+    if held is not None and held.shape[-1]:
+        yield held
+
+
 class _Source:
-    """Incoming chunks as one growing sound of which the past is forgotten."""
+    """Incoming chunks as one growing sound, of which what lies behind is dropped."""
 
     def __init__(self, chunks: Iterator[Audio]) -> None:
         import numpy as np

@@ -24,8 +24,7 @@ from typing import Any
 from pipelines.devices.linux import LinuxMemory
 from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.schema.errors import HeadroomError, Interrupted
-from pipelines.schema.node import Context, Node, StreamNode
-from pipelines.stream.pipe import close
+from pipelines.schema.node import Context, Node, StreamNode, close_iterator
 from pipelines.worker import wire
 
 Maker = Callable[[str, Mapping[str, Any], tuple[str, ...]], Node]
@@ -100,7 +99,7 @@ class Servant:
         except StopIteration as ended:
             return dict(ended.value or {})
         finally:
-            close(made)
+            close_iterator(made)
 
     def _fed(self) -> Iterator[Any]:
         while True:

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.adaptive import detection, latency, low_vram
 from pipelines.schema.hardware import TIERS
-from pipelines.stream.player import gaps_at_best
+from pipelines.stream.playback import gaps_at_best
 
 
 def test_every_card_of_the_table_is_right():

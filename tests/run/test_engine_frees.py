@@ -39,7 +39,7 @@ def test_a_failed_task_holds_nothing_of_its_model(models, tmp_path, error, undis
     bench = Bench(SIZES, None, items=2, fault=fault)
     job = replace(bench.job(), keep_going=True)
     engine = Engine(job, SimulatedDevice(total_bytes=100 * MIB, track=False), Artifacts(tmp_path), bench.events.append)
-    outcome = engine.carry_on()
+    outcome = engine.execute()
     gc.collect()
     assert len(outcome.failed) == 2
     assert models
@@ -95,7 +95,7 @@ class Forgetful(SimulatedDevice):
 @pytest.mark.parametrize(("share", "leaks"), [(0.8, []), (0.6, ["n0", "n1"])])
 def test_what_a_leak_is_is_decided_by_the_rule_of_the_devices(share, leaks, tmp_path, monkeypatch):
     """A return of 60 % once passed in the engine and was a leak everywhere else."""
-    monkeypatch.setattr("pipelines.run.engine.RETURN_SECONDS", 0.01)
+    monkeypatch.setattr("pipelines.run.models.RETURN_SECONDS", 0.01)
     device = Forgetful(total_bytes=4000 * MIB, track=False)
     device.share = share
 
@@ -105,7 +105,7 @@ def test_what_a_leak_is_is_decided_by_the_rule_of_the_devices(share, leaks, tmp_
 
     bench = Bench(((400 * MIB, MIB), (400 * MIB, MIB)), 2000 * MIB, fault=hold)
     engine = Engine(bench.job(), device, Artifacts(tmp_path), bench.events.append)
-    engine.carry_on()
+    engine.execute()
     engine.unload_all()
     assert [returned.model for returned in engine.returns] == leaks
     assert len([event for event in bench.events if event.data.get("what") == "leak"]) == len(leaks)

@@ -10,7 +10,7 @@ from pipelines.devices.protocol import DeviceOutOfMemory, Process
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.run.artifacts import Artifacts, read_note
 from pipelines.run.engine import Engine
-from pipelines.run.ladder import MODES, Choice
+from pipelines.run.ladder import MODES, Alternative
 from pipelines.run.recovery import Recovery
 from pipelines.schema.config import Footprint
 from pipelines.schema.node import Place
@@ -31,7 +31,7 @@ class Shrinkable(Bench):
             footprint = Footprint(weights=held, load_peak=held, workspace={"base": taken}, load_seconds=held / 2e9)
             variant = replace(now, origin=f"{node}/{level}", footprints={"host": footprint, "accelerator": footprint})
             if held < now.footprint_in("host").weights:
-                made.append((Choice(variant.name, frozenset({"variant"}), held + taken), variant))
+                made.append((Alternative(variant.name, frozenset({"variant"}), held + taken), variant))
         return tuple(made)
 
     def replan(self, job, choice, seen, gone):
@@ -69,8 +69,8 @@ def faults(draw):
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 6 else pytest.mark.slow) for seed in range(60)])
 def test_faults_in_any_combination_cost_no_task(seed, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.run.engine.LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.run.engine.RETURN_SECONDS", 0.02)
+    monkeypatch.setattr("pipelines.run.memory.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pipelines.run.models.RETURN_SECONDS", 0.02)
     draw = random.Random(seed)
     sizes = some_sizes(draw, draw.randint(2, 4))
     total = max(map(sum, sizes)) + draw.randint(0, 60) * MIB
@@ -78,7 +78,7 @@ def test_faults_in_any_combination_cost_no_task(seed, tmp_path, monkeypatch):
     bench = Shrinkable(sizes, total, items=draw.randint(1, 3))
     engine = Engine(job := bench.job(), device, Artifacts(tmp_path), bench.events.append)
     device.cap(total)
-    Recovery(engine, bench, MODES["balanced"], patience=0.0).carry_out()
+    Recovery(engine, bench, MODES["balanced"], patience=0.0).execute()
     finished = [event.data["task"] for event in bench.events if event.kind == "task_finished"]
     assert sorted(finished) == sorted(task.id for task in job.problem.tasks), "each once"
     assert all(read_note(tmp_path / task) for task in finished)

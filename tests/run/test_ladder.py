@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.run.ladder import MODES, Action, Choice, Rung, State, Trouble, next_rung, way_back
+from pipelines.run.ladder import MODES, Action, Alternative, Rung, State, Trouble, next_rung, restore_placement
 from pipelines.schema.units import GIB
 
-HALF = Choice("batch 8", frozenset({"batch"}), 2 * GIB)
-SHORT = Choice("segment 4 s", frozenset({"segment"}), GIB)
-OTHER = Choice("htdemucs", frozenset({"variant"}), GIB)
-LAST = Choice("center", frozenset({"variant"}), 0)
-ON_CPU = Choice("htdemucs_ft on the CPU", frozenset({"device"}), 0)
+HALF = Alternative("batch 8", frozenset({"batch"}), 2 * GIB)
+SHORT = Alternative("segment 4 s", frozenset({"segment"}), GIB)
+OTHER = Alternative("htdemucs", frozenset({"variant"}), GIB)
+LAST = Alternative("center", frozenset({"variant"}), 0)
+ON_CPU = Alternative("htdemucs_ft on the CPU", frozenset({"device"}), 0)
 EVERY = (OTHER, HALF, ON_CPU, SHORT, LAST)
 
 
 def climb(trouble: Trouble = Trouble.OUT_OF_MEMORY, mode: str = "balanced", **more: object) -> list[Rung]:
-    state = State("song/separate", trouble, MODES[mode], 3 * GIB, 4 * GIB, **{"choices": EVERY, **more})  # type: ignore[arg-type]
+    state = State("song/separate", trouble, MODES[mode], 3 * GIB, 4 * GIB, **{"alternatives": EVERY, **more})  # type: ignore[arg-type]
     rungs: list[Rung] = []
     while not rungs or rungs[-1].action is not Action.STOP:
         rungs.append(next_rung(State(**{**_fields(state), "tried": tuple(rungs)})))
@@ -68,7 +68,7 @@ def test_every_ladder_ends_keeps_what_is_pinned_and_repeats_nothing(mode: str, t
     for count in range(len(ASPECTS) + 1):
         for pinned in map(frozenset, itertools.combinations(ASPECTS, count)):
             for chosen in itertools.chain.from_iterable(itertools.combinations(EVERY, n) for n in range(6)):
-                rungs = climb(trouble, mode, pinned=pinned, choices=chosen)
+                rungs = climb(trouble, mode, pinned=pinned, alternatives=chosen)
                 picked = [rung.choice for rung in rungs if rung.choice is not None]
                 assert all(not choice.changes & pinned for choice in picked)
                 assert len(set(picked)) == len(picked)
@@ -91,11 +91,11 @@ def test_a_task_that_gave_way_to_another_is_still_freed_and_tried_again_for_itse
 
 
 def test_back_home_everything_may_be_tried_again() -> None:
-    home = Choice("home", frozenset(), GIB)
+    first = Alternative("first", frozenset(), GIB)
     away = climb(Trouble.FOREIGN)[:-1]
     again = climb(Trouble.FOREIGN)[:-1]
     state = State(
-        "t", Trouble.FOREIGN, MODES["balanced"], 3 * GIB, GIB, EVERY, tried=(*away, Rung(Action.BACK, "", home))
+        "t", Trouble.FOREIGN, MODES["balanced"], 3 * GIB, GIB, EVERY, tried=(*away, Rung(Action.BACK, "", first))
     )
     for rung in again:
         found = next_rung(state)
@@ -113,15 +113,15 @@ def test_stopping_says_everything_a_person_needs() -> None:
 
 
 def test_nothing_to_try_still_says_so() -> None:
-    rungs = climb(Trouble.DRIFT, "conservative", choices=())
+    rungs = climb(Trouble.DRIFT, "conservative", alternatives=())
     assert names(rungs) == ["replan", "stop"]
 
 
 def test_the_way_back_needs_the_margin_and_a_second_look() -> None:
-    home = Choice("htdemucs_ft on GPU 0", frozenset({"device"}), 2 * GIB)
-    assert way_back(home, 2 * GIB, 0, 0.1, waited=True) is None
-    assert way_back(home, 3 * GIB, 0, 0.1, waited=False) is None
-    rung = way_back(home, 2 * GIB, GIB, 0.1, waited=True)
+    first = Alternative("htdemucs_ft on GPU 0", frozenset({"device"}), 2 * GIB)
+    assert restore_placement(first, 2 * GIB, 0, 0.1, waited=True) is None
+    assert restore_placement(first, 3 * GIB, 0, 0.1, waited=False) is None
+    rung = restore_placement(first, 2 * GIB, GIB, 0.1, waited=True)
     assert rung is not None
     assert rung.action is Action.BACK
     assert "htdemucs_ft on GPU 0" in rung.line

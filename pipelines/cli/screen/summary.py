@@ -15,7 +15,7 @@ from pipelines.run.record import Record
 from pipelines.schema.ids import TaskId
 from pipelines.schema.plan import Plan
 from pipelines.schema.units import format_bytes, format_seconds
-from pipelines.stream.listening import summary
+from pipelines.stream.report import summary
 
 
 def summarise(

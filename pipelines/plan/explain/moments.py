@@ -35,10 +35,14 @@ class Moment:
         return self.context + self.above + sum(count for _, count in parts)
 
 
-def moment_bytes(problem: Problem, steps: Sequence[Step]) -> list[int]:
-    """The highest bytes of every step. O(steps + edges)."""
+def predicted_peaks(problem: Problem, steps: Sequence[Step]) -> list[int]:
+    """The highest bytes on the device while each step lasts: the one figure that explanations, events and records predict.
+
+    A load's holds its load_peak, a prefetch's also what other prefetches still need while they load. An unload is highest
+    before its model has left. A run's equals the `peak_bytes` that the plan states. O(steps + edges).
+    """
     device = _Device(problem)
-    return [device.carry_out(step) for step in steps]
+    return [device.execute(step) for step in steps]
 
 
 def moment(problem: Problem, steps: Sequence[Step], index: int | None) -> Moment:
@@ -47,11 +51,11 @@ def moment(problem: Problem, steps: Sequence[Step], index: int | None) -> Moment
         return Moment(None, problem.context_bytes, (), 0, (), ())
     device, step = _Device(problem), steps[index]
     for before in steps[:index]:
-        device.carry_out(before)
+        device.execute(before)
     running = [device.tasks[name] for name in step.tasks] if isinstance(step, Run) else []
     outputs = [*device.live.items(), *((task.id, task.output_bytes) for task in running)]
-    if not running:
-        device.carry_out(step)
+    if isinstance(step, Load):
+        device.execute(step)
     return Moment(
         step=index,
         context=problem.context_bytes,
@@ -89,8 +93,8 @@ class _Device:
         self.live: dict[str, int] = {}
         self.held = problem.context_bytes
 
-    def carry_out(self, step: Step) -> int:
-        """The highest bytes of the step."""
+    def execute(self, step: Step) -> int:
+        """The highest bytes of the step; afterwards the device is as the step leaves it."""
         if isinstance(step, Run):
             return self._run(step)
         weights = self.problem.models[step.model].weights_bytes
@@ -104,7 +108,7 @@ class _Device:
             return self.held + self.above(step)
         self.resident.discard(step.model)
         self.held -= weights
-        return self.held
+        return self.held + weights
 
     def above(self, step: Step) -> int:
         """Bytes above the weights of resident models while the step lasts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pipelines.plan.explain.moments import Moment, moment, moment_bytes, next_runs
+from pipelines.plan.explain.moments import Moment, moment, next_runs, predicted_peaks
 from pipelines.plan.explain.prices import Prices, prices
 from pipelines.schema.plan import Load, Plan, Run, Step, Unload
 from pipelines.schema.problem import Model, Problem
@@ -65,7 +65,7 @@ def explain(
     where a plan takes long: so often that about `PLANNED` tasks are planned in all, but twice. `least` as in `prices`.
     """
     most_plans = min(most_plans, max(2, PLANNED // max(1, len(problem.tasks))))
-    bytes_at = moment_bytes(problem, plan.steps)
+    bytes_at = predicted_peaks(problem, plan.steps)
     binding = max(range(len(bytes_at)), key=lambda index: (bytes_at[index], -index), default=None)
     if binding is not None and bytes_at[binding] <= problem.context_bytes:
         binding = None

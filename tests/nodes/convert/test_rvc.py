@@ -17,7 +17,7 @@ from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio
 from pipelines.stream.piecewise import piecewise
-from pipelines.stream.streaming import pieces_for
+from pipelines.stream.stages import pieces_for
 from tests.checkpoints.rvc import make_index, make_rvc
 
 pytestmark = pytest.mark.slow

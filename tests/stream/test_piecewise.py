@@ -1,59 +1,12 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.schema.values import Audio
-from pipelines.stream.chunks import crossfade, ramp, windowed, windows
-from pipelines.stream.piecewise import Pieces, piecewise
+from pipelines.stream.piecewise import Pieces, crossfade, piecewise
 
 RNG = np.random.default_rng(7)
-
-
-@given(st.integers(0, 5000), st.integers(1, 50), st.floats(1, 4), st.none() | st.integers(50, 400))
-def test_ramps_add_up_grow_and_end_no_smaller_than_they_began(total, first, growth, most):
-    sizes = ramp(total, first, growth, most)
-    assert sum(sizes) == total
-    assert all(size >= min(first, total) for size in sizes)
-    assert all(b <= (a + 1) * growth for a, b in pairwise(sizes[:-1]))
-    if most:
-        assert all(size <= most for size in sizes[:-1])
-
-
-def test_a_ramp_within_one_over_the_real_time_factor_leaves_no_gap():
-    """Chunk n + 1 must be made while chunk n is heard: seconds x rtf <= seconds of the one before."""
-    sizes = ramp(1000, 10, 1 / 0.7)
-    assert all(later * 0.7 <= earlier + 0.7 for earlier, later in pairwise(sizes[:-1]))
-
-
-@pytest.mark.parametrize("bad", [(-1, 1, 1.0), (5, 0, 1.0), (5, 1, 0.5)])
-def test_ramps_that_cannot_be_are_refused(bad):
-    with pytest.raises(ValueError, match="at least"):
-        ramp(*bad)
-
-
-def convolve(frames, half=5, hop=4):
-    """A stand-in for a vocoder: sees `half` frames on each side, gives `hop` samples a frame."""
-    kernel = np.linspace(1, 2, 2 * half + 1)
-    seen = np.convolve(np.pad(frames, half), kernel, "valid")
-    return np.repeat(seen, hop) * np.tile(np.arange(1, hop + 1), len(frames))
-
-
-@given(st.integers(1, 300), st.integers(1, 40), st.floats(1, 3))
-def test_windows_with_the_exact_context_equal_one_pass(total, first, growth):
-    frames = RNG.standard_normal(total)
-    plan = windows(total, ramp(total, first, growth), context=5)
-    # At inner edges the stand-in pads with zeros, as a real model would: only the thrown-away part may see them.
-    pieces = list(windowed(frames, convolve, plan, hop=4))
-    np.testing.assert_allclose(np.concatenate(pieces), convolve(frames), rtol=1e-12)
-
-
-def test_one_frame_of_context_too_few_shows():
-    frames = RNG.standard_normal(100)
-    made = np.concatenate(list(windowed(frames, convolve, windows(100, ramp(100, 20, 1.0), context=4), hop=4)))
-    assert np.max(np.abs(made - convolve(frames))) > 0.1
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=8), st.integers(0, 20))

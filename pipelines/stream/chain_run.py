@@ -1,7 +1,7 @@
-"""One item through a chain of nodes that hand their sound on: every node's outputs on disk, and how it sounded to a listener.
+"""Runs one item through a chain of nodes that stream into each other: writes every node's outputs, and reports on playback.
 
-Each chunk is written into its node's own folder as it passes, so a node's files are the same as if it had run alone. The listener stands
-behind the last node that gives sound.
+Each chunk is written into its node's own folder as it passes, so the files are the same as if the node had run by itself. Playback is
+simulated behind the last node that gives sound.
 """
 
 from __future__ import annotations
@@ -15,32 +15,36 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipelines.schema.config import Footprint, Item, evaluate
 from pipelines.schema.errors import TaskFailed
+from pipelines.schema.node import close_iterator
 from pipelines.schema.values import Audio, Value
-from pipelines.stream.listening import Live, StreamReport
+from pipelines.stream.paced import PacedStream
 from pipelines.stream.pacing import StreamSettings
-from pipelines.stream.pipe import close
-from pipelines.stream.streaming import Chunks, Stage, chain
+from pipelines.stream.report import StreamReport
+from pipelines.stream.stages import Chunks, Stage, chain
 
 if TYPE_CHECKING:
     import soundfile
 
 #: Above this a plain WAV header cannot say its own length.
 _WAV_LIMIT = 4 * 10**9
-#: Characters said in a second, for how long a text will be: 160 words a minute of five letters and a space.
+#: Characters spoken in a second, to estimate how long a text will be: 160 words a minute of five letters and a space.
 _CHARACTERS_A_SECOND = 16.0
 
 
 @dataclass(frozen=True, slots=True)
 class Streaming:
-    """How a run streams. paced: rest between chunks to hold the tier's utilisation, as with a listener who hears it now."""
+    """How a run streams. paced: rest between chunks to keep the tier's utilisation, for a listener who hears it now."""
 
     settings: StreamSettings = field(default_factory=StreamSettings)
     paced: bool = False
 
 
 @dataclass
-class Landing:
-    """A node's outputs as they come. port: the first one. seconds: of work, that of the nodes before it included."""
+class OutputWriter:
+    """Writes one node's outputs while they are made. port: the first output. seconds: of work so far, earlier nodes included.
+
+    failed: the exception came out of this node or an earlier one. ended: the node has given its last chunk.
+    """
 
     folder: Path
     port: str
@@ -52,9 +56,8 @@ class Landing:
     frames: int = 0
     outputs: dict[str, Value] = field(default_factory=dict)
 
-    def passing(self, chunks: Chunks) -> Iterator[Value]:
-        """The chunks, each written down before it is handed on. Chunks without a frame end here."""
-
+    def write(self, chunks: Chunks) -> Iterator[Value]:
+        """The same chunks, each written before it is given to the next node. Chunks without a frame are dropped."""
         sound: soundfile.SoundFile | None = None
         try:
             while (chunk := self._next(chunks)) is not None:
@@ -103,16 +106,16 @@ class Landing:
 
 
 @dataclass
-class Chained:
-    """A chain of one item. Carry it out once; then ask how it went.
+class ChainRun:
+    """One item's way through a chain: `execute` it once, then ask for the `report`.
 
-    stages, landings: of each node. since: when it was asked for, by the clock; None is when it begins.
-    promised: the real-time factor to believe at first. pressure: memory in use as a part of the limit. sleep: rests, and may
-    return early.
+    stages, writers: one of each for every node. expected_seconds: about how long the sound will be.
+    since: when it was requested, by the clock; None is when it begins. promised: the real-time factor to believe at first.
+    pressure: memory in use as a part of the limit. sleep: waits some seconds; it may return early.
     """
 
     stages: Sequence[Stage]
-    landings: Sequence[Landing]
+    writers: Sequence[OutputWriter]
     streaming: Streaming
     expected_seconds: float | None
     clock: Callable[[], float] = time.perf_counter
@@ -120,59 +123,59 @@ class Chained:
     pressure: Callable[[], float] = lambda: 0.0
     since: float | None = None
     promised: float | None = None
-    _live: Live | None = field(default=None, init=False)
+    _stream: PacedStream | None = field(default=None, init=False)
 
-    def carry_out(self) -> None:
-        """Everything, to the last chunk. Raises what a node raises."""
-        last = chain(self.stages, each=self._passing)
+    def execute(self) -> None:
+        """Make every chunk, to the last. Raises what a node raises."""
+        last = chain(self.stages, each=self._observed)
         try:
             for _ in last:
                 pass
         finally:
-            close(last)
-        for landing in self.landings:
-            if not landing.ended or not landing.outputs:  # the rest of it was never made
-                raise TaskFailed(f"{landing.folder.name} gave nothing, or what follows it stopped before its end.")
+            close_iterator(last)
+        for writer in self.writers:
+            if not writer.ended or not writer.outputs:  # the rest of it was never made
+                raise TaskFailed(f"{writer.folder.name} gave nothing, or what follows it stopped before its end.")
 
-    def _passing(self, index: int, chunks: Chunks) -> Iterator[Value]:
-        landed = self.landings[index].passing(chunks)
-        if index != self._ear:
-            return landed
-        sound = cast("Iterator[Audio]", landed)
-        self._live = Live(
+    def _observed(self, index: int, chunks: Chunks) -> Iterator[Value]:
+        written = self.writers[index].write(chunks)
+        if index != self._last_sound:
+            return written
+        sound = cast("Iterator[Audio]", written)
+        self._stream = PacedStream(
             sound, self.streaming.settings, self.expected_seconds, self.promised, paced=self.streaming.paced,
             clock=self.clock, sleep=self.sleep, pressure=self.pressure, since=self.since,
         )  # fmt: skip
-        return iter(self._live)
+        return iter(self._stream)
 
     @property
-    def _ear(self) -> int:
+    def _last_sound(self) -> int:
         """The last stage that gives sound."""
-        return max(index for index, landing in enumerate(self.landings) if landing.gives_sound)
+        return max(index for index, writer in enumerate(self.writers) if writer.gives_sound)
 
     @property
     def failed_first(self) -> int:
         """The stage an exception came from; the last one where it came from none of them."""
-        return next((index for index, landing in enumerate(self.landings) if landing.failed), len(self.landings) - 1)
+        return next((index for index, writer in enumerate(self.writers) if writer.failed), len(self.writers) - 1)
 
     def report(self) -> StreamReport:
-        """How it sounded."""
-        assert self._live is not None
-        return self._live.report()
+        """How playback went."""
+        assert self._stream is not None
+        return self._stream.report()
 
     def seconds(self) -> list[float]:
-        """Of each stage's own work. Rests fall into the stage behind the listener, which asks for the next chunk then."""
+        """Seconds of each stage's own work. Rests are measured in the stage behind the playback, which waits for its next chunk then."""
         rested = self.report().rested_seconds
-        own = [after - before for before, after in pairwise([0.0, *(landing.seconds for landing in self.landings)])]
-        return [max(0.0, each - (rested if index == self._ear + 1 else 0.0)) for index, each in enumerate(own)]
+        own = [after - before for before, after in pairwise([0.0, *(writer.seconds for writer in self.writers)])]
+        return [max(0.0, each - (rested if index == self._last_sound + 1 else 0.0)) for index, each in enumerate(own)]
 
 
 def expected_seconds(item: Item) -> float | None:
-    """About how long the speech of an item's text will be; None where it has none."""
+    """About how many seconds the speech of an item's text will be; None where it has no text."""
     return item.characters / _CHARACTERS_A_SECOND if item.characters else None
 
 
 def real_time_factor(footprints: Iterable[tuple[Footprint, Mapping[str, Any]]]) -> float | None:
-    """Seconds of work for a second of speech, as declared or measured, from footprints and their knobs; None where nothing says."""
+    """Seconds of work for a second of speech, from footprints with their knobs; None where no footprint says."""
     second = Item("", seconds=1.0, characters=round(_CHARACTERS_A_SECOND))
     return sum(evaluate({**each.seconds, "base": 0.0}, second, knobs) for each, knobs in footprints) or None

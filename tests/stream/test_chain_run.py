@@ -13,9 +13,9 @@ from pipelines.schema.config import Footprint, Item
 from pipelines.schema.errors import Interrupted, TaskFailed
 from pipelines.schema.node import Context, Plain, Port
 from pipelines.schema.values import Audio, File, Text
-from pipelines.stream.chained import Chained, Landing, Streaming, expected_seconds, real_time_factor
+from pipelines.stream.chain_run import ChainRun, OutputWriter, Streaming, expected_seconds, real_time_factor
 from pipelines.stream.pacing import StreamSettings
-from pipelines.stream.streaming import Stage, begins, follows, pieces_for
+from pipelines.stream.stages import Stage, can_continue_chain, can_start_chain, pieces_for
 
 SETTINGS = StreamSettings(0.5, (0.5, 1.0), 0.5, (0.4, 0.6), 0.0, 4.0, 0.8)
 RATE = 1000
@@ -82,18 +82,18 @@ class Keep(Plain):
         yield File(context.folder / "kept")
 
 
-def chained(tmp_path, words=8, say=None, keep=None, clock=None, paced=False, **more):
+def chain_run(tmp_path, words=8, say=None, keep=None, clock=None, paced=False, **more):
     clock = clock or Clock()
     nodes = [say or Say(clock), Twice(clock), keep or Keep()]
-    stages, landings = [], []
+    stages, writers = [], []
     for node in nodes:
         name = type(node).__name__.lower()
         context = Context("item", tmp_path / name, **more)
         inputs = {"text": Text(" ".join(["word"] * words))} if name == "say" else {}
         stages.append(Stage(node, None, inputs, context, next(iter(node.inputs)), pieces_for(node)))
-        landings.append(Landing(tmp_path / name, next(iter(node.outputs)), name != "keep", clock))
-    return Chained(
-        stages, landings, Streaming(SETTINGS, paced), words / 2, clock=clock, sleep=clock.sleep, since=clock()
+        writers.append(OutputWriter(tmp_path / name, next(iter(node.outputs)), name != "keep", clock))
+    return ChainRun(
+        stages, writers, Streaming(SETTINGS, paced), words / 2, clock=clock, sleep=clock.sleep, since=clock()
     )  # fmt: skip
 
 
@@ -106,9 +106,9 @@ def files():
 
 
 def test_every_node_s_sound_lies_on_disk_with_what_else_it_gave(tmp_path):
-    made = chained(tmp_path)
-    made.carry_out()
-    said, twice, kept = (landing.outputs for landing in made.landings)
+    made = chain_run(tmp_path)
+    made.execute()
+    said, twice, kept = (writer.outputs for writer in made.writers)
     assert list(said) == ["audio", "text"]
     assert said["audio"].frames == twice["audio"].frames == 8 * RATE // 2
     np.testing.assert_allclose(twice["audio"].read(), 2 * said["audio"].read(), atol=1e-6)
@@ -117,8 +117,8 @@ def test_every_node_s_sound_lies_on_disk_with_what_else_it_gave(tmp_path):
 
 
 def test_the_report_is_of_what_the_last_sound_was_like(tmp_path):
-    made = chained(tmp_path)
-    made.carry_out()
+    made = chain_run(tmp_path)
+    made.execute()
     report = made.report()
     assert report.audio_seconds == pytest.approx(4.0)
     assert report.gaps == ()
@@ -129,8 +129,8 @@ def test_the_report_is_of_what_the_last_sound_was_like(tmp_path):
 
 
 def test_paced_it_rests_and_the_rest_is_nobody_s_work(tmp_path):
-    made = chained(tmp_path, words=40, paced=True)
-    made.carry_out()
+    made = chain_run(tmp_path, words=40, paced=True)
+    made.execute()
     report = made.report()
     assert report.rested_seconds > 0
     assert 0.4 <= report.utilisation <= 0.6
@@ -143,8 +143,8 @@ def test_paced_it_rests_and_the_rest_is_nobody_s_work(tmp_path):
 
 def test_slower_than_real_time_is_said(tmp_path):
     clock = Clock()
-    made = chained(tmp_path, words=20, say=Say(clock, work=0.8), clock=clock)
-    made.carry_out()
+    made = chain_run(tmp_path, words=20, say=Say(clock, work=0.8), clock=clock)
+    made.execute()
     report = made.report()
     assert report.real_time_factor > 1
     assert any("Slower than real time" in note for note in report.notes)
@@ -156,9 +156,9 @@ def test_slower_than_real_time_is_said(tmp_path):
 def test_a_consumer_that_stops_reading_leaves_nothing_open_and_no_half_result(tmp_path):
     clock, before = Clock(), (set(threading.enumerate()), len(files()))
     say = Say(clock)
-    made = chained(tmp_path, words=10_000, say=say, keep=Keep(most=2), clock=clock)
+    made = chain_run(tmp_path, words=10_000, say=say, keep=Keep(most=2), clock=clock)
     with pytest.raises(TaskFailed, match="stopped before its end"):
-        made.carry_out()
+        made.execute()
     assert say.closed == 1
     assert clock.now < 20  # nothing ran on unasked
     del made
@@ -170,9 +170,9 @@ def test_a_consumer_that_stops_reading_leaves_nothing_open_and_no_half_result(tm
 def test_a_cancelled_chain_stops_at_the_next_chunk_and_closes_its_files(tmp_path):
     stop, clock = [], Clock()
     say = Say(clock)
-    made = chained(tmp_path, words=1000, say=say, clock=clock, cancelled=lambda: len(stop) > 4 or stop.append(1))
+    made = chain_run(tmp_path, words=1000, say=say, clock=clock, cancelled=lambda: len(stop) > 4 or stop.append(1))
     with pytest.raises(Interrupted):
-        made.carry_out()
+        made.execute()
     assert say.closed == 1
     assert not [name for name in files() if name.startswith(str(tmp_path))]
 
@@ -184,28 +184,28 @@ def test_an_exception_names_the_stage_it_came_from(tmp_path):
             raise KeyError("voice")
 
     clock = Clock()
-    made = chained(tmp_path, say=Broken(clock), clock=clock)
+    made = chain_run(tmp_path, say=Broken(clock), clock=clock)
     with pytest.raises(KeyError):
-        made.carry_out()
+        made.execute()
     assert made.failed_first == 0
 
     class Deaf(Twice):
         def run(self, model, inputs, context):
             raise RuntimeError("deaf")
 
-    made = chained(tmp_path, clock=clock)
+    made = chain_run(tmp_path, clock=clock)
     made.stages[1] = Stage(Deaf(clock), None, {}, made.stages[1].context, "audio", pieces_for(Deaf(clock)))
     with pytest.raises(RuntimeError, match="deaf"):
-        made.carry_out()
+        made.execute()
     assert made.failed_first == 1
 
 
 def test_nodes_say_by_what_they_have_whether_they_stream():
     clock = Clock()
-    assert (begins(Say(clock)), follows(Say(clock)), pieces_for(Say(clock))) == (True, True, None)
-    assert (begins(Twice(clock)), follows(Twice(clock))) == (False, True)
+    assert (can_start_chain(Say(clock)), can_continue_chain(Say(clock)), pieces_for(Say(clock))) == (True, True, None)
+    assert (can_start_chain(Twice(clock)), can_continue_chain(Twice(clock))) == (False, True)
     assert pieces_for(Twice(clock)).reach == 0.0
-    assert not follows(Plain())
+    assert not can_continue_chain(Plain())
 
 
 def test_what_is_expected_comes_from_the_text_and_the_footprints():

@@ -1,7 +1,7 @@
-"""Carries chunks from node to node: pull by pull, with nothing running ahead unasked.
+"""The stages of a chain: each node as a generator of chunks, made from the chunks of the node before it. Writes no files.
 
-A chain of nodes is a chain of generators, so a consumer that stops reading stops everything, and closing the last closes them all.
-Where making should run ahead of hearing, `pipe.Pipe` puts one thread and a bounded queue between.
+Work is done only when the next chunk is requested, in one thread. A consumer that stops reading stops the whole chain, and closing
+the last generator closes all of them.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pipelines.schema.node import Context, Inputs, Node, Outputs, PieceNode, StreamNode
+from pipelines.schema.node import Context, Inputs, Node, Outputs, PieceNode, StreamNode, close_iterator
 from pipelines.schema.values import Audio, Value
 from pipelines.stream.piecewise import Pieces, piecewise
-from pipelines.stream.pipe import close
 from pipelines.worker.client import Isolated
 
-#: Pieces of a node's first output; what the generator returns at its end are the others.
+#: Yields the pieces of a node's first output, and returns its other outputs at the end.
 Chunks = Generator[Value, None, Outputs]
-#: The first piece of a node that knows only whole sounds: long enough to be heard as speech, soon enough not to be waited for.
+#: Seconds of the first piece for a node that knows only whole sounds: long enough to be speech, short enough to come soon.
 FIRST_PIECE = 1.0
 
 
@@ -26,7 +25,8 @@ FIRST_PIECE = 1.0
 class Stage:
     """One node of a chain, with what it needs to run. main: the input port that takes the chunks of the stage before.
 
-    pieces: how to cut the sound for a node that cannot stream but gives as much sound as it takes; None waits for all of it.
+    pieces: how to cut the sound for a node that cannot stream but gives as many seconds as it takes; with None, such a node
+    waits for the whole sound.
     """
 
     node: Node
@@ -37,42 +37,42 @@ class Stage:
     pieces: Pieces | None = None
 
 
-def begins(node: object) -> bool:
-    """Whether a node can be the first of a chain."""
-    return isinstance(_itself(node), StreamNode)
+def can_start_chain(node: object) -> bool:
+    """Whether a node can give its sound piece by piece, and so be the first of a chain."""
+    return isinstance(_behind(node), StreamNode)
 
 
-def follows(node: object) -> bool:
-    """Whether a node can take its sound while it is being made."""
-    return isinstance(_itself(node), StreamNode | PieceNode)
+def can_continue_chain(node: object) -> bool:
+    """Whether a node can take its sound piece by piece, while the node before it makes it."""
+    return isinstance(_behind(node), StreamNode | PieceNode)
 
 
 def pieces_for(node: object) -> Pieces | None:
-    """How to cut the sound for a node that cannot stream; None for one that can, or that needs all of it."""
-    known = _itself(node)
+    """How to cut the sound for a node that cannot stream; None for one that can, or that needs the whole sound."""
+    known = _behind(node)
     if isinstance(known, StreamNode) or not isinstance(known, PieceNode):
         return None
     return Pieces(first=FIRST_PIECE, reach=known.hears)
 
 
-def _itself(node: object) -> object:
-    """A node in a process of its own can do what it could do here."""
+def _behind(node: object) -> object:
+    """The node itself where it runs in a process of its own: it can do there what it could do here."""
     return node.node if isinstance(node, Isolated) else node
 
 
-def _as_it_is(index: int, chunks: Chunks) -> Iterator[Value]:
+def _unchanged(index: int, chunks: Chunks) -> Iterator[Value]:
     return chunks
 
 
 def chain(
     stages: Sequence[Stage],
     chunks: Iterator[Value] | None = None,
-    each: Callable[[int, Chunks], Iterator[Value]] = _as_it_is,
+    each: Callable[[int, Chunks], Iterator[Value]] = _unchanged,
 ) -> Iterator[Value]:
-    """Chunks of the last stage's first output. Nothing is computed before it is asked for; close the iterator to stop early.
+    """The chunks of the last stage's first output. Nothing is computed before it is requested; close the iterator to stop early.
 
-    A stage whose node cannot stream works in `pieces` where it may, else takes all of its input first and gives one piece.
-    each: is given every stage's chunks by its index and says what the next one takes; it may look at them as they pass.
+    A stage whose node cannot stream works in `pieces` where it has them, else takes its whole input first and gives one piece.
+    each: called with the index and the chunks of every stage; what it returns is what the next stage takes. It may read along.
     """
     for index, stage in enumerate(stages):
         chunks = each(index, _chunks_of(stage, chunks))
@@ -82,7 +82,7 @@ def chain(
 
 
 def _chunks_of(stage: Stage, chunks: Iterator[Value] | None) -> Chunks:
-    if begins(stage.node):
+    if can_start_chain(stage.node):
         return _streamed(stage, cast("StreamNode", stage.node), chunks)
     if stage.pieces is not None and chunks is not None:
         return _in_pieces(stage, stage.pieces, chunks)
@@ -100,8 +100,8 @@ def _streamed(stage: Stage, node: StreamNode, chunks: Iterator[Value] | None) ->
             stage.context.progress(0.0)
             yield piece
     finally:
-        close(made)
-        close(chunks)
+        close_iterator(made)
+        close_iterator(chunks)
 
 
 def _in_pieces(stage: Stage, how: Pieces, chunks: Iterator[Value]) -> Chunks:
@@ -115,7 +115,7 @@ def _in_pieces(stage: Stage, how: Pieces, chunks: Iterator[Value]) -> Chunks:
         yield from piecewise(convert, (chunk for chunk in chunks if isinstance(chunk, Audio)), how)
         return {}
     finally:
-        close(chunks)
+        close_iterator(chunks)
 
 
 def _whole(stage: Stage, chunks: Iterator[Value] | None) -> Chunks:
@@ -128,7 +128,7 @@ def _whole(stage: Stage, chunks: Iterator[Value] | None) -> Chunks:
 
 
 def join_audio(chunks: Iterable[Audio]) -> Audio:
-    """Chunks of one rate as one. No chunk at all is silence of no length at 24 kHz. Raises `ValueError` where rates differ."""
+    """Chunks of one rate joined. No chunk at all gives an empty sound at 24 kHz. Raises `ValueError` where rates differ."""
     import numpy as np
 
     pieces = list(chunks)

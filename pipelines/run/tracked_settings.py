@@ -1,16 +1,16 @@
-"""An item's settings that remember what a task looked up in them: only that decides later whether its result still holds."""
+"""An item's settings that track which of them a task reads: only those decide later whether its result can be reused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-#: Stands for all of them, of a task that went through them.
+#: In place of names: the task iterated over the settings, so it may depend on all of them.
 ALL = "*"
 
 
-class Consulted(Mapping[str, Any]):
-    """`settings` as they are. names: what was looked up, also where it is not set; `ALL` once somebody went through them."""
+class TrackedSettings(Mapping[str, Any]):
+    """`settings` as a mapping. names: what was read so far, also where it is not set; `ALL` once they were iterated over."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
@@ -29,8 +29,8 @@ class Consulted(Mapping[str, Any]):
         return len(self._settings)
 
 
-def consulted(settings: Mapping[str, Any], names: Iterable[str], files: Mapping[str, str]) -> dict[str, Any]:
-    """What `settings` say under `names`, None where they say nothing, for comparing. files: digests by path, which replace it."""
+def tracked_values(settings: Mapping[str, Any], names: Iterable[str], files: Mapping[str, str]) -> dict[str, Any]:
+    """The values of `settings` under `names`, None where they are not set. files: digests by path; a path is replaced by its digest."""
 
     def content(value: Any) -> Any:
         return files.get(str(value), value)

@@ -1,6 +1,4 @@
 import gc
-import threading
-import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,11 +8,11 @@ import pytest
 from pipelines.schema.errors import Interrupted
 from pipelines.schema.node import Context, Plain, Port
 from pipelines.schema.values import Audio, Text
-from pipelines.stream.listening import Live, render
+from pipelines.stream.paced import PacedStream
 from pipelines.stream.pacing import StreamSettings
 from pipelines.stream.piecewise import Pieces
-from pipelines.stream.pipe import Pipe
-from pipelines.stream.streaming import Stage, chain, join_audio
+from pipelines.stream.report import render
+from pipelines.stream.stages import Stage, chain, join_audio
 
 HALF = StreamSettings(0.5, (0.5, 1.0), 0.5, (0.4, 0.6), 0.0, 4.0, 0.8)
 
@@ -40,7 +38,7 @@ def made(clock, works, seconds=0.5, rate=100):
 
 def listen(works, settings=HALF, **more):
     clock = Clock()
-    live = Live(made(clock, works), settings, clock=clock, sleep=clock.sleep, **more)
+    live = PacedStream(made(clock, works), settings, clock=clock, sleep=clock.sleep, **more)
     return list(live), live.report()
 
 
@@ -174,7 +172,7 @@ def test_memory_pressure_begins_earlier():
 def test_a_listener_who_stops_leaves_a_report_and_nothing_running():
     clock, speak = Clock(), Speak()
     source = speak.stream(None, {"text": Text("a b c")}, None, context())
-    live = Live(source, HALF, clock=clock, sleep=clock.sleep)
+    live = PacedStream(source, HALF, clock=clock, sleep=clock.sleep)
     for _ in live:
         break
     gc.collect()
@@ -186,91 +184,3 @@ def test_a_report_reads_as_lines():
     text = "\n".join(render(listen([0.75] * 40, expected_seconds=20.0)[1].to_dict()))
     assert "first audio after 4.00 s (2.50 s buffered), " in text
     assert "20.0 s in 40 chunks, utilisation " in text
-
-
-def threads():
-    return [thread for thread in threading.enumerate() if thread.name == "headroom-pipe"]
-
-
-def test_a_pipe_gives_everything_in_order_and_runs_ahead_by_its_depth_only():
-    counted, lock = [], threading.Event()
-
-    def items():
-        for index in range(50):
-            counted.append(index)
-            if index == 2:
-                lock.set()
-            yield index
-
-    with Pipe(items(), depth=2) as pipe:
-        assert lock.wait(10)
-        time.sleep(0.05)
-        assert len(counted) == 3  # two in the queue and one waiting for room
-        assert list(pipe) == list(range(50))
-    assert threads() == []
-
-
-def test_a_reader_who_stops_reading_leaves_no_thread():
-    closed = threading.Event()
-
-    def endless():
-        try:
-            while True:
-                yield b"x" * 1000
-        finally:
-            closed.set()
-
-    pipe = Pipe(endless(), depth=1)
-    assert next(iter(pipe)) == b"x" * 1000
-    pipe.close(timeout=10)
-    assert closed.is_set()
-    assert threads() == []
-    assert list(pipe) == []
-
-
-def test_a_forgotten_pipe_stops_by_itself():
-    closed = threading.Event()
-
-    def endless():
-        try:
-            while True:
-                yield 1
-        finally:
-            closed.set()
-
-    pipe = Pipe(endless())
-    thread = pipe._thread
-    del pipe
-    gc.collect()
-    assert closed.wait(10)
-    thread.join(10)
-    assert not thread.is_alive()
-
-
-def test_what_cannot_be_iterated_is_said_and_not_waited_for():
-    with pytest.raises(TypeError, match="not iterable"):
-        Pipe(7)
-    assert threads() == []
-
-
-def test_an_error_comes_after_what_was_made_before_it():
-    def failing():
-        yield 1
-        yield 2
-        raise KeyError("model")
-
-    seen = []
-    with Pipe(failing(), depth=5) as pipe, pytest.raises(KeyError):
-        seen.extend(pipe)
-    assert seen == [1, 2]
-
-
-def test_a_pipe_within_a_live_stream_closes_with_it():
-    def endless():
-        while True:
-            yield Audio.of(np.zeros((1, 50), np.float32), 100)
-
-    with Pipe(endless(), depth=1) as pipe:
-        for _ in Live(pipe, HALF, paced=False):
-            break
-    assert threads() == []

@@ -1,4 +1,4 @@
-"""What an earlier run left in a run folder, and what of it still holds."""
+"""Which tasks of a run folder are finished already, so that a resumed run does only the others."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from pipelines.graph.build import Graph
 from pipelines.run.artifacts import Artifacts, read_note
 from pipelines.run.job import Job
-from pipelines.run.tasks import about
+from pipelines.run.tasks import fingerprint
 from pipelines.schema.errors import InvalidError
 from pipelines.schema.ids import TaskId, parts, task_id
 from pipelines.schema.problem import Problem
 
 
-def finished(job: Job, artifacts: Artifacts) -> set[str]:
-    """Tasks whose results lie in the run folder already, made of the same inputs by the same variant and settings.
+def finished_tasks(job: Job, artifacts: Artifacts) -> set[str]:
+    """Tasks whose results lie in the run folder already, made from the same inputs by the same variant and settings.
 
-    What comes after a task that must be done again is done again, too.
+    What comes after a task that must be done again must be done again, too.
     """
-    done, known = set[str](), set(tasks_of(job.problem))
+    done, known = set[str](), set(all_tasks(job.problem))
     for item in job.items:
         for node in job.graph.order:
             task = task_id(item, node)
@@ -31,19 +31,19 @@ def finished(job: Job, artifacts: Artifacts) -> set[str]:
 def _is_done(job: Job, artifacts: Artifacts, task: str) -> bool:
     try:
         at = TaskId.parse(task)
-        names = artifacts.consulted(at.item, at.node)
-        return artifacts.is_done(at.item, at.node, about(job, artifacts, task, names))
-    except (OSError, KeyError, InvalidError):  # of the task before it, that a part of the pipeline leaves out
+        names = artifacts.tracked_settings(at.item, at.node)
+        return artifacts.is_done(at.item, at.node, fingerprint(job, artifacts, task, names))
+    except (OSError, KeyError, InvalidError):  # of a task before it, which a part of the pipeline leaves out
         return False
 
 
-def tasks_of(problem: Problem) -> list[str]:
-    """Every task, those of a chain one by one."""
+def all_tasks(problem: Problem) -> list[str]:
+    """The ids of every task, the parts of fused ones instead of the whole."""
     return [name for task in problem.tasks for name in parts(task.id)]
 
 
-def need_earlier(graph: Graph, items: Sequence[str], artifacts: Artifacts) -> None:
-    """Refuse a part of a pipeline whose earlier results are not there. Raises `InvalidError` saying whose."""
+def check_earlier_results(graph: Graph, items: Sequence[str], artifacts: Artifacts) -> None:
+    """Check that a part of a pipeline finds the results it starts from. Raises `InvalidError` naming what is missing."""
     for name in graph.order:
         for source in graph.node(name).inputs.values():
             producer = source.partition(".")[0]

@@ -1,4 +1,4 @@
-"""A listener on paper: consumes audio in real time by whatever clock it is told, and notes when it had to wait. Plays nothing."""
+"""Playback simulated: audio is consumed in real time, by the clock it is given, and every wait is noted. Plays no sound."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Silence that was not in the audio. at: seconds since the request. position: seconds of audio heard before it."""
+    """Silence because no audio had come. at: seconds since the request. position: seconds of audio heard before it."""
 
     at: float
     seconds: float
@@ -17,11 +17,11 @@ class Gap:
 
 
 @dataclass(slots=True)
-class Player:
-    """What a listener has heard by now. All times are seconds since the request; they may only grow.
+class Playback:
+    """What a listener has heard so far. All times are seconds since the request; they may only grow.
 
-    Playing begins when it is told to, and by itself at `latest` with whatever there is. After a gap it goes on once `resume` seconds are
-    buffered (or nothing more comes), so that one wait does not become many.
+    latest: when playback begins by itself, with whatever has come; `start` begins it sooner. resume: seconds that must be
+    buffered before playback goes on after a gap (unless nothing more comes), so that one wait does not become many.
     """
 
     latest: float = math.inf
@@ -46,7 +46,7 @@ class Player:
         return self.started_at is not None and self._silent_since is None
 
     def start(self, at: float) -> None:
-        """Begin to play. Needs something to play."""
+        """Begin to play, if anything has come."""
         self.advance(at)
         if self.started_at is None and self.received > 0:
             self._start(at)
@@ -94,13 +94,13 @@ class Player:
 
 
 def gaps_at_best(chunks: Iterable[tuple[float, float]], latest: float) -> list[Gap]:
-    """The gaps of a listener who begins at the last permitted moment. chunks: seconds of work for each, and of its audio.
+    """The gaps of a playback that begins as late as allowed. chunks: seconds of work for each, and of its audio.
 
-    No prebuffer that is permitted could have covered these; where there are none, any other gap was avoidable.
+    No prebuffer that is allowed could have prevented these; where there are none, any other gap was avoidable.
     """
-    player, now = Player(latest=latest), 0.0
+    playback, now = Playback(latest=latest), 0.0
     for work, seconds in chunks:
         now += work
-        player.receive(seconds, now)
-    player.finish(now)
-    return player.gaps
+        playback.receive(seconds, now)
+    playback.finish(now)
+    return playback.gaps
