@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from pipelines.devices.registry import parse_spec
 from pipelines.footprints.regression import DECLARED_MARGIN
 from pipelines.footprints.store import Key, estimate
 from pipelines.graph.expand import Sizing, holds_weights, is_isolated
@@ -97,7 +98,8 @@ def _for_node(inventory: Inventory, variant: Variant, node: NodeSpec) -> Variant
         variant = replace(variant, isolation=node.isolation)
     elif variant.origin in inventory.leaking:
         variant = replace(variant, isolation="process")
-    if (node.device or settings.device.roles.get(variant.role)) == "cpu":
+    place = node.device or settings.device.roles.get(variant.role)
+    if place is not None and parse_spec(place)[0].memory == "host":
         variant = on_cpu(variant)
     if not node.knobs:
         return variant
