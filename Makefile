@@ -8,9 +8,11 @@ STAMP  := $(VENV)/.ready
 UV       := UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python
 # The tests start hundreds of processes: what they import is compiled once, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
-TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
+# For one's own loop: the rooms whose tests are quick, and of the others what is broken most easily.
+FAST := tests/schema tests/graph tests/plan tests/run tests/devices tests/footprints tests/inputs tests/stream
 
-.PHONY: help setup demo test test-fast check lint bench clean
+.PHONY: help setup demo test test-fast test-pythons check coverage mutants lint hooks bench clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,22 +32,33 @@ demo: $(STAMP)   ## make a song, turn it into a song file, show both
 	$(BIN)/headroom run pipeline=ultrasinger input=outputs/sample/song.wav lyrics=outputs/sample/lyrics.txt
 
 test: $(STAMP) lint  ## style, types, layers and every test (about 10 minutes on two cores)
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) -n 2 --dist loadfile
 
 test-fast: $(STAMP)  ## the tests that are not marked slow (about 5 minutes)
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PYTEST) -n 2 --dist loadfile -m "not slow"
 
-check: $(STAMP)  ## the fast part, for one's own loop
-	$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/lint-imports --no-cache > /dev/null
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow" tests/schema tests/graph tests/plan tests/run tests/devices tests/footprints tests/inputs tests/stream
+check: $(STAMP) lint  ## the same style and types, the fast tests and a thin slice of the rest (about a minute)
+	$(PYTEST) -q -m "not slow" $(FAST)
 
-lint: $(STAMP)   ## style, types and layers
+test-pythons:    ## `make check` on every Python from 3.11 to 3.13 that is on this machine
+	.ci/test-pythons
+
+coverage: $(STAMP)  ## which lines the tests do not reach (the fast ones; SLOW=1 for all), in full under build/coverage
+	$(PYTEST) -q --cov --cov-report=term:skip-covered --cov-report=html $(if $(SLOW),,-m "not slow")
+
+mutants: $(STAMP)  ## how many small changes of the planner and the memory rooms no test notices (hours)
+	$(BIN)/python -m benchmarks.mutants
+
+lint: $(STAMP)   ## style, types, layers, and nothing that nothing uses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(STAMP)  ## remake every figure of the README (some hours on two cores)
+hooks: $(STAMP)  ## do `make lint` before each commit
+	$(BIN)/pre-commit install
+
+bench: $(STAMP)  ## remake every figure of docs/figures.md (some hours on two cores)
 	$(BIN)/python -m benchmarks
 
 clean:           ## remove caches; runs and the environment stay

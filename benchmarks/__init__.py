@@ -1,1 +1,1 @@
-"""Every figure the README quotes, one script each, with the peers it is measured against."""
+"""Every figure of docs/figures.md, one script each, with the peers it is measured against."""

@@ -1,4 +1,4 @@
-"""Remakes every figure the README quotes, one suite after another: `python -m benchmarks [--quick]`."""
+"""Remakes every figure of docs/figures.md, one suite after another: `python -m benchmarks [--quick]`."""
 
 from __future__ import annotations
 

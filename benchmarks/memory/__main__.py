@@ -1,6 +1,6 @@
 """`python -m benchmarks.memory [--quick] [PART ...]`: measure, print, and keep results/memory.json (or memory_quick.json).
 
-`--table` measures nothing: it remakes the table of the README from what is kept.
+`--table` measures nothing: it remakes the table of docs/figures.md from what is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs and only the smaller networks")
     parser.add_argument(
-        "--table", action="store_true", help="remake the README's table from the results, and nothing else"
+        "--table", action="store_true", help="remake the table of docs/figures.md from the results, and nothing else"
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     given = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> int:
         parser.error(f"unknown part {', '.join(sorted(strange))}; there are {', '.join(PARTS)}")
     results = Path(__file__).parents[1] / "results"
     if given.table:
-        write(results.parents[1] / "README.md", json.loads((results / "memory.json").read_text()))
+        write(results.parents[1] / "docs" / "figures.md", json.loads((results / "memory.json").read_text()))
         return 0
     path = results / ("memory_quick.json" if given.quick else "memory.json")
     failed = []

@@ -1,4 +1,4 @@
-"""The README's table of memory figures, made from results/memory.json alone: a row says what was measured, losses too."""
+"""The table of memory figures in docs/figures.md, made from results/memory.json alone: a row says what was measured, losses too."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def table(results: Mapping[str, Any]) -> str:
     )
 
 
-def written(readme: str, results: Mapping[str, Any]) -> str:
-    """The README with its table remade. Raises `ValueError` where its marks are not there."""
-    before, begin, rest = readme.partition(BEGIN)
+def written(page: str, results: Mapping[str, Any]) -> str:
+    """The page with its table remade. Raises `ValueError` where its marks are not there."""
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md lacks the marks {BEGIN} and {END}, between which the table goes.")
+        raise ValueError(f"docs/figures.md lacks the marks {BEGIN} and {END}, between which the table goes.")
     return f"{before}{BEGIN}\n\n{table(results)}\n{END}{after}"
 
 
-def write(readme: Path, results: Mapping[str, Any]) -> None:
+def write(page: Path, results: Mapping[str, Any]) -> None:
     """Remake the table in the file."""
-    readme.write_text(written(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
+    page.write_text(written(page.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
 Rows = Iterator[tuple[str, str]]

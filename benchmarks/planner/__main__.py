@@ -1,4 +1,4 @@
-"""python -m benchmarks.planner [--quick] [--set NAME] [--ssp FOLDER] [--oracle SECONDS]: the table of the README.
+"""python -m benchmarks.planner [--quick] [--set NAME] [--ssp FOLDER] [--oracle SECONDS]: the table of docs/figures.md.
 
 Writes every row, losses too, to benchmarks/results/planner.{json,csv}, the table to planner.md, and prints it.
 """

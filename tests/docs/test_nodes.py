@@ -5,7 +5,7 @@ import re
 import pytest
 
 from pipelines.schema.roles import ROLES
-from tests.docs.tables import PAGES, ROOT, TABLES, knobs, licences, renewed, variants
+from tests.docs.tables import PAGES, TABLES, knobs, licences, renewed, variants
 
 ALL = [variant for role in sorted(ROLES) for variant in variants(role)]
 PLAIN = ["nodes.notes.Notes", "nodes.wav.Wav", "nodes.dub.lines.Lines", "nodes.dub.time_fit.Fit", "nodes.dub.mix.Mix"]
@@ -46,11 +46,6 @@ def test_every_knob_is_explained(target):
 @pytest.mark.parametrize("variant", ALL, ids=lambda variant: variant.name)
 def test_a_variant_sets_only_knobs_there_are(variant):
     assert set(variant.knobs) <= set(knobs(variant.target))
-
-
-def test_the_readme_names_every_page():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in sorted(PAGES.glob("*.md")) if f"docs/nodes/{page.name}" not in readme] == []
 
 
 def test_a_page_that_is_behind_is_seen():

@@ -2,70 +2,106 @@
 
 import re
 import shlex
-import subprocess
-import sysconfig
-from pathlib import Path
+import tomllib
 
 import numpy as np
 import pytest
 import soundfile
 
-ROOT = Path(__file__).parents[2]
+from pipelines.cli.main import VERBS
+from tests.docs.pages import PAGES, ROOT, call, commands, fill, read, write_files
+
+#: Pages whose commands have a test of their own.
+ELSEWHERE = {"docs/verified.md": "tests/docs/test_verified.py"}
+#: What a command needs that is not here, by a part of it.
+NEEDS = {"weights fetch": "needs a network: it downloads weights"}
+COMMANDS = [(page, command) for page in PAGES if page not in ELSEWHERE for command in commands(page)]
 
 
 @pytest.fixture
-def written(tmp_path, monkeypatch):
-    """The files of a page, written out; and a song to run them on."""
-    monkeypatch.chdir(tmp_path)
+def folder(tmp_path, monkeypatch):
+    """An empty folder with the reader's own files, and a clean environment."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    rate = 8000
-    tone = 0.1 * np.sin(2 * np.pi * 220 * np.arange(rate) / rate)
-    soundfile.write(str(tmp_path / "song.wav"), np.stack([tone, tone], axis=1), rate)
-    (tmp_path / "weights" / "room").mkdir(parents=True)
-    np.save(tmp_path / "weights" / "room" / "response.npy", np.array([1.0, 0.0, 0.5]))
-
-    def write(page):
-        text = (ROOT / page).read_text(encoding="utf-8")
-        for block in re.findall(r"```(?:python|yaml)\n(.*?)```", text, re.DOTALL):
-            name = re.match(r"# (\S+)", block)
-            assert name, "a block of a page must begin with the file's name"
-            path = tmp_path / name[1]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block, encoding="utf-8")
-        return re.findall(r"^    (headroom run -cd .*)$", text, re.MULTILINE)
-
-    return write
-
-
-def call(command):
-    """Run a line of a page as a person's shell would, by the command that was installed."""
-    words = shlex.split(command, comments=True)
-    assert words[0] == "headroom"
-    script = Path(sysconfig.get_path("scripts")) / "headroom"
-    result = subprocess.run([script, *words[1:]], capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
+    monkeypatch.setenv("NO_COLOR", "1")
+    fill(tmp_path)
+    return tmp_path
 
 
 @pytest.mark.slow
-def test_writing_a_node(written):
-    commands = written("docs/writing-a-node.md")
-    assert len(commands) == 2
-    for command in commands:
-        call(command)
-    loud, _ = soundfile.read(next(str(p) for p in Path("outputs").rglob("wav/song.wav") if "/loud/" in str(p)))
-    assert np.abs(loud).max() == pytest.approx(0.3, abs=0.001)
-    roomy, _ = soundfile.read(next(str(p) for p in Path("outputs").rglob("wav/song.wav") if "/roomy/" in str(p)))
-    assert np.abs(roomy).max() > 0.11  # the response adds half of the sound two samples later
+@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}: {command[:80]}" for page, command in COMMANDS])
+def test_a_command_runs_as_it_stands(page, command, folder):
+    for part, reason in NEEDS.items():
+        if part in command:
+            pytest.skip(reason)
+    write_files(page, folder)
+    result = call(command, folder)
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+def test_writing_a_node(folder):
+    write_files("docs/writing-a-node.md", folder)
+    for command in commands("docs/writing-a-node.md"):
+        assert call(command, folder).returncode == 0
+    (loud,) = folder.glob("outputs/loud/**/wav/song.wav")
+    (roomy,) = folder.glob("outputs/roomy/**/wav/song.wav")
+    song, _ = soundfile.read(folder / "song.wav")
+    assert soundfile.read(loud)[0] == pytest.approx(np.clip(3 * song, -1, 1), abs=2e-3)
+    dry = np.concatenate([np.zeros_like(song[:2]), song[:-2]])
+    assert soundfile.read(roomy)[0] == pytest.approx(np.clip(song + 0.5 * dry, -1, 1), abs=2e-3)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_command_in_the_text_names_a_verb(page):
+    named = set(re.findall(r"`headroom ([a-z]\w*)", read(page)))
+    assert named <= {*VERBS, "help"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_target_of_make_that_is_named_is_there(page):
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^    )make ([a-z-]+)", read(page), re.MULTILINE)) <= targets
+
+
+def test_what_is_installed_as_a_tool_is_an_extra():
+    (command,) = commands("README.md", "uv")
+    extras = re.search(r"\[(.*)\]", shlex.split(command)[-1])
+    known = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+    assert set(extras[1].split(",")) <= set(known)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_to_a_page(page):
+    here = (ROOT / page).parent
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", read(page)):
+        assert "://" in target or (here / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_that_is_named_is_there(page):
+    named = re.findall(r"`((?:docs|conf|tests|benchmarks|pipelines|nodes)/[\w/.-]+\.\w+)`", read(page))
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_the_readme_s_node_is_that_of_the_page():
     def plain(text):
         return [line.strip() for line in text.splitlines() if line.strip()]
 
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    page = (ROOT / "docs/writing-a-node.md").read_text(encoding="utf-8")
-    block = re.search(r"    # my_nodes/louder.py\n(.*?)    # my_conf", readme, re.DOTALL)
+    page = read("docs/writing-a-node.md")
+    block = re.search(r"    # my_nodes/louder.py\n(.*?)    # my_conf", read("README.md"), re.DOTALL)
     assert block
     for line in plain(block[1]):
         code = line.replace(": self.gain = gain", ":")
         assert code in page, line
+
+
+def test_the_index_names_every_page():
+    index = read("docs/README.md")
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if f"({page})" not in index and page != "README.md"] == []
+
+
+def test_the_planner_s_figures_are_those_of_its_results():
+    table = [line for line in read("benchmarks/results/planner.md").splitlines() if line.strip()]
+    assert [line for line in table if line not in read("docs/figures.md")] == []
