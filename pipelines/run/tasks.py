@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pipelines.devices.protocol import Device
 from pipelines.graph.expand import footprint_of
-from pipelines.inputs.items import open_audio, quiet
+from pipelines.inputs.audio import open_audio
 from pipelines.run.artifacts import Artifacts, read_note
 from pipelines.run.errors import as_headroom
 from pipelines.run.job import Job
@@ -192,7 +192,7 @@ class Tasks:
         if path is None:
             raise TaskFailed(f"{name} has no {port}: its row names no file.")
         file = Path(str(path)).expanduser()
-        with self.opening, quiet(file):
+        with self.opening:
             return open_audio(file, self.artifacts.folder(name, "item"), lambda text: self._warn_once(file, text))
 
     def _warn_once(self, file: Path, text: str) -> None:
