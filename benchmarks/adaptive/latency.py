@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.config.compose import conf_dir
+from pipelines.config.catalog import conf_dir
 from pipelines.config.tier import load_tier
 from pipelines.schema.hardware import TIERS
 from pipelines.schema.values import Audio

@@ -17,7 +17,8 @@ from pathlib import Path
 from textwrap import wrap
 
 from pipelines.config import catalog
-from pipelines.config.compose import Composer, parse_hydra_flags
+from pipelines.config.compose import Composer
+from pipelines.config.flags import parse_hydra_flags
 from pipelines.schema.settings import Settings
 
 
@@ -81,7 +82,8 @@ def _simulated(settings: Settings) -> list[str]:
 
 def _explained(settings: Settings, profile: str, given: list[str]) -> list[str]:
     from pipelines.cli.screen.show import console
-    from pipelines.config.environment import effective, flatten, read_dotenv, render
+    from pipelines.config.effective import effective, flatten, render
+    from pipelines.config.variables import read_dotenv
 
     tier, search = settings.tier.name, settings.source.search
     groups = ("tier", "profile", "pipeline", "model", "device", "executor")

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cli.plan import add_selection
-from pipelines.config.compose import Composed, Composer, parse_hydra_flags
+from pipelines.config.compose import Composed, Composer
+from pipelines.config.flags import parse_hydra_flags
 from pipelines.run.record import Record, cannot_write
 from pipelines.schema.errors import (
     DoesNotFit,

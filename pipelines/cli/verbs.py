@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.config.compose import Composer, parse_hydra_flags
+from pipelines.config.compose import Composer
+from pipelines.config.flags import parse_hydra_flags
 from pipelines.config.settings import read_settings
 from pipelines.schema.errors import UsageError
 from pipelines.schema.settings import Settings

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pipelines
 from pipelines.schema.errors import UsageError, did_you_mean
+
+
+def conf_dir() -> Path:
+    """The config tree that ships with Headroom: inside the package when installed, beside it in a checkout."""
+    package = Path(pipelines.__file__).parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
 def options(search: Sequence[Path], group: str) -> list[str]:
@@ -34,27 +41,6 @@ def read(search: Sequence[Path], group: str, name: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"{file} must hold named fields.")
     return data
-
-
-#: A config file is a page or two; and a few aliases of aliases can stand for more values than any memory holds.
-MAX_FILE_BYTES, MAX_ALIASES = 1024**2, 32
-
-
-def refuse_bombs(folder: Path) -> None:
-    """Refuse a folder of a stranger's YAML whose files would unfold without end. Raises `UsageError` naming the file."""
-    import yaml
-
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for file in sorted(folder.rglob("*.yaml")):
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise UsageError(f"{file} is larger than any config ({MAX_FILE_BYTES // 1024} KiB is the limit).")
-        try:
-            events = yaml.parse(file.read_text(encoding="utf-8"), Loader=loader)
-            aliases = sum(isinstance(event, yaml.AliasEvent) for event in events)
-        except (yaml.YAMLError, UnicodeDecodeError, OSError):
-            continue  # whoever reads it says what is wrong with it
-        if aliases > MAX_ALIASES:
-            raise UsageError(f"{file} has {aliases} aliases (*name); {MAX_ALIASES} is the limit. Write the values out.")
 
 
 def load_yaml(text: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.devices.registry import device_kinds, parse_spec
 from pipelines.schema.errors import UsageError, nearest
-from pipelines.schema.fields import BYTES, FLAG, TEXT, Kind, Reader, read_fields, whole
+from pipelines.schema.fields import BYTES, FLAG, TEXT, Hint, Kind, Reader, choice, read_fields, whole
 from pipelines.schema.roles import ROLES
 from pipelines.schema.settings import DeviceSpec
 
@@ -23,22 +23,19 @@ def _place(value: Any) -> str:
     try:
         parse_spec(str(value))
     except UsageError:
-        raise ValueError(nearest(str(value), device_kinds())) from None
+        raise Hint(nearest(str(value), device_kinds())) from None
     return str(value)
 
 
-def _kind(value: Any) -> str:
-    known = ("auto", *device_kinds())
-    if value not in known:
-        raise ValueError(f"{nearest(str(value), known)} Known: {', '.join(known)}.".lstrip())
-    return str(value)
+def _kind(value: Any, where: str) -> str:
+    return choice("auto", *device_kinds())(value, where)
 
 
 #: The device that a role or a node is kept on.
 PLACE = Kind("a kind of device, or one by its number (cpu, cuda:1)", _place)
 #: The fields of `DeviceSpec`, with a field for each role instead of `roles`.
 DEVICE: Mapping[str, Reader[Any]] = {
-    "kind": Kind("auto or a kind of device", _kind),
+    "kind": _kind,
     "index": whole(0, 1023),
     "total": BYTES,
     "cards_only": FLAG,

@@ -1,19 +1,13 @@
-"""Tiers: what each of their settings may be, whoever said it, and what of them depends on the device (`tier=auto`, `residency: auto`)."""
+"""A tier's file, `conf/tier/<name>.yaml`: what each setting may be, whoever said it (file, profile, variable, command line)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import catalog
-from pipelines.config.cards import simulated_card
-from pipelines.devices import detect as detection
-from pipelines.devices.detect import Detection
-from pipelines.devices.registry import device_kinds, spec_of
-from pipelines.plan.policy import policy_for
 from pipelines.schema.errors import UsageError
 from pipelines.schema.fields import (
     BYTES,
@@ -31,10 +25,8 @@ from pipelines.schema.fields import (
     read_fields,
     whole,
 )
-from pipelines.schema.hardware import classify
 from pipelines.schema.roles import ROLES
-from pipelines.schema.settings import EXCESSES, RESIDENCIES, DeviceSpec, MusicTier, Tier
-from pipelines.schema.units import format_bytes
+from pipelines.schema.settings import EXCESSES, RESIDENCIES, MusicTier, Tier
 
 
 def read_tier(name: str, data: Any, where: str = "tier") -> Tier:
@@ -68,52 +60,25 @@ def _allocator(value: Any) -> dict[str, str | int | float]:
     return {str(name): given for name, given in value.items()}
 
 
-def detected_tier(device: DeviceSpec, search: Sequence[Path]) -> str:
-    """The tier that `tier=auto` stands for: of the simulated card, of the CPU, or of the card the driver tells of."""
-    kind = device_kinds().get(device.kind)  # None: `auto`
-    if kind is not None and kind.virtual:
-        return classify(simulated_card(device, search))[0]
-    if kind is not None and kind.memory == "host":
-        return "cpu"
-    found = detection.detect()
-    if kind is not None:
-        found = _as_card(found, spec_of(device.kind, device.index))
-    if device.total is not None:
-        found = detection.as_if(found, device.total)
-    return found.tier if kind is None or found.tier != "cpu" else "modest"
+# Kinds that `variables` has too: a variable and the setting it stands for have one range.
+STREAMS = whole(0, 64, "a whole number from 0 (CPU) to 64")
+PREBUFFER = number(0, 30, "seconds")
+UTILISATION = number(0.3, 0.95)
+DURATION = number(10, 600, "seconds")
+BATCH = whole(1, 8)
 
-
-def _as_card(found: Detection, spec: str) -> Detection:
-    """The detection with the card the user named as the one in use, whatever detection would choose."""
-    card = next((card for card in found.hardware.cards if card.spec == spec), None)
-    return found if card is None else replace(found, card=card, tier=classify(card)[0])
-
-
-def decide_residency(tier: Tier, total_bytes: int) -> tuple[Tier, tuple[str, ...]]:
-    """The tier with its residency policy decided (`auto` goes by the device's size), and a line for a policy that is not `planned`."""
-    policy = policy_for(tier.residency, total_bytes)
-    if policy == "planned":
-        return replace(tier, residency=policy), ()
-    why = f" (auto, on a device of {format_bytes(total_bytes)})" if tier.residency == "auto" else ""
-    return replace(tier, residency=policy), (f"residency={policy}{why}: {_MEANS[policy]}",)
-
-
-_MEANS = {
-    "sequential": "a model is loaded for one task and let go after it. residency=planned fits wherever this does and reloads less.",
-    "normal": "every model stays to the end once it is loaded.",
-}
-#: The fields of `Tier`, with `limit` for `limit_bytes`. Ranges are those of the variables in `environment`.
+#: The fields of `Tier`, with `limit` for `limit_bytes`.
 TIER: Mapping[str, Reader[Any]] = {
     "limit": BYTES,
-    "streams": whole(0, 64, "a whole number from 0 (CPU) to 64"),
+    "streams": STREAMS,
     "allow": each(NAMES, ROLES),
     "residency": choice(*sorted(RESIDENCIES)),
     "cpu_fallback": names(f"a list of roles ({', '.join(ROLES)})", ROLES),
     "allocator": Kind("the allocator's settings by name, such as {max_split_size_mb: 128}", _allocator),
     "knobs": each(mapping, ROLES),
-    "prebuffer": number(0, 30, "seconds"),
+    "prebuffer": PREBUFFER,
     "prebuffer_range": pair(0, 30, "seconds"),
-    "utilisation": number(0.3, 0.95),
+    "utilisation": UTILISATION,
     "utilisation_range": pair(0.3, 0.95),
     "yield_seconds": number(0, 1, "seconds"),
     "first_audio": number(0.1, 600, "seconds"),
@@ -127,9 +92,9 @@ TIER: Mapping[str, Reader[Any]] = {
 }
 #: The fields of `MusicTier`.
 MUSIC: Mapping[str, Reader[Any]] = {
-    "duration": number(10, 600, "seconds"),
-    "duration_with_lm": number(10, 600, "seconds"),
-    "batch": whole(1, 8),
+    "duration": DURATION,
+    "duration_with_lm": DURATION,
+    "batch": BATCH,
     "lm": NAMES,
     "lm_default": FLAG,
     "offload": FLAG,

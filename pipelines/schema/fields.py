@@ -25,9 +25,13 @@ T = TypeVar("T")
 Reader = Callable[[Any, str], T]
 
 
+class Hint(ValueError):
+    """A value is not of its kind, with a sentence for the message beside what the kind wants."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """One kind of value. wanted: what it is, in words. convert: the value in its type, or a `ValueError` whose text is a hint."""
+    """One kind of value. wanted: what it is, in words. convert: returns the value in its type, or raises `ValueError`."""
 
     wanted: str
     convert: Callable[[Any], T]
@@ -37,8 +41,13 @@ class Kind(Generic[T]):
         try:
             return self.convert(value)
         except ValueError as error:
-            hint = f" {error}" if str(error) else ""
-            raise UsageError(f"{where} is {value!r}; it must be {self.wanted}.{hint}") from None
+            hint = f" {error}" if isinstance(error, Hint) and str(error) else ""
+            raise UsageError(f"{where} is {_shown(value)}; it must be {self.wanted}.{hint}") from None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:76]} ..."
 
 
 def _of_type(*types: type) -> Callable[[Any], Any]:
@@ -87,19 +96,7 @@ def pair(least: float, most: float, unit: str = "") -> Kind[tuple[float, float]]
         return low, high
 
     of = f" of {unit}" if unit else ""
-    return Kind(f"two numbers{of} from {least:g} to {most:g}, the lower first", _quietly(convert))
-
-
-def _quietly(convert: Callable[[Any], T]) -> Callable[[Any], T]:
-    """The same, without Python's own words about what is wrong."""
-
-    def quiet(value: Any) -> T:
-        try:
-            return convert(value)
-        except ValueError:
-            raise ValueError from None
-
-    return quiet
+    return Kind(f"two numbers{of} from {least:g} to {most:g}, the lower first", convert)
 
 
 def choice(*known: str) -> Kind[str]:
@@ -107,7 +104,7 @@ def choice(*known: str) -> Kind[str]:
 
     def convert(value: Any) -> str:
         if value not in known:
-            raise ValueError(nearest(str(value), known))
+            raise Hint(nearest(str(value), known))
         return str(value)
 
     return Kind(" or ".join(known) if len(known) < 3 else f"one of {', '.join(known)}", convert)
@@ -123,7 +120,7 @@ def names(wanted: str = "a list of names", known: Iterable[str] | None = None) -
             if not isinstance(name, str):
                 raise ValueError
             if allowed is not None and name not in allowed:
-                raise ValueError(nearest(name, allowed))
+                raise Hint(nearest(name, allowed))
         return listed
 
     return Kind(wanted, convert)
@@ -138,16 +135,9 @@ def text(wanted: str = "a text") -> Kind[str]:
     return Kind(wanted, _text)
 
 
-def _size(value: Any) -> int:
-    try:
-        return parse_bytes(value)
-    except ValueError as error:
-        raise ValueError(str(error) if "larger" in str(error) else "") from None
-
-
 FLAG: Kind[bool] = Kind("true or false", _of_type(bool))
 TEXT: Kind[str] = text()
-BYTES: Kind[int] = Kind("a size such as '3 GiB', '410 MiB' or a whole number of bytes", _size)
+BYTES: Kind[int] = Kind("a size such as '3 GiB', '410 MiB' or a whole number of bytes, at most 8 PiB", parse_bytes)
 NUMBER: Kind[float] = Kind("a number", _number(-1e300, 1e300))
 SECONDS: Kind[float] = Kind("a number of seconds, at least 0", _number(0, 1e9))
 NAMES: Kind[tuple[str, ...]] = names()

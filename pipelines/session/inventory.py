@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.config import catalog
-from pipelines.config.tier import decide_residency
+from pipelines.config.auto import decide_residency
 from pipelines.config.variants import load_variant
 from pipelines.devices.leaks import KnownLeaks
 from pipelines.devices.protocol import Device

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipelines.cli.main import VERBS
-from pipelines.config.environment import VARIABLES, read_variables
+from pipelines.config.variables import VARIABLES, read_variables
 from pipelines.paths import user_folders
 
 ROOT = Path(__file__).parents[2]

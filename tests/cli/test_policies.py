@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.config.compose import conf_dir
-from pipelines.config.tier import detected_tier
+from pipelines.config.auto import detected_tier
+from pipelines.config.catalog import conf_dir
 from pipelines.devices import detect as detection
 from pipelines.devices.detect import Detection
 from pipelines.devices.protocol import DeviceOutOfMemory

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.config.environment import VARIABLES
+from pipelines.config.variables import VARIABLES
 
 SIMULATED = ("pipeline=toy", "tier=toy", "device=simulated", "device.total=1GiB", "text=x")
 #: Wrong type, out of range, wrong unit, for every variable; the rest is in test_environment.
@@ -41,12 +41,12 @@ def test_a_wrong_variable_stops_every_verb(headroom, monkeypatch, name, text):
     monkeypatch.setenv(name, text)
     for verb in ("plan", "run", "detect"):
         refused(headroom(verb, *(SIMULATED if verb != "detect" else ()), toy=verb != "detect"),
-                name, repr(text), VARIABLES[name].accepts)  # fmt: skip
+                name, repr(text), VARIABLES[name].wanted)  # fmt: skip
 
 
 def test_a_wrong_line_of_dotenv_is_said_to_stand_there(headroom, tmp_path):
     (tmp_path / ".env").write_text("LOW_VRAM=perhaps\n", encoding="utf-8")
-    refused(headroom("plan", *SIMULATED, toy=True), ".env: LOW_VRAM", "perhaps", VARIABLES["LOW_VRAM"].accepts)
+    refused(headroom("plan", *SIMULATED, toy=True), ".env: LOW_VRAM", "perhaps", VARIABLES["LOW_VRAM"].wanted)
     (tmp_path / ".env").write_text("LOW_VRAM true\n", encoding="utf-8")
     refused(headroom("plan", *SIMULATED, toy=True), ".env, line 1", "NAME=value")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.config.compose import conf_dir
+from pipelines.config.catalog import conf_dir
 from tests.conftest import APPS
 
 TOY = ("pipeline=toy", "tier=toy", "device=simulated", "text=x", "memory_plot=false")

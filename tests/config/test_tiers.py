@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.config import catalog
 from pipelines.config.cards import find_card, read_cards
-from pipelines.config.compose import conf_dir
+from pipelines.config.catalog import conf_dir
 from pipelines.config.tier import load_tier, read_tier
 from pipelines.plan.policy import POLICIES
 from pipelines.run.ladder import MODES

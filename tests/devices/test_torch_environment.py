@@ -25,8 +25,7 @@ def test_torch_takes_the_setting_of_every_tier():
     """torch parses the text when its allocator starts; on a machine without a card only the text's form can be checked."""
     import re
 
-    from pipelines.config.catalog import load_yaml, options
-    from pipelines.config.compose import conf_dir
+    from pipelines.config.catalog import conf_dir, load_yaml, options
 
     for tier in options([conf_dir()], "tier"):
         wanted = load_yaml((conf_dir() / "tier" / f"{tier}.yaml").read_text())["allocator"]

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.config.catalog import load_yaml
-from pipelines.config.compose import conf_dir
+from pipelines.config.catalog import conf_dir, load_yaml
 from pipelines.schema.errors import UsageError
 from pipelines.schema.limits import Bound, MusicLimits, limited, music_limits, within
 from pipelines.schema.units import GIB

@@ -3,8 +3,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import catalog
-from pipelines.config.compose import Composer, conf_dir, parse_hydra_flags
-from pipelines.config.environment import VARIABLES, effective, overrides, read_dotenv, read_variables, render
+from pipelines.config.catalog import conf_dir
+from pipelines.config.compose import Composer
+from pipelines.config.effective import effective
+from pipelines.config.flags import parse_hydra_flags
+from pipelines.config.variables import VARIABLES, overrides, read_dotenv, read_variables
 from pipelines.schema.errors import ExitCode, UsageError
 
 CONF = conf_dir()
@@ -38,12 +41,16 @@ def test_every_variable_of_the_documents_is_read():
 
 def test_the_page_of_tiers_has_every_variable_with_its_range_and_keys():
     page = (CONF.parent / "docs" / "tiers.md").read_text(encoding="utf-8")
-    right = {"VRPG_XTTS_PERFORMANCE_PROFILE": "modest", "LOW_VRAM": "true", "ACESTEP_MAX_DURATION": "60"}
-    for name, variable in VARIABLES.items():
+    right = {
+        "VRPG_XTTS_PERFORMANCE_PROFILE": "modest",
+        "LOW_VRAM": "true",
+        "ACESTEP_MAX_DURATION": "60",
+        "VRPG_XTTS_GPU_UTILIZATION_TARGET": "0.5",
+    }
+    for name, kind in VARIABLES.items():
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
-        assert f"| {variable.accepts} |" in row
-        keys = next(keys for text in (right.get(name), "1", "0.5", "true") if text and (keys := variable.read(text)))
-        assert f"`{next(iter(keys))}`" in row
+        assert f"| {kind.wanted} |" in row
+        assert f"`{next(iter(kind.convert(right.get(name, '1'))))}`" in row
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
@@ -52,7 +59,7 @@ def test_a_wrong_value_is_a_sentence_with_the_variable_and_its_range(name, text)
         read_variables({name: text})
     assert caught.value.exit_code == ExitCode.USAGE
     assert name in str(caught.value)
-    assert VARIABLES[name].accepts in str(caught.value)
+    assert VARIABLES[name].wanted in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -130,57 +137,6 @@ def test_a_variable_of_two_keys_yields_whole_to_the_command_line():
 def test_the_command_lines_profile_outranks_the_environments():
     given = ["profile=balanced"]
     assert overrides({"VRPG_XTTS_PERFORMANCE_PROFILE": "modest"}, {}, given) == ()
-
-
-def test_each_effective_value_has_its_source_and_what_it_overrode():
-    settings = effective(
-        tier=("low_end", {"streams": 1, "limit": "2 GiB", "prebuffer": 0.75}),
-        profile=("balanced", {"limit": "6 GiB", "prebuffer": 1.75}),
-        dotenv={"VRPG_XTTS_GPU_VRAM_LIMIT_MB": "4096"},
-        environ={"VRPG_XTTS_GPU_VRAM_LIMIT_MB": "5120"},
-        given=["tier.streams=2", "input=a=b.wav", "-m"],
-        defaults={"memory_mode": "balanced"},
-    )
-    found = {setting.key: setting for setting in settings}
-    assert found["tier.streams"].source == "command line"
-    assert found["tier.streams"].overrode == (("tier low_end", 1),)
-    limit = found["tier.limit"]
-    assert (limit.value, limit.source) == ("5120MiB", "VRPG_XTTS_GPU_VRAM_LIMIT_MB")
-    assert [source for source, _ in limit.overrode] == [
-        ".env: VRPG_XTTS_GPU_VRAM_LIMIT_MB",
-        "profile balanced",
-        "tier low_end",
-    ]
-    assert found["tier.prebuffer"].source == "profile balanced"
-    assert found["memory_mode"].source == "default"
-    assert found["input"].value == "a=b.wav"
-
-
-def test_what_is_explained_stands_under_its_source_and_fits_the_screen():
-    lines = render(
-        effective(
-            tier=("low_end", {"streams": 1, "limit": "2 GiB", "allow": {"pitch": ["crepe_full", "swift_f0"] * 4}}),
-            profile=("balanced", {"limit": "6 GiB"}),
-            dotenv={"VRPG_XTTS_GPU_VRAM_LIMIT_MB": "4096"},
-            environ={"VRPG_XTTS_GPU_VRAM_LIMIT_MB": "5120"},
-            given=["tier.streams=2"],
-            defaults={"memory_mode": "balanced", "text": None, "voice": None},
-        )
-    )
-    assert [line for line in lines if not line.startswith(" ")] == [
-        "command line:", "VRPG_XTTS_GPU_VRAM_LIMIT_MB:", "tier low_end:", "default:", "not set: text, voice"
-    ]  # fmt: skip
-    assert all(len(line) <= 80 for line in lines)
-    text = " ".join(" ".join(lines).split())
-    assert (
-        "tier.limit 5 GiB over 4 GiB of .env: VRPG_XTTS_GPU_VRAM_LIMIT_MB, 6 GiB of profile balanced, 2 GiB of tier low_end"
-        in text
-    )
-
-
-def test_the_same_value_twice_is_not_an_override():
-    (setting,) = effective(tier=("modest", {"streams": 1}), environ={"VRPG_XTTS_GPU_STREAMS": "1"})
-    assert setting.overrode == ()
 
 
 def test_dotenv_files_are_read_as_people_write_them(tmp_path):
