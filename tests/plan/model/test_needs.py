@@ -39,5 +39,7 @@ def test_the_moment_of_loading_counts_where_it_is_higher():
 def test_the_least_bytes_are_the_context_or_the_highest_moment_no_order_avoids():
     tasks = [Task("a", output_bytes=7), Task("b", ("m",), 1, after=("a",))]
     models = [Model("m", 2, 1.0, 1.0, 10)]
-    assert least_bytes(Problem.of(models, tasks, None, context_bytes=5)) == 15  # m may be loaded before a's output is live
+    assert (
+        least_bytes(Problem.of(models, tasks, None, context_bytes=5)) == 15
+    )  # m may be loaded before a's output is live
     assert least_bytes(Problem.of(models, [], None, context_bytes=5)) == 5
