@@ -26,7 +26,7 @@ class CpuDevice(Device):
     """Memory as the kernel counts it. A step's peak is the kernel's high-water mark, reset when the step begins.
 
     Where the mark cannot be reset (a hardened container, another system), readings are sampled every
-    `sample_seconds` and say so. `total_bytes` is the RAM this process may hold unless given smaller.
+    `sample_seconds`, and their `source` is `sampled`. `total_bytes` is the RAM this process may hold unless given smaller.
     """
 
     kind: ClassVar[str] = "cpu"
@@ -98,7 +98,7 @@ class CpuDevice(Device):
         reading = Reading(start_bytes=self.used_bytes())
         watch = _Watch(reading.start_bytes)
         with self._lock:
-            # Resetting the mark would blind the watches already open, so they first take what it says.
+            # Resetting the mark would blind the watches already open, so they read it first.
             self._fold()
             reset = [self.system.reset_peak(pid) for pid in self._pids()]
             self._open.append(watch)

@@ -1,7 +1,7 @@
 """A CUDA card as a device: what the driver counts is the truth, torch's allocator stands beside it.
 
 CTranslate2 and onnxruntime allocate past torch, and a CUDA context belongs to nobody's allocator; only the driver sees
-all of it. The driver keeps no high-water mark, torch does for its part. So a step's peak is
+all of it. The driver has no high-water mark, torch has one for its part. So a step's peak is
 
     max( bytes outside torch + torch's highest reservation,  the driver's own count, polled )
 
@@ -65,7 +65,7 @@ class CudaDevice(Device):
     @classmethod
     def open(cls, index: int, total_bytes: int | None, name: str | None) -> Self | None:
         """The card that CUDA numbers `index`; None where there is none, or no driver."""
-        # CUDA numbers cards by speed unless told otherwise, NVML by bus; they must speak of the same card.
+        # CUDA numbers cards by speed by default, NVML by bus; both must mean the same card.
         for variable, value in cls.environment.items():
             os.environ.setdefault(variable, value)
         try:

@@ -23,7 +23,7 @@ _SCHEMA = "headroom/detection/1"
 
 
 class Probe(Protocol):
-    """Asks the machine. Tests and simulations bring their own."""
+    """What detection knows a machine by. Tests have their own."""
 
     def fingerprint(self) -> str:
         """A cheap text that changes whenever `hardware` might: a remembered answer holds while it stays."""
@@ -37,7 +37,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A machine and its tier. card: the one to use, None for the CPU. chosen: why that card. notes: what a person should know."""
+    """A machine and its tier. card: the one to use, None for the CPU. chosen: why that card. notes: sentences for a person."""
 
     hardware: Hardware
     tier: str
@@ -100,7 +100,7 @@ def _crowded(card: Card) -> str:
 def detect(probe: Probe | None = None, *, cache: Path | None = None, force: bool = False) -> Detection:
     """The tier of this machine. The cards are remembered in `cache` (a file; None: the user's) while the fingerprint stays.
 
-    That there is none is asked every time: it costs nothing, and not every system's fingerprint shows a new driver (WSL's does not).
+    Where there are none, the probes are asked every time: it costs nothing, and under WSL a new driver may not show in the fingerprint.
     force: ask anew. A cache that cannot be read or written costs nothing but the time to ask.
     """
     probe = probe or MachineProbe()

@@ -17,7 +17,7 @@ _TRIM, _MAP = -1, -3  # glibc's names for mallopt: M_TRIM_THRESHOLD, M_MMAP_THRE
 
 
 def fix_thresholds(environ: Mapping[str, str] = os.environ) -> bool:
-    """Fix the sizes for this process; settings of the user's own are left alone. Whether it was done."""
+    """Fix the sizes for this process; settings made by the user stay in force. Whether it was done."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if (
         mallopt is None

@@ -1,7 +1,7 @@
 """Whether an unload gave its bytes back, by one rule for every device, and which variants did not.
 
 A model leaks when, some seconds after its unload, more than a quarter of what its load had taken is still held, and that
-is more than 32 MiB. Until then an allocator or a driver may only be slow, or keep a block for the next model.
+is more than 32 MiB. Until then an allocator or a driver may only be slow, or hold a block for the next model.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class LinuxMemory:
         return self._status(pid, b"VmRSS:") or 0
 
     def peak_bytes(self, pid: int) -> int | None:
-        """The highest resident set since the process began or `reset_peak`; None where the kernel does not say."""
+        """The highest resident set since the process began or `reset_peak`; None where the kernel does not report it."""
         return self._status(pid, b"VmHWM:")
 
     def data_bytes(self, pid: int) -> int:
@@ -52,7 +52,7 @@ class LinuxMemory:
         return max(0, min([info.get("MemAvailable", info.get("MemFree", 0)), *room]))
 
     def oom_kills(self) -> int:
-        """How often the kernel has killed a process of our control groups for want of memory; 0 where it does not say."""
+        """How often the kernel has killed a process of our control groups because memory ran out; 0 where it does not report them."""
         found = 0
         for folder, _, _ in self._group_folders():
             for name in ("memory.events", "memory.oom_control"):
@@ -61,7 +61,7 @@ class LinuxMemory:
         return found
 
     def _status(self, pid: int, name: bytes) -> int | None:
-        """One field of a process's status in bytes. Asked several times in every step, so it reads no more than that."""
+        """One field of a process's status in bytes. It is read several times in each step, so it reads no more than that."""
         try:
             with open(f"{self.proc}/{pid}/status", "rb", buffering=0) as file:
                 text = file.read()

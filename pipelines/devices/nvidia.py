@@ -1,4 +1,4 @@
-"""NVIDIA's driver: what NVML says of a card, behind a small protocol, and how the cards are found."""
+"""NVIDIA's driver: the memory and health of a card by NVML, behind a small protocol, and how the cards are found."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _trouble(error: Exception) -> str:
 
 
 def _windows_driver(library: Path = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")) -> str:
-    """Under WSL the driver is Windows' own and tells of itself nowhere else; a new one brings a new library."""
+    """Under WSL the driver is that of Windows, and only its library's time shows that it is a new one."""
     try:
         return str(library.stat().st_mtime_ns)
     except OSError:

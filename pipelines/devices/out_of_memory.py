@@ -19,7 +19,7 @@ _MESSAGES = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error`, or what it was raised from, says that memory ran out.
+    """Whether `error`, or what it was raised from, means that memory ran out.
 
     >>> is_out_of_memory(RuntimeError("CUDA failed with error out of memory"))
     True

@@ -1,4 +1,4 @@
-"""A thread that polls a figure and keeps its highest value, for counters that keep no mark of their own."""
+"""A thread that polls a figure for its highest value, for counters without a high-water mark."""
 
 from __future__ import annotations
 

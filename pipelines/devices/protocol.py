@@ -1,4 +1,4 @@
-"""What the engine knows of the memory a run is held to. One small protocol, so that tests and simulations can stand in."""
+"""A device as the engine sees it: where memory is counted, measured and limited. Simulations and tests implement it too."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Device(Protocol):
         """
 
     def loaded(self, key: str, declared_bytes: int, made: Any = None) -> None:
-        """Say, after a load's `watch`, that `key` (a model's or a task's id) is now held.
+        """Count `key` (the id of a model or task) as held from now on; called after the `watch` of its load.
 
         declared_bytes: its weights by the plan. made: what `Node.load` returned, so that its real bytes can be counted.
         A device that measures has nothing to do here.
@@ -172,7 +172,7 @@ class Device(Protocol):
         return
 
     def unloaded(self, key: str) -> None:
-        """Say that `key` was let go. Unknown keys are ignored, so it may be called on the way out of an error."""
+        """Count `key` as held no longer. Unknown keys are ignored, so that it may be called while an error is handled."""
         return
 
     def reclaim(self) -> None:

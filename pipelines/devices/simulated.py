@@ -1,4 +1,4 @@
-"""A device that is not there: any size and name. Says what a card would see, on any machine, and refuses as it would.
+"""A simulated card of any size and name: what a real one would report and refuse, on any machine.
 
 Two kinds of bytes. Torch models run on the CPU and their storages are counted as they come and go (`tracker`), as soon
 as torch has been imported. Everything else (CTranslate2, onnxruntime, a bare ledger in a test) counts as declared.

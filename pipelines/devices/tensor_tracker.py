@@ -1,6 +1,6 @@
 """Counts the bytes of torch tensors as they come and go, as a card would see them: every storage an operation touches.
 
-A dispatch mode sees each operation's arguments and results; a weak reference on each storage says when it is freed.
+A dispatch mode sees each operation's arguments and results; a weak reference on each storage is called when it is freed.
 What it cannot see: workspaces inside an operation (cuDNN, cuBLAS), fragmentation, engines that are not torch. Host
 tensors count too, because in a simulation everything is on the host. The mode belongs to the thread that enters it.
 """
@@ -30,7 +30,7 @@ class TensorTracker:
 
     @contextmanager
     def operations(self, touched: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Count what this thread's torch operations touch; `touched()` tells of each one. Imports torch."""
+        """Count what this thread's torch operations touch; `touched()` is called for each. Imports torch."""
         import torch
         from torch.utils._python_dispatch import TorchDispatchMode
         from torch.utils._pytree import tree_leaves

@@ -81,7 +81,7 @@ class TorchAllocator:
         if self.started():
             import torch
 
-            # After a fault on the card every call fails. The fault was told where it happened; here it would hide itself.
+            # After a fault on the card every call fails. It was raised where it happened; raised here, it would be hidden by this one.
             with suppress(RuntimeError):
                 torch.cuda.synchronize(index)  # of the current card, another, it would make a context there
                 torch.cuda.empty_cache()
@@ -91,7 +91,9 @@ class TorchAllocator:
         if self.started():
             import torch
 
-            whole = torch.cuda.get_device_properties(index).total_memory  # less than the driver's: it keeps some itself
+            whole = torch.cuda.get_device_properties(
+                index
+            ).total_memory  # less than the driver's total, part of which is reserved
             share = 1.0 if size is None else min(1.0, max(0, size) / whole)
             with suppress(RuntimeError):  # as above
                 torch.cuda.set_per_process_memory_fraction(share, index)

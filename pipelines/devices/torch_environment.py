@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.devices.registry import device_kinds
 from pipelines.devices.torch_build import TorchBuild, installed_torch
 
-#: Every name torch has read its allocator's settings from. Whichever the user has set is left alone.
+#: Every name torch has read its allocator's settings from. What the user has set stays in force.
 _NAMES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 
 
@@ -35,9 +35,9 @@ def set_torch_variables(allocator: Mapping[str, Any]) -> None:
 
 def variables_for(torch: TorchBuild | None, environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` for a process with another torch: the allocator's settings, whoever set them, under the name that one reads."""
-    said = next((environ[name] for name in _NAMES if name in environ), None)
+    value = next((environ[name] for name in _NAMES if name in environ), None)
     others = {name: value for name, value in environ.items() if name not in _NAMES}
-    return others if said is None or torch is None else {**others, _name(torch): said}
+    return others if value is None or torch is None else {**others, _name(torch): value}
 
 
 def _name(torch: TorchBuild) -> str:

@@ -45,8 +45,11 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What came of it. Bytes. context_bytes: what the libraries keep after an unload. leaked_bytes: what a second unload
-    did not give back. regression: of the runs' workspaces. load_seconds: from a cold library; reload_seconds: the second time.
+    """What a variant was measured to take.
+
+    weights_bytes, load_peak_bytes: of the second load. context_bytes: what the libraries hold after the first unload.
+    leaked_bytes: what the second unload did not give back. regression: of the runs' workspaces. load_seconds: of the first
+    load, its library's import included; reload_seconds: of the second.
     """
 
     variant: str
@@ -92,7 +95,7 @@ def measure(
 
 
 def sizes_for(role: str, seconds: Sequence[float]) -> list[Size]:
-    """Inputs as a plan will know them: of a role that takes a text, as many characters as are said in `seconds`.
+    """Inputs as a plan will know them: of a role that takes a text, as many characters as are spoken in `seconds`.
 
     >>> [size.characters for size in sizes_for("speak", (2.0, 5.0))]
     [28, 70]
@@ -135,13 +138,13 @@ def _last_json(output: str) -> dict[str, Any] | None:
     return None
 
 
-def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], said: Mapping[str, Any]) -> Measurement:
+def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], answer: Mapping[str, Any]) -> Measurement:
     loads = [
         Observation("load", row["bytes"], row["seconds"], held_bytes=row["held"], source=row["source"])
-        for row in said["loads"]
+        for row in answer["loads"]
     ]
     runs = []
-    for size, row in zip(sizes, said["runs"], strict=True):
+    for size, row in zip(sizes, answer["runs"], strict=True):
         used = {**knobs, **(size.knobs or {})}
         runs.append(
             Observation(
@@ -161,9 +164,9 @@ def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], said: 
         variant=name,
         weights_bytes=loads[-1].held_bytes,
         load_peak_bytes=max(loads[-1].bytes, loads[-1].held_bytes),
-        context_bytes=said["context"],
-        leaked_bytes=said["leaked"],
-        load_seconds=said["first_load_seconds"],
+        context_bytes=answer["context"],
+        leaked_bytes=answer["leaked"],
+        load_seconds=answer["first_load_seconds"],
         reload_seconds=loads[-1].seconds,
         source=runs[-1].source if runs else loads[-1].source,
         observations=(*loads, *runs),

@@ -41,7 +41,7 @@ def measure_node(request: Mapping[str, Any], device: Device, make: Maker) -> dic
     after = _settled(device)
     row, model = _load(node_with({}), place, device)
     loaded = _settled(device)
-    # Some libraries keep all they ever took (ONNX Runtime's arena): a small input after a large one shows it, as in a batch.
+    # Some libraries never give memory back (ONNX Runtime's arena): a small input after a large one shows it, as in a batch.
     last = max(sizes, key=lambda size: (size["seconds"], size["characters"]))
     _run(node_with(last["knobs"]), model, last, device, loaded)
     runs = [_run(node_with(size["knobs"]), model, size, device, loaded) for size in sizes]

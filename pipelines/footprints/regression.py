@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Terms in the order they are preferred when two cannot be told apart (a batch that never varied, mono only).
+#: Terms in the order they are preferred when two cannot be distinguished (a batch that never varied, mono only).
 TERMS = ("base", "per_batch_second", "per_segment_second", "per_character", "per_batch", "per_channel_second")
 DECLARED_MARGIN, LARGEST_MARGIN, SMALLEST_MARGIN = 0.20, 0.10, 0.02
 #: Bytes below which an error is noise of the allocator rather than of the model.
@@ -142,7 +142,7 @@ def _distinct(samples: Sequence[Sample]) -> list[str]:
     """Terms whose quantity varied and is not a multiple of an earlier one."""
     import numpy as np
 
-    kept: list[str] = []
+    distinct: list[str] = []
     columns: list[Array] = []
     for name in TERMS:
         column = np.array([_row(sample, [name])[0] for sample in samples])
@@ -150,9 +150,9 @@ def _distinct(samples: Sequence[Sample]) -> list[str]:
             continue
         unit = column / np.linalg.norm(column)
         if all(abs(float(unit @ other)) < 1 - 1e-9 for other in columns):
-            kept.append(name)
+            distinct.append(name)
             columns.append(unit)
-    return kept
+    return distinct
 
 
 def _robust(matrix: Array, target: Array) -> tuple[Array, float]:

@@ -21,8 +21,8 @@ from pipelines.libraries import memory_versions
 from pipelines.schema.config import Footprint, Item, Variant
 from pipelines.schema.errors import SurroundingsFailed
 
-#: Observations kept for one key; older ones say little and cost reading time.
-_KEPT = 200
+#: The newest observations that are used for one key; older ones add little and cost time.
+_NEWEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One measured load or run. Bytes above what was held when it began, unless said otherwise.
+    """One measured load or run. Bytes above what was held when it began, unless stated otherwise.
 
     op: `load` (bytes are the peak, held_bytes what stays: the weights) or `run` (bytes are workspace and outputs).
     predicted_bytes: what the plan had expected before its margin. source: as in `Reading`.
@@ -92,7 +92,7 @@ class Observations:
 
     def of(self, key: Key) -> tuple[Observation, ...]:
         """What was measured under exactly this key."""
-        return tuple(self._by_key.get(key, ()))[-_KEPT:]
+        return tuple(self._by_key.get(key, ()))[-_NEWEST:]
 
     def variants(self) -> frozenset[str]:
         """Names of the variants of which anything was ever measured, whatever their weights."""
@@ -136,7 +136,7 @@ class FootprintStore:
                 file.write(lines)  # one buffered write: a crash loses at most the last line
         except OSError as error:
             raise SurroundingsFailed(
-                f"Measured footprints cannot be kept in {self.path}: {error}. HEADROOM_HOME names another folder."
+                f"Measured footprints cannot be stored in {self.path}: {error}. HEADROOM_HOME names another folder."
             ) from error
         self._now = None
 
@@ -155,13 +155,13 @@ class FootprintStore:
         return good
 
     def _lines(self) -> tuple[list[tuple[Key, Observation]], int]:
-        """What the file says, and how many of its lines say nothing."""
+        """The observations in the file, and how many of its lines are damaged."""
         lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
         good = [parsed for line in lines if (parsed := _parse(line)) is not None]
         return good, len(lines) - len(good)
 
     def _mended(self, good: list[tuple[Key, Observation]], bad: int) -> list[tuple[Key, Observation]]:
-        """Keep the damaged file under another name and go on with its good lines."""
+        """Set the damaged file aside under another name, and go on with its good lines."""
         aside = self.path.with_suffix(".damaged")
         try:
             with file_lock(self.path.with_suffix(".lock")):

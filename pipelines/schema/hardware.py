@@ -1,4 +1,4 @@
-"""Cards as facts, and which tier a card is. Pure: looking at the machine is the work of `devices.detect`."""
+"""The hardware of a machine, and which tier a card is. Pure: looking at the machine is the work of `devices.detect`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TIERS = ("low_end", "modest", "mid_range", "upper_mid", "high_end")
 #: Sizes cards are sold in, GB as printed on the box. Only those around the tiers' boundaries matter.
 _SOLD = (1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 141, 180, 192, 288)
 #: A card reports less than its box says: error correction takes 1/16 (a T4 of 16 GB has 15.0 GiB, 14.6 of them for torch,
-#: an L4 of 24 GB 22.0), the driver a little. No card tells less than nine tenths.
-_TOLD = 0.90
+#: an L4 of 24 GB 22.0), the driver a little. No card reports less than nine tenths.
+_REPORTED_SHARE = 0.90
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +96,15 @@ def sold_as(total_bytes: int) -> float:
     """
     gib = total_bytes / GIB
     for size in _SOLD:
-        if gib <= size * 1.002 and gib >= size * _TOLD:
+        if gib <= size * 1.002 and gib >= size * _REPORTED_SHARE:
             return size
     return round(gib, 1)
 
 
 def classify(card: Card | None) -> tuple[str, str]:
-    """The tier of `card` and a sentence with the reason. None is `cpu`; a card that tells nothing of its memory is `modest`.
+    """The tier of `card` and a sentence with the reason. None is `cpu`; a card that does not report its memory is `modest`.
 
-    A compute capability that is not known is not held against a card: its memory decides.
+    Where the compute capability is not known, the memory alone decides.
 
     >>> classify(Card("NVIDIA GeForce RTX 4090", 24564 * 1024**2, (8, 9)))[0]
     'high_end'

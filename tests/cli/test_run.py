@@ -204,7 +204,7 @@ def test_what_cannot_be_kept_for_later_plans_fails_no_run(headroom, tmp_path, mo
         "run", "pipeline=toy", "tier=toy", "device=cpu", "tier.limit=4GiB", "text=x", "memory_plot=false", toy=True
     )
     assert done.code == 0, done.err
-    assert "note: What this run showed is not kept for later plans: Measured footprints cannot be kept in" in done.out
+    assert "note: What this run showed is not kept for later plans: Measured footprints cannot be stored in" in done.out
     (record,) = (tmp_path / "outputs").rglob("run.json")
     assert json.loads(record.read_text(encoding="utf-8"))["status"] == "ok"
 

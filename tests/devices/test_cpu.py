@@ -2,7 +2,6 @@
 
 import mmap
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -89,44 +88,6 @@ def test_without_a_resettable_mark_the_reading_says_sampled() -> None:
         del block
     assert reading.source == "sampled"
     assert reading.peak_bytes - reading.start_bytes >= 60 * MIB
-
-
-def kernel_with(tmp_path: Path, cgroup: str, files: dict[str, str]) -> LinuxMemory:
-    proc = tmp_path / "proc"
-    (proc / "self").mkdir(parents=True)
-    (proc / "self" / "cgroup").write_text(cgroup)
-    (proc / "meminfo").write_text("MemTotal:       16777216 kB\nMemAvailable:    8388608 kB\n")
-    for name, text in files.items():
-        path = tmp_path / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return LinuxMemory(proc=proc, cgroups=tmp_path / "cgroup")
-
-
-def test_version_2_control_groups_lower_the_size(tmp_path: Path) -> None:
-    files = {"a/b/memory.max": "max\n", "a/memory.max": f"{3 * GIB}\n", "a/memory.current": f"{2 * GIB}\n"}
-    files |= {"a/memory.stat": f"anon 5\ninactive_file {GIB}\n"}
-    kernel = kernel_with(tmp_path, "0::/a/b\n", files)
-    assert kernel.total_bytes() == 3 * GIB
-    assert kernel.available_bytes() == 2 * GIB  # clean file pages are given back first
-
-
-def test_version_1_control_groups_lower_the_size(tmp_path: Path) -> None:
-    files = {"memory/x/memory.limit_in_bytes": f"{2 * GIB}\n", "memory/x/memory.usage_in_bytes": f"{GIB}\n"}
-    kernel = kernel_with(tmp_path, "4:memory:/x\n0::/\n", files)
-    assert (kernel.total_bytes(), kernel.available_bytes()) == (2 * GIB, GIB)
-
-
-@pytest.mark.parametrize("limit", ["max", "9223372036854771712"])
-def test_no_limit_leaves_the_machine(tmp_path: Path, limit: str) -> None:
-    files = {"memory/x/memory.limit_in_bytes": limit, "x/memory.max": limit}
-    kernel = kernel_with(tmp_path, "4:memory:/x\n0::/x\n", files)
-    assert (kernel.total_bytes(), kernel.available_bytes()) == (16 * GIB, 8 * GIB)
-
-
-def test_a_path_of_the_host_falls_back_to_the_mount(tmp_path: Path) -> None:
-    kernel = kernel_with(tmp_path, "0::/docker/0123\n", {"memory.max": str(GIB), "memory.current": "0"})
-    assert kernel.total_bytes() == GIB
 
 
 def test_a_smaller_total_is_kept_and_a_larger_one_is_refused() -> None:

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from pipelines.devices.cuda import UNMEASURED_CONTEXT, CudaDevice
 from pipelines.devices.out_of_memory import is_out_of_memory
-from pipelines.devices.registry import open_device
-from pipelines.schema.errors import SurroundingsFailed, UsageError
 from tests.devices.fakes import MB, OURS, FakeCard
 
 
@@ -152,13 +150,3 @@ def test_workers_count_as_ours() -> None:
     cuda.adopt(5)
     assert cuda.used_bytes() == 1000 * MB
     assert [process.pid for process in cuda.others()] == [6]
-
-
-def test_choosing_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.devices.cuda.Nvml", FakeCard)
-    assert open_device("auto").kind == "cuda"
-    assert open_device("cuda", total=4000 * MB).total_bytes == 4000 * MB
-    with pytest.raises(SurroundingsFailed, match="no such CUDA card"):
-        open_device("cuda:1")
-    with pytest.raises(UsageError, match="more than Fake 8 GB has"):
-        open_device("cuda:0", total=9000 * MB)

@@ -9,7 +9,7 @@ from pipelines.devices import nvidia
 from pipelines.devices.detect import MachineProbe, as_if, decide, detect, render
 from pipelines.devices.nvidia import Nvml
 from pipelines.devices.registry import open_device
-from pipelines.devices.torch_build import TorchBuild, parse_build, why_unusable
+from pipelines.devices.torch_build import TorchBuild, why_unusable
 from pipelines.schema.errors import UsageError
 from pipelines.schema.hardware import Card, Hardware
 from pipelines.schema.units import GIB, MIB
@@ -185,23 +185,6 @@ def test_cards_the_installed_torch_has_no_code_for_are_left_out():
 
 def test_torch_without_cuda_leaves_the_cpu():
     assert decide(machine(BLACKWELL), TorchBuild("2.11.0+cpu", None)).tier == "cpu"
-
-
-def test_volta_left_cuda_12_8_builds_with_torch_2_11():
-    volta = Card("Tesla V100", 32510 * MIB, (7, 0))
-    assert why_unusable(CU128, volta, "570", (12, 8)) == ""
-    assert why_unusable(TorchBuild("2.11.0+cu128", (12, 8)), volta, "570", (12, 8))
-
-
-def test_a_driver_runs_older_builds_of_its_own_major_version():
-    card = Card("RTX 3060", 12 * GIB, (8, 6))
-    assert why_unusable(CU128, card, "530", (12, 1)) == ""
-    assert why_unusable(CU126, card, "580", (13, 0)) == ""
-
-
-def test_version_files_of_builds_with_and_without_cuda():
-    assert parse_build("__version__ = '2.11.0+cpu'\ncuda: Optional[str] = None\n") == TorchBuild("2.11.0+cpu", None)
-    assert parse_build("nothing here") is None
 
 
 def test_rendering_names_the_tier_the_card_and_the_memory():

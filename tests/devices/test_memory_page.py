@@ -31,7 +31,7 @@ PAGE = " ".join((Path(__file__).parents[2] / "docs" / "memory.md").read_text(enc
         f"`memory_mode=conservative` multiplies margins by {MODES['conservative'].margin_factor}",
         f"`aggressive` by {MODES['aggressive'].margin_factor}",
         f"(`{_MEASURED[0]}`, `{_MEASURED[1]}` or `{_MEASURED[2]}`, never `declared`)",
-        f"At most {store._KEPT} are used for a key",
+        f"At most {store._NEWEST} are used for a key",
     ],
 )
 def test_what_the_page_says_is_what_the_code_does(sentence):

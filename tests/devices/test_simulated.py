@@ -3,9 +3,7 @@
 import pytest
 
 from pipelines.devices.protocol import DeviceOutOfMemory, Process
-from pipelines.devices.registry import open_device
 from pipelines.devices.simulated import SimulatedDevice
-from pipelines.schema.errors import SurroundingsFailed, UsageError
 
 
 def test_a_ledger_counts_context_holdings_and_the_step() -> None:
@@ -50,17 +48,3 @@ def test_a_cap_and_other_processes_take_room() -> None:
     assert device.free_bytes() == 350
     with pytest.raises(DeviceOutOfMemory), device.watch(351):
         pass
-
-
-@pytest.mark.parametrize(
-    ("spec", "error"),
-    [("gpu", UsageError), ("cuda:x", UsageError), ("cpu:1", UsageError), ("simulated", UsageError)],
-)
-def test_specs_that_cannot_be(spec: str, error: type[Exception]) -> None:
-    with pytest.raises(error, match="device="):
-        open_device(spec)
-
-
-def test_a_card_that_is_not_there() -> None:
-    with pytest.raises(SurroundingsFailed, match="no such CUDA card"):
-        open_device("cuda:7")

@@ -1,0 +1,37 @@
+"""From `device=...` to a device, or a sentence."""
+
+import pytest
+
+from pipelines.devices.registry import open_device, parse_spec, spec_of
+from pipelines.schema.errors import SurroundingsFailed, UsageError
+from tests.devices.fakes import MB, FakeCard
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [("gpu", UsageError), ("cuda:x", UsageError), ("cpu:1", UsageError), ("simulated", UsageError)],
+)
+def test_specs_that_cannot_be(spec: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match="device="):
+        open_device(spec)
+
+
+def test_a_card_that_is_not_there() -> None:
+    with pytest.raises(SurroundingsFailed, match="no such CUDA card"):
+        open_device("cuda:7")
+
+
+def test_choosing_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.devices.cuda.Nvml", FakeCard)
+    assert open_device("auto").kind == "cuda"
+    assert open_device("cuda", total=4000 * MB).total_bytes == 4000 * MB
+    with pytest.raises(SurroundingsFailed, match="no such CUDA card"):
+        open_device("cuda:1")
+    with pytest.raises(UsageError, match="more than Fake 8 GB has"):
+        open_device("cuda:0", total=9000 * MB)
+
+
+@pytest.mark.parametrize("spec", ["cpu", "cuda:0", "cuda:3", "simulated"])
+def test_a_spec_is_spelled_as_it_was_parsed(spec: str) -> None:
+    kind, index = parse_spec(spec)
+    assert spec_of(kind.kind, index) == spec

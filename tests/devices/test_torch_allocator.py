@@ -1,0 +1,48 @@
+"""What is asked of torch's allocator: the real module with a card of numbers under it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from pipelines.devices.torch_allocator import TorchAllocator
+from pipelines.schema.units import GIB
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """torch.cuda as on a card of 10 GiB, the second of two, with every call written down."""
+    cuda, calls = pytest.importorskip("torch").cuda, []
+
+    def note(name, answer=None):
+        monkeypatch.setattr(cuda, name, lambda *given: (calls.append((name, *given)), answer)[1])
+
+    note("is_initialized", answer=True)
+    note("get_device_properties", answer=SimpleNamespace(total_memory=10 * GIB))
+    for name in ("synchronize", "empty_cache", "set_per_process_memory_fraction"):
+        note(name)
+    return calls
+
+
+def test_a_limit_is_a_share_of_what_torch_calls_the_card(cuda):
+    for size in (4 * GIB, 11 * GIB, -1, None):
+        TorchAllocator().limit(1, size)
+    shares = [given for name, *given in cuda if name == "set_per_process_memory_fraction"]
+    assert shares == [[0.4, 1], [1.0, 1], [0.0, 1], [1.0, 1]]
+
+
+def test_no_other_card_is_touched(cuda):
+    TorchAllocator().empty_cache(1)
+    assert ("synchronize", 1) in cuda
+    assert ("empty_cache",) in cuda
+
+
+def test_a_card_that_has_faulted_does_not_hide_its_fault(cuda, monkeypatch):
+    import torch
+
+    def broken(*_):
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+    for name in ("synchronize", "set_per_process_memory_fraction"):
+        monkeypatch.setattr(torch.cuda, name, broken)
+    TorchAllocator().empty_cache(0)
+    TorchAllocator().limit(0, GIB)
