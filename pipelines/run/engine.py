@@ -22,7 +22,8 @@ from pipelines.run.memory import MemoryCheck
 from pipelines.run.models import ResidentModels
 from pipelines.run.outcome import MemoryTrouble, Observed, Outcome
 from pipelines.run.progress import Progress
-from pipelines.run.tasks import Tasks
+from pipelines.run.task_inputs import TaskInputs
+from pipelines.run.tasks import TaskRunner
 from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, TaskFailed
 from pipelines.schema.ids import parts
 from pipelines.schema.plan import Load, Run, Step, Unload
@@ -64,7 +65,8 @@ class Engine:
         self.job, self._at = job, 0
         self._progress = Progress(job, self.outcome, self.emit)
         self._memory = MemoryCheck(self._progress, self.device, self.emit, self._clock)
-        self._tasks = Tasks(job, self.device, self.artifacts, self.emit, self.cancel, self._clock)
+        inputs = TaskInputs(job, self.artifacts, self.emit)
+        self._tasks = TaskRunner(job, self.device, self.artifacts, inputs, self.emit, self.cancel, self._clock)
         self._task_bytes = {task.id: task.workspace_bytes + task.output_bytes for task in job.problem.tasks}
 
     def execute(self) -> Outcome:
@@ -202,7 +204,7 @@ class Engine:
 
     def _attempt(self, tasks: list[str]) -> dict[str, HeadroomError | None]:
         models = [self._models.get(self._progress.model_of(task)) for task in tasks]
-        return self._tasks.attempt_chain(tasks, models)
+        return self._tasks.attempt(tasks, models)
 
     # -- how a step ended ---------------------------------------------------------------------------------------
 

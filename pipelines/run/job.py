@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from pipelines.graph.build import Graph
 from pipelines.graph.expand import name_of
-from pipelines.run.tracked_settings import tracked_values
 from pipelines.schema.config import Item, Variant
 from pipelines.schema.ids import TaskId
 from pipelines.schema.node import Node, Place
@@ -56,22 +54,6 @@ class Job:
     def loader(self, model: str) -> Node:
         """The node object that loads and unloads `model`."""
         return next(self.nodes[node] for node in self.graph.order if self.model_of(node) == model)
-
-    def fingerprint(self, node: str, item: str, names: Iterable[str]) -> dict[str, Any]:
-        """What a task's result depends on besides its inputs. names: the settings it has read."""
-        spec = self.graph.node(node)
-        variant = self.choice.get(node)
-        return {
-            "node": node,
-            "item": item,
-            "target": variant.target if variant else spec.target,
-            "variant": variant.name if variant else None,
-            "weights": self.digests.get(variant.name) if variant else None,
-            "knobs": dict(variant.knobs if variant else spec.knobs),
-            "settings": tracked_values(self.items[item].settings, names, self.inputs),
-            "seed": self.seed,
-            "takes": dict(spec.inputs),
-        }
 
     def task_seed(self, task: str) -> int:
         """A seed for one task: the run's and the task's name, the same on every machine."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pipelines.graph.build import Graph
 from pipelines.run.artifacts import Artifacts, read_note
+from pipelines.run.fingerprint import fingerprint
 from pipelines.run.job import Job
-from pipelines.run.tasks import fingerprint
 from pipelines.schema.errors import InvalidError
 from pipelines.schema.ids import TaskId, parts, task_id
 from pipelines.schema.problem import Problem
@@ -21,18 +21,16 @@ def finished_tasks(job: Job, artifacts: Artifacts) -> set[str]:
     done, known = set[str](), set(all_tasks(job.problem))
     for item in job.items:
         for node in job.graph.order:
-            task = task_id(item, node)
-            waits = {task_id(item, name) for name in job.graph.predecessors(node)}
-            if task in known and waits <= done and _is_done(job, artifacts, task):
-                done.add(task)
+            task, before = TaskId(item, (node,)), {task_id(item, name) for name in job.graph.predecessors(node)}
+            if str(task) in known and before <= done and _is_done(job, artifacts, task):
+                done.add(str(task))
     return done
 
 
-def _is_done(job: Job, artifacts: Artifacts, task: str) -> bool:
+def _is_done(job: Job, artifacts: Artifacts, task: TaskId) -> bool:
     try:
-        at = TaskId.parse(task)
-        names = artifacts.tracked_settings(at.item, at.node)
-        return artifacts.is_done(at.item, at.node, fingerprint(job, artifacts, task, names))
+        names = artifacts.tracked_settings(task.item, task.node)
+        return artifacts.is_done(task.item, task.node, fingerprint(job, artifacts, task, names))
     except (OSError, KeyError, InvalidError):  # of a task before it, which a part of the pipeline leaves out
         return False
 
