@@ -146,16 +146,20 @@ class CudaDevice(Device):
             with self._lock:
                 self._fold()
                 self._open.remove(watch)
-            reading.end_bytes = self.used_bytes()
-            exact = max(watch.outside, self._outside()) + watch.reserved
-            reading.peak_bytes = max(exact, sampled, reading.start_bytes, reading.end_bytes)
-            reading.source = "driver"
-            reading.beside = {
-                "torch_allocated": watch.allocated,
-                "torch_active": watch.active,
-                "torch_reserved": watch.reserved,
-                "outside_torch": max(watch.outside, self._outside()),
-            }
+            self._complete(reading, watch, sampled)
+
+    def _complete(self, reading: Reading, watch: _Watch, sampled: int) -> None:
+        """Fill in what a step's marks and samples showed."""
+        outside = max(watch.outside, self._outside())
+        reading.end_bytes = self.used_bytes()
+        reading.peak_bytes = max(outside + watch.reserved, sampled, reading.start_bytes, reading.end_bytes)
+        reading.source = "driver"
+        reading.beside = {
+            "torch_allocated": watch.allocated,
+            "torch_active": watch.active,
+            "torch_reserved": watch.reserved,
+            "outside_torch": outside,
+        }
 
     def reclaim(self) -> None:
         """Collect garbage and give torch's cached blocks back to the driver."""
@@ -184,7 +188,7 @@ class CudaDevice(Device):
         return {self.pid, *self._workers}
 
     def _listed(self) -> int:
-        """Our bytes by the driver's list; 0 where it has none of us: in a container its pids are often another world's."""
+        """Our bytes by the driver's list; 0 where it has none of us: in a container its pids are often those of the host."""
         listed = self.driver.processes(self.index)
         return sum(listed.get(pid, 0) for pid in self._ours_pids())
 

@@ -68,8 +68,9 @@ def capped(device: Device, limit_bytes: int | None) -> Iterator[None]:
 
 def worker_limit(device: Device) -> int | None:
     """Bytes of RAM that a worker process started now may hold: what is left of the cap. None where the limit is not about RAM."""
-    limit: int | None = getattr(device, "limit_bytes", None)
-    return None if device.memory != "host" or limit is None else max(0, limit - device.used_bytes())
+    if device.memory != "host" or device.limit_bytes is None:
+        return None
+    return max(0, device.limit_bytes - device.used_bytes())
 
 
 def _gib(count: int) -> str:

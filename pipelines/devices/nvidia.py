@@ -171,7 +171,7 @@ def _name(pid: int) -> str:
     try:
         return str(psutil.Process(pid).name())
     except psutil.Error:
-        return "another world's"
+        return "a process of another container"
 
 
 def _trouble(error: Exception) -> str:

@@ -92,7 +92,7 @@ class Device(Protocol):
     measured_with: modules to import before the first `watch`, so that its figures are measurements.
 
     Of the one device: name, for people; torch_device, what `Place` and `Context` give to nodes; total_bytes, its size,
-    never more than the machine has unless the device is a simulation.
+    never more than the machine has unless the device is a simulation; limit_bytes, the cap in force.
     """
 
     kind: ClassVar[str]
@@ -108,6 +108,7 @@ class Device(Protocol):
     name: str
     torch_device: str
     total_bytes: int
+    limit_bytes: int | None
 
     @classmethod
     def open(cls, index: int, total_bytes: int | None, name: str | None) -> Self | None:

@@ -77,20 +77,19 @@ def why_unusable(build: TorchBuild | None, card: Card, driver: str, spoken: tupl
             f"driver {driver or '?'} speaks {spoken[0]}.{spoken[1]}. "
             f"Update the driver{' to 580 or newer' if build.cuda[0] == 13 else ''}, or install a torch built for CUDA {spoken[0]}."
         )
+    return "" if card.compute is None else _without_code(build, card.name, card.compute)
+
+
+def _without_code(build: TorchBuild, name: str, compute: tuple[int, int]) -> str:
+    """A sentence where `build` has no code for a card of that compute capability."""
     low, high = build.architectures()
-    if card.compute is not None and card.compute < low:
-        return (
-            f"torch {build.version} has no code for compute capability {_dotted(card.compute)} of {card.name}; "
-            f"it begins at {_dotted(low)}. "
-            "Install a torch built for CUDA 12.6, the last with code for older cards."
-        )
-    if card.compute is not None and card.compute > high:
-        return (
-            f"torch {build.version} has no code for compute capability {_dotted(card.compute)} of {card.name}; "
-            f"it ends at {_dotted(high)}. "
-            "Install a torch built for CUDA 12.8 or newer."
-        )
-    return ""
+    if low <= compute <= high:
+        return ""
+    if compute < low:
+        then = f"it begins at {_dotted(low)}. Install a torch built for CUDA 12.6, the last with code for older cards."
+    else:
+        then = f"it ends at {_dotted(high)}. Install a torch built for CUDA 12.8 or newer."
+    return f"torch {build.version} has no code for compute capability {_dotted(compute)} of {name}; {then}"
 
 
 def _dotted(compute: tuple[int, int]) -> str:

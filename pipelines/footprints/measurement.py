@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,27 +139,8 @@ def _last_json(output: str) -> dict[str, Any] | None:
 
 
 def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], answer: Mapping[str, Any]) -> Measurement:
-    loads = [
-        Observation("load", row["bytes"], row["seconds"], held_bytes=row["held"], source=row["source"])
-        for row in answer["loads"]
-    ]
-    runs = []
-    for size, row in zip(sizes, answer["runs"], strict=True):
-        used = {**knobs, **(size.knobs or {})}
-        runs.append(
-            Observation(
-                "run",
-                row["bytes"],
-                row["seconds"],
-                held_bytes=row["held"],
-                item_seconds=size.seconds,
-                channels=size.channels,
-                characters=size.characters,
-                batch=float(used.get("batch") or 1),
-                segment=float(used["segment"]) if used.get("segment") else None,
-                source=row["source"],
-            )
-        )
+    loads = [_observation("load", row) for row in answer["loads"]]
+    runs = [_run(size, {**knobs, **(size.knobs or {})}, row) for size, row in zip(sizes, answer["runs"], strict=True)]
     return Measurement(
         variant=name,
         weights_bytes=loads[-1].held_bytes,
@@ -171,4 +152,19 @@ def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], answer
         source=runs[-1].source if runs else loads[-1].source,
         observations=(*loads, *runs),
         regression=regress([run.sample() for run in runs]),
+    )
+
+
+def _observation(op: str, row: Mapping[str, Any]) -> Observation:
+    return Observation(op, row["bytes"], row["seconds"], held_bytes=row["held"], source=row["source"])
+
+
+def _run(size: Size, knobs: Mapping[str, Any], row: Mapping[str, Any]) -> Observation:
+    return replace(
+        _observation("run", row),
+        item_seconds=size.seconds,
+        channels=size.channels,
+        characters=size.characters,
+        batch=float(knobs.get("batch") or 1),
+        segment=float(knobs["segment"]) if knobs.get("segment") else None,
     )

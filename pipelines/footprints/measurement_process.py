@@ -7,8 +7,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipelines.devices.out_of_memory import is_out_of_memory
@@ -24,69 +26,77 @@ Maker = Callable[[str, Mapping[str, Any], tuple[str, ...]], Node]
 
 def measure_node(request: Mapping[str, Any], device: Device, make: Maker) -> dict[str, Any]:
     """Load, run and unload the node once; then again, the largest size unwatched and every size watched."""
-    trusted = tuple(request.get("trusted", ("nodes",)))
-
-    def node_with(knobs: Mapping[str, Any]) -> Node:
-        return make(request["target"], {**request["knobs"], **knobs}, trusted)
-
-    place = Place(device.torch_device, Path(request["weights"]) if request.get("weights") else None)
-    sizes = request["sizes"]
-    first = min(sizes, key=lambda size: (size["seconds"], size["characters"]))
+    subject, sizes = _Subject(request, device, make), sorted(request["sizes"], key=_length)
     before = _settled(device)
-    row, model = _load(node_with({}), place, device)
-    first_seconds = row["seconds"]
-    _run(node_with(first["knobs"]), model, first, device, before)
-    _unload(node_with({}), model, device)
+    first, model = subject.load()
+    subject.run(model, sizes[0], before)
+    subject.unload(model)
     del model
     after = _settled(device)
-    row, model = _load(node_with({}), place, device)
+    second, model = subject.load()
     loaded = _settled(device)
     # Some libraries never give memory back (ONNX Runtime's arena): a small input after a large one shows it, as in a batch.
-    last = max(sizes, key=lambda size: (size["seconds"], size["characters"]))
-    _run(node_with(last["knobs"]), model, last, device, loaded)
-    runs = [_run(node_with(size["knobs"]), model, size, device, loaded) for size in sizes]
-    _unload(node_with({}), model, device)
+    subject.run(model, sizes[-1], loaded)
+    runs = [subject.run(model, size, loaded) for size in request["sizes"]]
+    subject.unload(model)
     del model
-    end = _settled(device)
     return {
         "context": max(0, after - before),
-        "leaked": max(0, end - after),
-        "first_load_seconds": first_seconds,
-        "loads": [row],
+        "leaked": max(0, _settled(device) - after),
+        "first_load_seconds": first["seconds"],
+        "loads": [second],
         "runs": runs,
     }
 
 
-def _load(node: Node, place: Place, device: Device) -> tuple[dict[str, Any], Any]:
-    start = time.perf_counter()
-    with device.watch() as reading:
-        model = node.load(place)
-    seconds = time.perf_counter() - start
-    device.loaded("measured", 0, model)
-    held = max(0, _settled(device) - reading.start_bytes)
-    return _row(reading.peak_bytes - reading.start_bytes, held, seconds, reading.source), model
+def _length(size: Mapping[str, Any]) -> tuple[float, int]:
+    return size["seconds"], size["characters"]
 
 
-def _run(node: Node, model: Any, size: Mapping[str, Any], device: Device, loaded: int) -> dict[str, Any]:
-    """One run's row. Its bytes are above `loaded`, the level after the load: what earlier runs left behind counts too."""
-    item = Item("measured", seconds=size["seconds"], channels=size["channels"], characters=size["characters"])
-    inputs = synthetic_inputs(node.inputs, item)
-    with tempfile.TemporaryDirectory() as folder:
-        context = Context("measured", Path(folder), device=device.torch_device)
-        _settled(device)
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """The node that is measured, made anew for each load, run and unload, as its knobs may differ."""
+
+    request: Mapping[str, Any]
+    device: Device
+    make: Maker
+
+    def _node(self, knobs: Mapping[str, Any] = MappingProxyType({})) -> Node:
+        trusted = tuple(self.request.get("trusted", ("nodes",)))
+        return self.make(self.request["target"], {**self.request["knobs"], **knobs}, trusted)
+
+    def load(self) -> tuple[dict[str, Any], Any]:
+        """The row of a load, and what `Node.load` returned."""
+        weights = self.request.get("weights")
+        place, node = Place(self.device.torch_device, Path(weights) if weights else None), self._node()
         start = time.perf_counter()
-        with device.watch() as reading:
-            outputs = node.run(model, inputs, context)
+        with self.device.watch() as reading:
+            model = node.load(place)
         seconds = time.perf_counter() - start
-        held = max(0, reading.end_bytes - reading.start_bytes)
-        del outputs, inputs
-    return _row(max(0, reading.peak_bytes - loaded), held, seconds, reading.source)
+        self.device.loaded("measured", 0, model)
+        held = max(0, _settled(self.device) - reading.start_bytes)
+        return _row(reading.peak_bytes - reading.start_bytes, held, seconds, reading.source), model
 
+    def run(self, model: Any, size: Mapping[str, Any], loaded: int) -> dict[str, Any]:
+        """The row of a run. Its bytes are above `loaded`, the level after the load: what earlier runs left behind counts too."""
+        node = self._node(size["knobs"])
+        item = Item("measured", seconds=size["seconds"], channels=size["channels"], characters=size["characters"])
+        inputs = synthetic_inputs(node.inputs, item)
+        with tempfile.TemporaryDirectory() as folder:
+            context = Context("measured", Path(folder), device=self.device.torch_device)
+            _settled(self.device)
+            start = time.perf_counter()
+            with self.device.watch() as reading:
+                outputs = node.run(model, inputs, context)
+            seconds = time.perf_counter() - start
+            held = max(0, reading.end_bytes - reading.start_bytes)
+            del outputs, inputs
+        return _row(max(0, reading.peak_bytes - loaded), held, seconds, reading.source)
 
-def _unload(node: Node, model: Any, device: Device) -> None:
-    node.unload(model)
-    del model
-    device.unloaded("measured")
+    def unload(self, model: Any) -> None:
+        """Let go of the model, as far as the node can: the caller's reference is still there."""
+        self._node().unload(model)
+        self.device.unloaded("measured")
 
 
 def _settled(device: Device) -> int:

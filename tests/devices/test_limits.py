@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipelines.devices.limits import capped, room_for
+from pipelines.devices.cpu import CpuDevice
+from pipelines.devices.limits import capped, room_for, worker_limit
 from pipelines.devices.protocol import DeviceOutOfMemory, Process
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.units import GIB
@@ -46,3 +47,15 @@ def test_a_cap_is_in_force_in_the_block_and_lifted_after_it() -> None:
         pass
     with device.watch(2 * GIB):
         pass
+
+
+def test_a_worker_gets_what_is_left_of_the_cap_where_memory_is_ram() -> None:
+    device = CpuDevice()
+    assert worker_limit(device) is None
+    with capped(device, device.used_bytes() + GIB):
+        assert worker_limit(device) == pytest.approx(GIB, rel=0.05)
+    with capped(device, 1):
+        assert worker_limit(device) == 0
+    other = card()
+    with capped(other, GIB):
+        assert worker_limit(other) is None
