@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from nodes.audio.writing import wav_writer
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.names import safe_name
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
@@ -20,7 +21,14 @@ _BLOCK = 1 << 18
 
 
 class Wav(Plain):
-    """Writes its input as `<name>.wav`, block by block. format: pcm16 | pcm24 | float. name: null is the item's own."""
+    """Writes sound as a WAV file, block by block.
+
+    Takes `audio`; gives `file`, at the rate and in the channels of the sound.
+    Licence: Apache-2.0 (this project). Figures: none; a block is in memory at a time.
+
+    format: of the samples, pcm16 | pcm24 | float.
+    name: of the file, no path and no ending (null: the item's own).
+    """
 
     inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "what to write")}
     outputs: ClassVar[Mapping[str, Port]] = {"file": Port("file", "the WAV file")}
@@ -51,12 +59,10 @@ class Wav(Plain):
 
     def _written(self, blocks: Iterator[Samples], rate: int, channels: int, context: Context) -> File:
         import numpy as np
-        import soundfile
 
         name = self.name or safe_name(context.item, "sound")
         path, loudest, frames = context.folder / f"{name}.wav", 0.0, 0
-        context.folder.mkdir(parents=True, exist_ok=True)
-        with soundfile.SoundFile(path, "w", rate, channels, FORMATS[self.format], format="RF64") as out:
+        with wav_writer(path, rate, channels, FORMATS[self.format]) as out:
             for block in blocks:
                 if not np.isfinite(block).all():
                     raise TaskFailed("The sound to write has samples that are not numbers (NaN or infinite).")

@@ -1,4 +1,4 @@
-"""A long sound at the rate and number of channels a network wants, read forward in overlapping pieces."""
+"""A long sound at the rate and in the channels that a network wants, read forward in pieces that may overlap."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.audio.reading import checked, folded
+from nodes.audio.reading import resampled_blocks
 from pipelines.schema.values import Audio
 
 Samples = NDArray[np.float32]
@@ -16,7 +16,10 @@ _PIECE = 5.0
 
 
 class ForwardReader:
-    """`audio` at `rate` Hz with `channels` channels. To one all are averaged; one is repeated; more are folded."""
+    """`audio` at `rate` Hz with `channels` channels, as `resampled_blocks` makes them. what: its name in messages.
+
+    Reads may overlap but not go back: samples that lie more than one read's length before the newest read are let go.
+    """
 
     def __init__(self, audio: Audio, what: str, rate: int, channels: int) -> None:
         self._audio, self._what, self._rate, self._channels = audio, what, rate, channels
@@ -34,7 +37,7 @@ class ForwardReader:
         return count, float(mean), float(np.sqrt(variance)) + 1e-8
 
     def read(self, start: int, count: int) -> Samples:
-        """`count` frames from `start` on, zeros before the beginning and after the end. What lies two reads back is let go."""
+        """`count` frames from `start` on, float32 [channels, count], zeros before the beginning and after the end."""
         while self._first + self._held.shape[1] < start + count:
             piece = next(self._pieces, None)
             if piece is None:
@@ -48,14 +51,4 @@ class ForwardReader:
         return samples
 
     def _read(self) -> Iterator[Samples]:
-        import soxr
-
-        audio, size = self._audio, int(_PIECE * self._audio.rate)
-        stream = soxr.ResampleStream(audio.rate, self._rate, self._channels) if audio.rate != self._rate else None
-        for start in range(0, max(audio.frames, 1), size):
-            samples = checked(audio, self._what, start, min(start + size, audio.frames))
-            samples = samples.mean(axis=0, keepdims=True) if self._channels == 1 else folded(samples)
-            shaped = np.ascontiguousarray(np.resize(samples, (self._channels, samples.shape[1])))
-            if stream is not None:
-                shaped = stream.resample_chunk(shaped.T, last=start + size >= audio.frames).T
-            yield shaped
+        return resampled_blocks(self._audio, self._what, self._rate, self._channels, _PIECE)

@@ -44,13 +44,21 @@ def mono_blocks(audio: Audio, what: str, rate: int, seconds: float = 10.0) -> It
 
     Only a piece is in memory at a time; joined they are the same whatever `seconds` is. Raises as `checked_mono` does.
     """
+    return (block[0] for block in resampled_blocks(audio, what, rate, 1, seconds))
+
+
+def resampled_blocks(audio: Audio, what: str, rate: int, channels: int, seconds: float) -> Iterator[Samples]:
+    """The same with `channels` channels, [channels, frames]: to one all are averaged; one is repeated; more are folded."""
+    import numpy as np
     import soxr
 
-    stream = None if audio.rate == rate else soxr.ResampleStream(audio.rate, rate, 1, dtype="float32")
+    stream = None if audio.rate == rate else soxr.ResampleStream(audio.rate, rate, channels, dtype="float32")
     size = max(int(seconds * audio.rate), 1)
     for start in range(0, max(audio.frames, 1), size):
-        samples: Samples = checked(audio, what, start, start + size).mean(axis=0)
-        yield samples if stream is None else stream.resample_chunk(samples, last=start + size >= audio.frames)
+        samples = checked(audio, what, start, start + size)
+        samples = samples.mean(axis=0, keepdims=True) if channels == 1 else folded(samples)
+        shaped: Samples = np.ascontiguousarray(np.resize(samples, (channels, samples.shape[1])))
+        yield shaped if stream is None else stream.resample_chunk(shaped.T, last=start + size >= audio.frames).T
 
 
 def checked(audio: Audio, what: str, start: int = 0, stop: int | None = None) -> Samples:

@@ -44,8 +44,13 @@ class Voice:
 class World(Plain):
     """Moves speech toward the voice of a reference recording, or by a fixed amount.
 
-    semitones: added to the pitch. formant: factor on the formants (1.15 a smaller speaker). segment: longest piece analysed at
-    once, seconds.
+    Takes `audio` and `voice`, at 8,000 Hz or more and in any channels; gives `audio`, float32 [1, frames] at the rate of the input and
+    as long as it.
+    Licence: code MIT (pyworld) and BSD-3-Clause (WORLD); no weights. Figures: `conf/model/convert/world.yaml`.
+
+    semitones: added to the pitch, -36 to 36.
+    formant: factor on the formants, 0.5 to 2 (1.15 is a smaller speaker).
+    segment: the longest piece analysed at once, at least 1 s.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {

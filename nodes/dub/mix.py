@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from nodes.audio.reading import checked, mono_blocks
+from nodes.audio.forward_reader import ForwardReader
+from nodes.audio.reading import checked
+from nodes.audio.writing import wav_writer
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
 from pipelines.schema.values import Audio
@@ -18,9 +20,14 @@ _STEPS, _FALL, _RISE, _SPEECH = 50, 0.1, 0.6, 0.01
 
 
 class Mix(Plain):
-    """Mixes speech over an instrumental. speech, music: gains in dB. duck: dB the music is lowered by while there is speech.
+    """Mixes speech over an instrumental, which is lowered while somebody speaks.
 
-    Where the sum would pass full scale, all of it is lowered evenly.
+    Takes `speech` and `instrumental`, at any rate and in any channels; gives `audio`, float32 at the rate and in the channels of the
+    instrumental, as long as the longer of both. Where the sum would pass full scale, all of it is lowered evenly.
+    Licence: Apache-2.0 (this project). Figures: none; some seconds are in memory at a time.
+
+    speech, music: gains, -60 to 30 dB.
+    duck: how much the music is lowered by while there is speech, 0 to 60 dB.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {
@@ -38,8 +45,6 @@ class Mix(Plain):
 
     def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
         """`audio` in a file of the task's folder, as long as the longer of both. Raises `TaskFailed` for an empty input or NaN."""
-        import soundfile
-
         speech, music = inputs["speech"], inputs["instrumental"]
         assert isinstance(speech, Audio)
         assert isinstance(music, Audio)
@@ -48,8 +53,7 @@ class Mix(Plain):
         seconds = max(music.seconds, speech.seconds)
         loudest = max(float(abs(block).max()) for block in self._blocks(speech, music))
         path = context.folder / "mixed.wav"
-        context.folder.mkdir(parents=True, exist_ok=True)
-        with soundfile.SoundFile(path, "w", music.rate, music.channels, "FLOAT", format="RF64") as out:
+        with wav_writer(path, music.rate, music.channels) as out:
             for index, block in enumerate(self._blocks(speech, music)):
                 out.write(block.T / max(loudest, 1.0))
                 context.progress(min((index + 1) / seconds, 1.0))
@@ -61,10 +65,10 @@ class Mix(Plain):
 
         rate, gain = music.rate, 1.0
         total = max(music.frames, round(speech.seconds * rate))
-        voice = _Tape(mono_blocks(speech, "The speech", rate, 1.0))
+        voice = ForwardReader(speech, "The speech", rate, 1)
         for start in range(0, total, rate):
             frames = min(rate, total - start)
-            said = voice.take(frames) * self.speech
+            said = voice.read(start, frames)[0] * self.speech
             stop = min(start + frames, music.frames)
             played = (
                 checked(music, "The instrumental", start, stop)
@@ -88,22 +92,3 @@ class Mix(Plain):
             knots.append(gain)
         curve = np.interp(np.arange(len(said)), np.minimum(np.arange(len(knots)) * step, len(said)), knots)
         return curve.astype(np.float32), gain
-
-
-class _Tape:
-    """A stream of blocks taken in pieces of any size; silence after its end."""
-
-    def __init__(self, blocks: Iterator[Samples]) -> None:
-        import numpy as np
-
-        self._blocks: Iterator[Samples] = blocks
-        self._waiting = np.zeros(0, np.float32)
-
-    def take(self, frames: int) -> Samples:
-        import numpy as np
-
-        while len(self._waiting) < frames and (block := next(self._blocks, None)) is not None:
-            self._waiting = np.concatenate([self._waiting, block])
-        taken, self._waiting = self._waiting[:frames], self._waiting[frames:]
-        padded: Samples = np.pad(taken, (0, frames - len(taken)))
-        return padded

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked
+from nodes.audio.writing import wav_writer
 from nodes.dub.stretch import stretched
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Plain, Port
@@ -30,8 +31,12 @@ class Slot:
 class Fit(Plain):
     """Fits spoken lines into the times of the original ones.
 
-    fastest: how much quicker than spoken a line may be said (1.6 is still clear). A line that would need more runs over, moves
-    the next one, and is named in a warning. Lines that are short enough are never slowed.
+    Takes `speech` (any rate and channels), `spoken` and `lines` (one word for each line) and `audio` for its length; gives `audio`,
+    float32 [1, frames] at the rate of the speech.
+    Licence: Apache-2.0 (this project). Figures: none; a line is in memory at a time.
+
+    fastest: how much quicker than spoken a line may be said, 1 to 3 (1.6 is still clear). A line that would need more runs over,
+    moves the next one, and is named in a warning. Lines that are short enough are never slowed.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {
@@ -52,7 +57,6 @@ class Fit(Plain):
     def run(self, model: None, inputs: Inputs, context: Context) -> Outputs:
         """`audio` in a file of the task's folder. Raises `TaskFailed` for no speech, NaN, or another number of lines."""
         import numpy as np
-        import soundfile
 
         speech, spoken, lines = inputs["speech"], inputs["spoken"], inputs["lines"]
         assert isinstance(speech, Audio)
@@ -68,8 +72,7 @@ class Fit(Plain):
         original = inputs.get("audio")
         total = round(original.seconds * speech.rate) if isinstance(original, Audio) else 0
         path, at = context.folder / "fitted.wav", 0
-        context.folder.mkdir(parents=True, exist_ok=True)
-        with soundfile.SoundFile(path, "w", speech.rate, 1, "FLOAT", format="RF64") as out:
+        with wav_writer(path, speech.rate, 1) as out:
             for start, samples in self._placed(speech, spoken, lines, total, context):
                 _write_zeros(out, start - at)
                 out.write(np.asarray(samples))

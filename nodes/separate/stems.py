@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from nodes.audio.writing import wav_writer
 from pipelines.schema.node import Context, Outputs
 from pipelines.schema.values import Audio
 
@@ -18,16 +19,13 @@ def write_stems(pieces: Iterator[tuple[Samples, Samples]], rate: int, channels: 
 
     The voice may have one channel where the mix has more; it is taken from each.
     """
-    import soundfile
-
-    context.folder.mkdir(parents=True, exist_ok=True)
     paths = {name: context.folder / f"{name}.wav" for name in ("vocals", "instrumental")}
     with ExitStack() as stack:
         vocals = instrumental = None
         for mix, voice in pieces:
             if vocals is None or instrumental is None:
                 vocals, instrumental = (
-                    stack.enter_context(soundfile.SoundFile(path, "w", rate, made, "FLOAT", format="RF64"))
+                    stack.enter_context(wav_writer(path, rate, made))
                     for path, made in zip(paths.values(), (len(voice), channels), strict=True)
                 )
             vocals.write(voice.T)

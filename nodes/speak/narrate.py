@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.text.sentences import Sentence, flowing_sentences
 from pipelines.schema.errors import TaskFailed
@@ -35,6 +35,32 @@ class Piece:
 
     samples: Samples
     sentence: Sentence
+
+
+class Speaking:
+    """What all speaking nodes have in common: their ports, and `run` and `stream` made of the `pieces` a node gives.
+
+    rate: Hz of the speech, which is mono.
+    """
+
+    inputs: ClassVar[Mapping[str, Port]] = INPUTS
+    outputs: ClassVar[Mapping[str, Port]] = OUTPUTS
+    rate: ClassVar[int]
+
+    def pieces(self, model: Any, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Piece]:
+        """The speech in order. chunks: the text as it arrives; None where `inputs` holds the whole of it."""
+        raise NotImplementedError
+
+    def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
+        """`audio` float32 [1, frames] at `rate` Hz and `words`, its lines.
+
+        Raises `TaskFailed` where there is nothing to say, and for a language or a voice that the node cannot use.
+        """
+        return gathered(self.pieces(model, inputs, None, context), self.rate, language_of(inputs, context))
+
+    def stream(self, model: Any, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Value]:
+        """The same samples as they are made; returns `words`. Raises as `run` does."""
+        return flowing(self.pieces(model, inputs, chunks, context), self.rate, language_of(inputs, context))
 
 
 def narrate(texts: Iterable[Text], limit: int, say: Say, context: Context) -> Iterator[Piece]:

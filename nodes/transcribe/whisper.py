@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nodes.audio.forward_reader import ForwardReader
 from nodes.audio.reading import mono_blocks
 from nodes.transcribe.stretches import RATE, Stretch, levels, stretches
+from nodes.weights.faults import read_as
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio, Word, Words
@@ -40,9 +41,15 @@ _FILES = ("model.bin", "config.json", "tokenizer.json")
 class Whisper:
     """Words of about a hundred languages.
 
-    compute: float32 | float16 | bfloat16 | int8 (on a CPU half precision is float32). batch: windows at once. beam: paths
-    searched. vad: leave out windows in which Silero hears no speech (it mistakes some singing). prompt: text put before each
-    window, besides the item's `lyrics`. threads: of the CPU, 0 is all this process may use.
+    Takes `audio`, at any rate and in any channels; gives `words` with times and probabilities.
+    Licence: MIT (OpenAI's weights, converted by Systran or Mobius Labs; faster-whisper, CTranslate2). Figures: `conf/model/transcribe/`.
+
+    compute: float32 | float16 | bfloat16 | int8 (on a CPU half precision is float32).
+    batch: windows of up to 29 s at once, at least 1.
+    beam: paths searched, at least 1.
+    vad: leave out windows in which Silero hears no speech (it mistakes some singing).
+    prompt: text put before each window, besides the item's `lyrics`.
+    threads: of the CPU, 0 is all this process may use.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "speech or singing")}
@@ -77,28 +84,19 @@ class Whisper:
         try:
             known = get_supported_compute_types(device, int(index or 0))
         except RuntimeError as error:
-            raise TaskFailed(f"CTranslate2 cannot use {place.device}: {_first_line(error)}.") from error
+            raise TaskFailed(f"CTranslate2 cannot use {place.device}: {str(error).rstrip('.')}.") from error
         if compute not in known:
             raise TaskFailed(
                 f"{place.device} cannot compute in {compute}, only in {', '.join(sorted(known))}. Choose another variant."
             )
-        try:
+        with read_as(f"The Whisper model {folder}", "Fetch it again."):
             model = WhisperModel(
-                str(folder),
-                device=device,
-                device_index=int(index or 0),
-                compute_type=compute,
+                str(folder), device=device, device_index=int(index or 0), compute_type=compute,
                 cpu_threads=self.threads or _threads(),
-            )
+            )  # fmt: skip
             hears, given = model.model.n_mels, model.feature_extractor.mel_filters.shape[0]
             if hears != given:
                 raise ValueError(f"it wants {hears} mel bands, and preprocessor_config.json gives {given}")
-        except Exception as error:  # CTranslate2 and tokenizers raise bare exceptions for damaged files
-            if _is_memory(error):
-                raise
-            raise TaskFailed(
-                f"{folder} cannot be used as a Whisper model: {_first_line(error)}. Fetch it again."
-            ) from error
         return BatchedInferencePipeline(model)
 
     def unload(self, model: Any) -> None:
@@ -210,14 +208,6 @@ def _threads() -> int:
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _is_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
 def _joined(found: Sequence[Stretch]) -> list[Stretch]:

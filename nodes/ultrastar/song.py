@@ -25,8 +25,10 @@ _BLOCK_FRAMES = 1 << 16
 class Song(Plain):
     """Notes and audio to an UltraStar song. Settings of the item used: artist, title, year, genre, language, cover, creator.
 
+    Takes `notes` and `audio`, what is played; gives `song`, the file song.txt with the audio, and a cover where there is one, beside it.
     A file is copied as it is where games can play it; sound in memory becomes FLAC, whose bytes are the same every time (an Ogg
     file has a number in it that its library draws).
+    Licence: Apache-2.0 (this project). Figures: `footprint` below.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {"notes": Port("notes"), "audio": Port("audio", "what is played: the mix")}

@@ -1,12 +1,16 @@
 """The names of nodes that YAML files may hold: each goes on resolving, and none imports a heavy library."""
 
+import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipelines.node_classes import node_class
 
+ROOT = Path(__file__).parents[2]
 #: Every `_target_` that was ever shipped or documented, and the class it means.
 TARGETS = {
     "nodes.convert.freevc.FreeVc": "FreeVc",
@@ -48,6 +52,17 @@ HEAVY = (
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_name_in_somebodys_yaml_goes_on_resolving(target):
     assert node_class(target).__name__ == TARGETS[target]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_docstring_says_ports_licence_and_where_figures_are_from(target):
+    node = node_class(target)
+    said = inspect.getdoc(node) or ""
+    assert [port for port in (*node.inputs, *node.outputs) if f"`{port}`" not in said] == []
+    assert "Licence: " in said
+    assert "Figures: " in said
+    for path in re.findall(r"`(conf/[^`]*)`", said):
+        assert (ROOT / path).exists()
 
 
 def test_naming_every_node_imports_no_heavy_library():

@@ -23,7 +23,13 @@ _RATE, _AROUND, _REFERENCE = 16000, 0.5, 30.0
 
 
 class FreeVc:
-    """Says the same in another voice. segment: the longest piece converted at once, in seconds, cut where it is quiet."""
+    """Says the same in the voice of a reference recording. For speech, not for song: pitch is not kept.
+
+    Takes `audio` and `voice`, at any rate and in any channels; gives `audio`, float32 [1, frames] at 24,000 Hz, as long as the input.
+    Licence: weights MIT (FreeVC) and CC-BY-SA-3.0 (WavLM Large), code MPL-2.0 (coqui-tts). Figures: `conf/model/convert/freevc.yaml`.
+
+    segment: the longest piece converted at once, at least 2 s; sound is cut where it is quiet.
+    """
 
     inputs: ClassVar[Mapping[str, Port]] = {
         "audio": Port("audio", "speech of one voice"),

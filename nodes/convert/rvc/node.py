@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked_mono, is_silent
+from nodes.weights.precision import check_precision, in_half
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio
@@ -30,11 +31,19 @@ _ENVELOPE, _BLOCK = 0.5, 1 << 16
 class Rvc:
     """Says or sings the same in a trained voice.
 
-    pitch: rmvpe | crepe | swift_f0. semitones: added to the pitch. index: how far features move toward those of the voice's
-    training (0..1; without an index file nothing moves). protect: how much of its own an unvoiced sound keeps (0.5: as voiced).
-    envelope: 1 keeps the loudness the voice gives, 0 that of the input. segment: seconds converted at once; a tighter one
-    needs less memory and hears less around. precision: `float32` or `float16` on a card. voice: file of the weights folder;
-    the item's setting `rvc_model` outranks it. speaker: number of the speaker in the checkpoint.
+    Takes `audio`, at any rate and in any channels; gives `audio`, float32 [1, frames] at the voice's rate (32,000 to 48,000 Hz), as
+    long as the input. A recording joined to `voice` is not used.
+    Licence: weights MIT (HuBERT, RMVPE; a voice's own is its trainer's), code Apache-2.0. Figures: `conf/model/convert/rvc.yaml`.
+
+    pitch: the tracker, rmvpe | crepe | swift_f0.
+    semitones: added to the pitch, -36 to 36.
+    index: how far features move toward those of the voice's training, 0 to 1; without an index file nothing moves.
+    protect: how much of its own an unvoiced sound keeps, 0 to 0.5 (0.5: as a voiced one).
+    envelope: 1 keeps the loudness that the voice gives, 0 that of the input.
+    segment: seconds converted at once, at least 12; a shorter one needs less memory and hears less around.
+    precision: `float32` or, on a card, `float16`.
+    voice: file of the weights folder; the item's setting `rvc_model` outranks it.
+    speaker: number of the speaker in the checkpoint, from 0.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {
@@ -58,10 +67,9 @@ class Rvc:
         voice: str = "",
         speaker: int = 0,
     ) -> None:
-        if pitch not in ("rmvpe", "crepe", "swift_f0") or precision not in ("float32", "float16"):
-            raise ValueError(
-                f"pitch {pitch!r} must be rmvpe, crepe or swift_f0, precision {precision!r} float32 or float16."
-            )
+        check_precision(precision)
+        if pitch not in ("rmvpe", "crepe", "swift_f0"):
+            raise ValueError(f"pitch {pitch!r} must be rmvpe, crepe or swift_f0.")
         if not -36 <= semitones <= 36 or not 0 <= index <= 1 or not 0 <= protect <= 0.5 or not 0 <= envelope <= 1:
             raise ValueError("semitones must be -36 to 36, index and envelope 0 to 1, protect 0 to 0.5.")
         if segment < 2 * _QUERY:
@@ -74,7 +82,7 @@ class Rvc:
         from nodes.convert.rvc.model import load
         from nodes.convert.rvc.pitch import tracker
 
-        half = self.precision == "float16" and place.device != "cpu"
+        half = in_half(self.precision, place.device)
         loaded = load(place.weights, place.device, half, self.pitch, self.voice)
         if loaded.pitch is None:
             loaded.pitch = tracker(self.pitch).load(Place(place.device))

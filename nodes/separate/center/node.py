@@ -26,7 +26,12 @@ _SIDE = 20.0
 class Center(Plain):
     """Voice and rest by place and pitch.
 
-    low, high: the range of the voice's pitch, Hz. floor: how much of the middle is kept between its harmonics, 0..1.
+    Takes `audio`, stereo at any rate (more channels are folded to two; of a mono mix only pitch tells the voice); gives `vocals`,
+    float32 [1, frames], and `instrumental` [1 or 2, frames], both at the rate of the mix and as long as it.
+    Licence: Apache-2.0 (this project); no weights. Figures: `conf/model/separate/center.yaml`.
+
+    low, high: the range of the voice's pitch, 40 to 2000 Hz.
+    floor: how much of the middle is kept between the voice's harmonics, 0 to 1.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "the mix, stereo")}

@@ -7,7 +7,6 @@ demucs has always published, or `<signature>.safetensors` as its hub repositorie
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,14 +14,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nodes.weights.faults import read_as
 from nodes.weights.loading import load_module, read_checkpoint, unpickled
 from pipelines.schema.errors import TaskFailed
 
 if TYPE_CHECKING:
     import torch
 
-#: What reading a damaged or foreign file raises, in torch, safetensors, yaml and here.
-_UNUSABLE = (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError, pickle.UnpicklingError)
+_ADVICE = "Fetch it again, or choose another variant."
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +77,13 @@ def _members(folder: Path, name: str) -> tuple[list[str], list[list[float]] | No
     path = own if own.is_file() else _published(name)
     if path is None:
         return [name], None, None
-    try:
+    with read_as(f"The demucs bag {path}", _ADVICE):
         bag = yaml.safe_load(path.read_text(encoding="utf-8"))
         signatures = [str(signature) for signature in bag["models"]]
         weights = [[float(w) for w in row] for row in bag["weights"]] if bag.get("weights") else None
         segment = Fraction(str(bag["segment"])) if bag.get("segment") else None
         if not signatures or (weights and len(weights) != len(signatures)):
             raise ValueError("models and weights differ in number")
-    except (*_UNUSABLE, yaml.YAMLError) as error:
-        raise _unusable(path, error) from error
     return signatures, weights, segment
 
 
@@ -117,10 +114,8 @@ def _file_of(folder: Path, signature: str) -> Path:
 
 
 def _stems(path: Path) -> list[str]:
-    try:
+    with read_as(f"The demucs network {path}", _ADVICE):
         return [str(stem) for stem in _settings(path)["kwargs"]["sources"]]
-    except _UNUSABLE as error:
-        raise _unusable(path, error) from error
 
 
 def _settings(path: Path) -> Mapping[str, Any]:
@@ -172,7 +167,7 @@ def _network(path: Path, device: str) -> Any:
     from demucs.htdemucs import HTDemucs
 
     _check_digest(path)
-    try:
+    with read_as(f"The demucs network {path}", _ADVICE):
         settings = _settings(path)
         state = read_checkpoint(path, _allowed())
         state = state if path.suffix == ".safetensors" else state["state"]
@@ -180,8 +175,6 @@ def _network(path: Path, device: str) -> Any:
         kwargs = {key: value for key, value in settings["kwargs"].items() if key in known}
         kwargs["rescale"] = 0  # the constructor would scale first weights, which those of the file replace
         return load_module(lambda: HTDemucs(*settings["args"], **kwargs), state, device, dtype=None)
-    except _UNUSABLE as error:
-        raise _unusable(path, error) from error
 
 
 def _check_digest(path: Path) -> None:
@@ -197,8 +190,3 @@ def _check_digest(path: Path) -> None:
         raise TaskFailed(
             f"{path} is damaged: its SHA-256 begins {digest.hexdigest()[:8]}, not {wanted}. Fetch it again."
         )
-
-
-def _unusable(path: Path, error: BaseException) -> TaskFailed:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return TaskFailed(f"{path} cannot be used as a demucs model: {reason}. Fetch it again, or choose another variant.")

@@ -26,8 +26,14 @@ if TYPE_CHECKING:
 class Demucs:
     """Voice and rest by a trained network.
 
-    name: the bag or signature in the model folder. segment: seconds at once, at most what the network was trained with; it
-    is what working memory is linear in. overlap: of neighbouring segments, 0..0.9. stem: what counts as the voice.
+    Takes `audio`, at any rate and in any channels; gives `vocals` and `instrumental`, float32 [2, frames] at 44,100 Hz with the
+    published networks, as long as the mix; the two sum to it.
+    Licence: MIT (demucs, weights and code). Figures: `conf/model/separate/htdemucs.yaml`, `htdemucs_ft.yaml`.
+
+    name: the bag or signature in the model folder.
+    segment: seconds at once, 0.5 to 60 and at most what the network was trained with; working memory is linear in it.
+    overlap: of neighbouring segments, 0 to 0.9.
+    stem: what counts as the voice.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "the mix")}

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked_mono, is_silent, voice_of
-from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
+from nodes.speak.narrate import INPUTS, Piece, Speaking, language_of, narrate, texts_of
 from nodes.text.numbers import spelled
 from nodes.text.sentences import clean, space_of
+from nodes.weights.precision import check_precision, in_half
 from pipelines.schema.errors import TaskFailed
-from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
+from pipelines.schema.node import Context, Inputs, Place, Port
 from pipelines.schema.values import Text, Value, Words
 
 if TYPE_CHECKING:
@@ -37,27 +38,31 @@ class Reference:
     text: str
 
 
-class F5:
-    """Says a text in the voice of a reference recording.
+class F5(Speaking):
+    """Says a text in the voice of a reference recording, English or Chinese.
 
-    What the recording says comes from the input `voice_words` or the setting `voice_text`; nothing listens to it unasked.
-    steps: of the solver (32 is the library's). guidance: strength of the guidance. speed: above 1 is quicker. precision:
-    `float32` or `float16` on a card.
+    Takes `text`, and `voice` (up to 12 s, at any rate and in any channels) with what is said in it: `voice_words` or the setting
+    `voice_text`; nothing listens to it unasked. Gives `audio`, float32 [1, frames] at 24,000 Hz, and `words`, the lines and when
+    each is said. Numbers are spelled out in the item's language, for the network reads letters.
+    Licence: weights CC-BY-NC-4.0 (F5-TTS) and MIT (Vocos), code MIT. Figures: `conf/model/speak/f5.yaml`.
+
+    steps: of the solver, 1 to 256 (32 is the library's).
+    guidance: strength of the guidance, at least 0.
+    speed: factor, 0.3 to 3; above 1 is quicker.
+    precision: `float32` or, on a card, `float16`.
     """
 
     inputs: ClassVar[Mapping[str, Port]] = {
         **INPUTS,
         "voice_words": Port("words", "what the reference recording says and when", optional=True),
     }
-    outputs: ClassVar[Mapping[str, Port]] = OUTPUTS
-    rate = 24000
+    rate: ClassVar[int] = 24000
     needs_consent = True
 
     def __init__(self, steps: int = 32, guidance: float = 2.0, speed: float = 1.0, precision: str = "float16") -> None:
         if not 1 <= steps <= 256 or guidance < 0 or not 0.3 <= speed <= 3:
             raise ValueError(f"steps {steps} must be 1 to 256, guidance {guidance} at least 0, speed {speed} 0.3 to 3.")
-        if precision not in ("float32", "float16"):
-            raise ValueError(f"precision {precision!r} must be float32 or float16.")
+        check_precision(precision)
         self.steps, self.guidance, self.speed, self.precision = steps, guidance, speed, precision
 
     def load(self, place: Place) -> Loaded:
@@ -66,26 +71,17 @@ class F5:
 
         from nodes.speak.f5.model import load
 
-        half = self.precision == "float16" and place.device != "cpu"
+        half = in_half(self.precision, place.device)
         return load(place.weights, place.device, torch.float16 if half else torch.float32)
 
     def unload(self, model: Loaded) -> None:
         """Let go of both networks."""
         model.network = model.vocoder = None
 
-    def run(self, model: Loaded, inputs: Inputs, context: Context) -> Outputs:
-        """`audio` mono at 24,000 Hz and `words`, its lines. Raises `TaskFailed` for no words, no voice, or no words of the voice."""
-        return gathered(self._pieces(model, inputs, None, context), self.rate, language_of(inputs, context))
-
-    def stream(
-        self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
-    ) -> Iterator[Value]:
-        """Audio sentence by sentence; returns `words`."""
-        return flowing(self._pieces(model, inputs, chunks, context), self.rate, language_of(inputs, context))
-
-    def _pieces(
+    def pieces(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Iterator[Piece]:
+        """A sentence at a time."""
         voice, text = reference(inputs, context), inputs.get("text")
         written = text.text if isinstance(text, Text) and text.text else voice.text
         language = language_of(inputs, context)

@@ -6,13 +6,14 @@ Its weights may not be used commercially and need their licence accepted first.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked_mono, voice_of
-from nodes.speak.narrate import INPUTS, OUTPUTS, Piece, flowing, gathered, language_of, narrate, texts_of
+from nodes.speak.narrate import Piece, Speaking, language_of, narrate, texts_of
 from nodes.text.sentences import Sentence
+from nodes.weights.precision import check_precision, in_half
 from pipelines.schema.errors import TaskFailed, did_you_mean
-from pipelines.schema.node import Context, Inputs, Outputs, Place
+from pipelines.schema.node import Context, Inputs, Place
 from pipelines.schema.values import Value
 
 if TYPE_CHECKING:
@@ -20,19 +21,23 @@ if TYPE_CHECKING:
     from pipelines.schema.values import Samples
 
 
-class Xtts:
-    """Says a text in the voice of a reference recording, or of one of the speakers that came with the weights.
+class Xtts(Speaking):
+    """Says a text in the voice of a reference recording, or of one of the speakers that came with the weights. 17 languages.
 
-    temperature: how freely it speaks; low is flat, high is lively and slips more. top_k, top_p: what a next sound is drawn from,
-    at most so many of the likeliest, and of those as many as together have this share. repetition_penalty: against stammering.
-    chunk: latents (of 46 ms) between two pieces of a stream; it changes when sound is given, not which. precision: `float32` or
-    `float16` for the language model on a card. speaker: a name from the weights, used where there is no recording; the item's
-    setting `speaker` outranks it.
+    Takes `text` and `voice`, at any rate and in any channels; gives `audio`, float32 [1, frames] at 24,000 Hz, and `words`, the lines
+    and when each is said. Numbers are read by the library's own tokenizer.
+    Licence: weights CPML 1.0.0 (no commercial use), code MPL-2.0 (coqui-tts). Figures: `conf/model/speak/xtts.yaml`.
+
+    temperature: how freely it speaks, above 0; low is flat, high is lively and slips more.
+    top_k, top_p: what a next sound is drawn from, at most so many of the likeliest (at least 1), and of those as many as together
+    have this share (above 0, up to 1).
+    repetition_penalty: against stammering, above 0 (1: none).
+    chunk: latents (of 46 ms) between two pieces of a stream, at least 1; it changes when sound is given, not which.
+    precision: `float32` or, on a card, `float16` for the language model.
+    speaker: a name from the weights, used where there is no recording; the item's setting `speaker` outranks it.
     """
 
-    inputs = INPUTS
-    outputs = OUTPUTS
-    rate = 24000
+    rate: ClassVar[int] = 24000
     needs_consent = True
 
     def __init__(
@@ -45,8 +50,7 @@ class Xtts:
         precision: str = "float32",
         speaker: str = "",
     ) -> None:
-        if precision not in ("float32", "float16"):
-            raise ValueError(f"precision {precision!r} must be float32 or float16.")
+        check_precision(precision)
         if temperature <= 0 or top_k < 1 or not 0 < top_p <= 1 or repetition_penalty <= 0 or chunk < 1:
             raise ValueError("temperature, top_k, repetition_penalty and chunk must be above 0, top_p at most 1.")
         self.temperature, self.top_k, self.top_p, self.repetition_penalty = (
@@ -61,7 +65,7 @@ class Xtts:
         """The checkpoint on `place.device`. A CPU has no use for float16, which is slower there. Raises `TaskFailed`."""
         from nodes.speak.xtts.model import load
 
-        return load(place.weights, place.device, self.precision == "float16" and place.device != "cpu")
+        return load(place.weights, place.device, in_half(self.precision, place.device))
 
     def unload(self, model: Loaded) -> None:
         """Let go of the network and of every voice."""
@@ -69,19 +73,10 @@ class Xtts:
         model.speakers.clear()
         model.network = None
 
-    def run(self, model: Loaded, inputs: Inputs, context: Context) -> Outputs:
-        """`audio` mono at 24,000 Hz and `words`, its lines. Raises `TaskFailed` for no words, language or voice it can use."""
-        return gathered(self._pieces(model, inputs, None, context), self.rate, language_of(inputs, context))
-
-    def stream(
-        self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
-    ) -> Iterator[Value]:
-        """Pieces of the same samples as they come, the first ones shorter so that sound begins soon; returns `words`."""
-        return flowing(self._pieces(model, inputs, chunks, context), self.rate, language_of(inputs, context))
-
-    def _pieces(
+    def pieces(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Iterator[Piece]:
+        """Pieces of a sentence as they are made, the first ones shorter so that sound begins soon."""
         from nodes.speak.xtts.model import Sampling
 
         language = self._language(model, inputs, context)

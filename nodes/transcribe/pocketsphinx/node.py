@@ -31,7 +31,11 @@ _FRAME_RATE = 100
 
 
 class PocketSphinx:
-    """English words and their times. Where the item's setting `lyrics` gives the words, they are aligned and keep their spelling."""
+    """English words and their times. Where the item's setting `lyrics` gives the words, they are aligned and keep their spelling.
+
+    Takes `audio`, at any rate and in any channels; gives `words` in order, with a confidence each.
+    Licence: BSD-2-Clause (pocketsphinx, weights of CMU in its wheel). Figures: `conf/model/transcribe/pocketsphinx.yaml`.
+    """
 
     inputs: ClassVar[Mapping[str, Port]] = {"audio": Port("audio", "speech or singing of one voice")}
     outputs: ClassVar[Mapping[str, Port]] = {"words": Port("words", "words in order, with a confidence each")}
