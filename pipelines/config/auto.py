@@ -17,7 +17,7 @@ from pipelines.schema.units import format_bytes
 
 
 def detected_tier(device: DeviceSpec, search: Sequence[Path]) -> str:
-    """The tier that `tier=auto` stands for: of the simulated card, of the CPU, or of the card the driver tells of."""
+    """The tier that `tier=auto` stands for: of the simulated card, of the CPU, or of the card that the driver reports."""
     kind = device_kinds().get(device.kind)  # None: `auto`
     if kind is not None and kind.virtual:
         return classify(simulated_card(device, search))[0]

@@ -20,7 +20,7 @@ DEFAULT_BYTES = 8 * GIB
 
 
 def simulated_card(device: DeviceSpec, search: Sequence[Path]) -> Card:
-    """The card `device.name` and `device.total` describe. A known name brings its size unless `device.total` says otherwise."""
+    """The card `device.name` and `device.total` describe. A known name brings its size unless `device.total` is given."""
     if device.name and device.total is None:
         return find_card(device.name, search)
     total = DEFAULT_BYTES if device.total is None else device.total

@@ -28,7 +28,11 @@ CONFIG_NAME = "config"
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A composed config. cfg: without `hydra`. choices: group -> option chosen. folder: of the run, where one was made."""
+    """A composed config, for `read_settings`.
+
+    cfg: the config without Hydra's own part. choices: group -> option chosen. source: where it came from. folder: the run's
+    folder, None where none was made.
+    """
 
     cfg: DictConfig
     choices: Mapping[str, str]
@@ -74,7 +78,7 @@ class Composer:
 
     @property
     def is_show(self) -> bool:
-        """Whether Hydra was only asked to show something."""
+        """Whether the flags only ask Hydra to show something."""
         flags = self._flags
         return bool(flags.cfg or flags.info is not None or flags.hydra_help or flags.shell_completion)
 
@@ -182,7 +186,7 @@ class Composer:
         return Composed(job, dict(hydra.runtime.choices), source, folder)
 
     def named(self) -> tuple[Path, ...]:
-        """The folders of the search path that nobody's config put there."""
+        """The folders of the search path that the command line names, not a config and not the record of a run."""
         folder = None if getattr(self._flags, "from_record", False) else self._flags.config_dir
         shipped = Path(self._flags.config_path or conf_dir()).resolve()
         return (shipped,) if folder is None else (Path(folder).resolve(), shipped)
@@ -191,7 +195,7 @@ class Composer:
         return readable_errors(self.search(), self._flags.overrides)
 
     def _task(self, task: Callable[[Composed], Any], ended: list[Any]) -> Callable[[DictConfig], None]:
-        """`task` as Hydra calls it. How it ended is kept from Hydra, which would print a report of its own."""
+        """`task` as Hydra calls it. Its result or exception goes to `ended`: Hydra would print a report of its own."""
 
         def call(cfg: DictConfig) -> None:
             from hydra.core.hydra_config import HydraConfig
@@ -236,7 +240,7 @@ def refuse_partial_root(file: Path) -> None:
     if ROOT_CONFIG not in named and not {"pipeline", "tier", "device"} <= named:
         raise UsageError(
             f"{file} takes the place of Headroom's own {file.name} and leaves out its defaults. "
-            f"Begin it with `defaults: [{ROOT_CONFIG}, _self_]`: then what it says is added to ours."
+            f"Begin it with `defaults: [{ROOT_CONFIG}, _self_]`: then its settings are added to ours."
         )
 
 

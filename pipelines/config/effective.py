@@ -14,9 +14,9 @@ from pipelines.schema.units import format_bytes
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One effective value. source: `command line`, a variable's name, `.env: NAME`, `profile NAME`, `tier NAME` or `default`.
+    """One value in force. source: `command line`, a variable's name, `.env: NAME`, `profile NAME`, `tier NAME` or `default`.
 
-    overrode: (source, value) of every lower source that had something else to say, nearest first.
+    overrode: (source, value) of every lower source that gives another value, nearest first.
     """
 
     key: str
@@ -49,8 +49,8 @@ def effective(
 
 
 def _setting(key: str, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Setting:
-    says = [(source, keys[key]) for source, keys in layers if key in keys]
-    (source, value), lower = says[0], says[1:]
+    given = [(source, keys[key]) for source, keys in layers if key in keys]
+    (source, value), lower = given[0], given[1:]
     return Setting(key, value, source, tuple((name, other) for name, other in lower if _shown(other) != _shown(value)))
 
 

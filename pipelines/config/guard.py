@@ -26,7 +26,7 @@ def refuse_bombs(folder: Path) -> None:
             events = yaml.parse(file.read_text(encoding="utf-8"), Loader=loader)
             aliases = sum(isinstance(event, yaml.AliasEvent) for event in events)
         except (yaml.YAMLError, UnicodeDecodeError, OSError):
-            continue  # whoever reads it says what is wrong with it
+            continue  # the reader of the file reports it
         if aliases > MAX_ALIASES:
             raise UsageError(f"{file} has {aliases} aliases (*name); {MAX_ALIASES} is the limit. Write the values out.")
 

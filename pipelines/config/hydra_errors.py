@@ -42,8 +42,8 @@ def sentence(error: Exception, search: Sequence[Path], given: Sequence[str] = ()
             return f"There is no setting {near[0]!r}. Did you mean {missing[1]!r}?"
         known = f" Known: {', '.join(sorted((missing[2] or '').split()))}." if missing[2] else ""
         return f"Say which {missing[1]}, for example {missing[1]}=NAME.{known}"
-    if said := _shape(text, search) or _unknown(text, search):
-        return said
+    if reworded := _shape(text, search) or _unknown(text, search):
+        return reworded
     return text if text.endswith((".", "!", "?")) else text + "."
 
 

@@ -49,7 +49,7 @@ RUN_OPTIONS: Mapping[str, Reader[Any]] = {
     "memory_plot": FLAG,
     "outputs_dir": _FOLDER,
 }
-#: Settings that every item starts from; a row of a table may say otherwise.
+#: Settings that every item starts from; a row of a table may set them anew.
 ITEM_SETTINGS: Mapping[str, Reader[Any]] = {
     "lyrics": _FILE,
     "language": _ISO,

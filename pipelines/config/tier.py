@@ -1,4 +1,4 @@
-"""A tier's file, `conf/tier/<name>.yaml`: what each setting may be, whoever said it (file, profile, variable, command line)."""
+"""A tier's file, `conf/tier/<name>.yaml`: what each setting may be, wherever it is set (file, profile, variable, command line)."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ VARIABLES: Mapping[str, Kind[Keys]] = {
 
 
 def read_dotenv(file: Path) -> dict[str, str]:
-    """What a `.env` file says, as python-dotenv reads it: comments, quotes and `export` allowed, nothing expanded or executed.
+    """The variables of a `.env` file, as python-dotenv reads it: comments, quotes and `export` allowed, nothing expanded or executed.
 
     A missing file is empty, and so is a folder: some keep a virtual environment under that name. The file may be shared
     with other programs, so lines that are not NAME=value are passed over. Raises `UsageError` where such a line names one
@@ -139,7 +139,7 @@ def _refuse_contradictions(keys: Mapping[str, Any]) -> None:
 
 
 def in_force(variables: Mapping[str, Keys], given: Sequence[str]) -> dict[str, Keys]:
-    """Variables without what the command line says: one whose first key it gives, which the others belong to, is left out whole."""
+    """Variables without the keys that the command line gives; one whose first key is given goes whole, for its others belong to that."""
     mine = {key for key, _ in parsed_overrides(given)}
     return {
         name: {key: value for key, value in keys.items() if key not in mine}

@@ -9,11 +9,12 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from numbers import Real
 from typing import Any, TypeVar
 
 from pipelines.schema.errors import UsageError
+from pipelines.schema.settings import Excess, MusicTier
 from pipelines.schema.units import parse_bytes
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -77,26 +78,21 @@ class Bound:
 
 
 def music_limits(
-    rows: Sequence[Mapping[str, Any]], limit_bytes: int | None, overrides: Mapping[str, Any] = {}
+    rows: Sequence[Mapping[str, Any]], limit_bytes: int | None, music: MusicTier | None = None
 ) -> MusicLimits:
     """The row of `conf/ladder/music.yaml` for `limit_bytes` (None: no limit), with the tier's own `music` settings over it."""
     row = next(
         r for r in rows if r["up_to"] is None or (limit_bytes is not None and limit_bytes <= parse_bytes(r["up_to"]))
     )
     rung = MusicLimits(**{**{key: value for key, value in row.items() if key != "up_to"}, "lm": tuple(row["lm"])})
-    names = {field.name for field in fields(MusicLimits)}
-    over: dict[str, Any] = {
-        key: tuple(value) if key == "lm" else value
-        for key, value in overrides.items()
-        if value is not None and key in names
-    }
+    over: dict[str, Any] = {key: value for key, value in asdict(music).items() if value is not None} if music else {}
     if rung.duration_with_lm is None:
         over.pop("duration_with_lm", None)  # a length does not bring the model that needs the memory
     return replace(rung, **over)
 
 
 def within(
-    request: Mapping[str, Any], bounds: Mapping[str, Bound], on_excess: str = "clamp"
+    request: Mapping[str, Any], bounds: Mapping[str, Bound], on_excess: Excess = "clamp"
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """`request` inside its bounds, and a sentence for each value that was lowered.
 
@@ -118,7 +114,7 @@ def within(
 
 
 def limited(
-    limits: MusicLimits, on_excess: str = "clamp", warn: Callable[[str], None] = lambda sentence: None
+    limits: MusicLimits, on_excess: Excess = "clamp", warn: Callable[[str], None] = lambda sentence: None
 ) -> Callable[[Function], Function]:
     """A decorator that holds a function's `duration`, `batch` and `lm` to a tier's limits, however they are passed.
 

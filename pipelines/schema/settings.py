@@ -1,4 +1,4 @@
-"""What a run is told, as frozen data: the tier, the device, the options of a run, the inputs. Made once, by `pipelines.config`."""
+"""What a run is to do, as frozen data: tier, device, options and inputs. Made once, by `pipelines.config`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ EXCESSES: tuple[Excess, ...] = get_args(Excess)
 
 @dataclass(frozen=True, slots=True)
 class MusicTier:
-    """What a request for music may ask for on a tier; None leaves it to the limit in force. Read by nothing yet.
+    """What a request for music may ask for on a tier. None leaves a value to the limit in force. Read by nothing yet.
 
-    duration, duration_with_lm: seconds, without and with the language model. batch: samples made at once. lm: sizes of the
-    language model allowed. lm_default: whether it is used where nobody says. offload, offload_dit: whether weights, and
-    those of the diffusion transformer, wait in host memory.
+    Attributes
+    ----------
+    duration, duration_with_lm : most seconds, without and with the language model.
+    batch : most samples made at once.
+    lm : sizes of the language model that are allowed, largest first.
+    lm_default : whether the language model is used where the request does not say.
+    offload, offload_dit : whether weights, and those of the diffusion transformer, wait in host memory.
     """
 
     duration: float | None = None
@@ -40,19 +44,26 @@ class MusicTier:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """What a device may use: one file of `conf/tier/`, after the profile, environment and command line had their say.
+    """What a device may use: one file of `conf/tier/`, as the profile, the environment and the command line changed it.
 
-    limit_bytes: device bytes that may be used, None for all of the device. streams: tasks that may run at once, 0 for
-    everything on the CPU. allow: role -> names of the variants that may be chosen, best first; a role that is absent allows all.
-    residency: when models are loaded and let go. cpu_fallback: roles that may be moved to the CPU, None for any role.
-    allocator: settings of torch's allocator by name. knobs: role -> knob -> value, for variants that have the knob; open,
-    because knobs are whatever parameters a node class has.
-
-    For streaming: prebuffer and prebuffer_range are seconds of sound, utilisation and utilisation_range parts of one,
-    yield_seconds the least rest between pieces, first_audio the latest seconds to the first sound, real_time_factor the
-    seconds of work that a second of sound may take.
-
-    Read by nothing yet: offload (weights wait in host memory), tiled_decode, on_excess, music.
+    Attributes
+    ----------
+    name : the file's name.
+    limit_bytes : device bytes that may be used; None for all of the device.
+    streams : tasks that may run at once; 0 for everything on the CPU.
+    allow : role -> names of the variants that may be chosen, best first. A role that is absent allows all.
+    residency : when models are loaded and let go.
+    cpu_fallback : roles that may be moved to the CPU; None for any role.
+    allocator : settings of torch's allocator by name.
+    knobs : role -> knob -> value, for the variants that have the knob. Knobs are open by design: they are whatever
+        parameters a node class has.
+    prebuffer, prebuffer_range : seconds of sound to have before playback begins.
+    utilisation, utilisation_range : the part of the time that a streaming run computes, from 0 to 1.
+    yield_seconds : least seconds of rest between two pieces of a stream.
+    first_audio : latest seconds until the first sound of a stream.
+    real_time_factor : seconds of work that a second of sound is expected to take, at most.
+    offload, tiled_decode, on_excess, music : read by nothing yet; the nodes for music will.
+    about : a line for `headroom list tiers`.
     """
 
     name: str
@@ -79,10 +90,17 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """The `device` group. kind: auto | cpu | cuda | simulated. index: of the card among CUDA's.
+    """The config group `device`.
 
-    total: bytes of a simulated card, or a smaller size to keep to. cards_only: `total` is about cards (MAX_CUDA_VRAM) and
-    nothing to the CPU. name: of a known card. context: bytes of this process before any node's library. roles: role -> device.
+    Attributes
+    ----------
+    kind : `auto`, or a kind of `pipelines.devices.registry` (`cpu`, `cuda`, `simulated`).
+    index : the number of the device among those of its kind.
+    total : bytes of a simulated card, or a smaller size to keep to.
+    name : a card's name in `conf/cards.yaml`, for a simulated one.
+    context : bytes of this process before any node's library is imported.
+    roles : role -> the device that it is kept on.
+    cards_only : `total` bounds cards and means nothing to the CPU (the variable MAX_CUDA_VRAM).
     """
 
     kind: str = "auto"
@@ -96,7 +114,13 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """The setting `stream`. use: nodes that can hand their sound on while it is made. pace: rest between pieces, as for a listener."""
+    """The setting `stream`.
+
+    Attributes
+    ----------
+    use : nodes that can pass their sound on while it is being made.
+    pace : rest between pieces, as if somebody listened.
+    """
 
     use: bool = True
     pace: bool = False
@@ -104,10 +128,18 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How a run is done, whatever its pipeline: plain settings of `conf/base.yaml`, whose comments say what each does.
+    """How a run is done, whatever its pipeline: plain settings of `conf/base.yaml`.
 
-    weights_dir: None for the user's data folder. accept_licence: variants (`xtts` or `speak/xtts`) whose licence the user
-    accepts. outputs_dir: where runs are recorded.
+    Attributes
+    ----------
+    seed : of every random choice, from 0.
+    memory_mode : how wide the margins are and how far a run may go when memory is short.
+    stream : whether and how nodes stream.
+    offline : fetch nothing.
+    weights_dir : the folder of local checkpoints; None for the user's data folder.
+    accept_licence : variants (`xtts` or `speak/xtts`) whose licence the user accepts.
+    memory_plot : draw memory over time at the end of a run.
+    outputs_dir : where runs are recorded.
     """
 
     seed: int = 0
@@ -122,11 +154,15 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What goes in. names: the value of `input=`, one name or several. text: that of `text=`.
+    """What goes in.
 
-    defaults: what every item's own settings start from: the plain settings of `config.options.ITEM_SETTINGS` that were given
-    (lyrics, language, voice, ...). It is an open mapping, as `Item.settings` is: a table's columns may set any name, and
-    a node looks up those it knows.
+    Attributes
+    ----------
+    names : the value of `input=`: files, globs, folders or tables; None where it is not given.
+    text : the value of `text=`.
+    defaults : what every item's settings begin with: those of `config.options.ITEM_SETTINGS` that were given (lyrics,
+        language, voice, ...). Open by design, as `Item.settings` is: a table's columns may set any name, and a node looks
+        up those that it knows.
     """
 
     names: str | Sequence[str] | None = None
@@ -136,9 +172,14 @@ class InputOptions:
 
 @dataclass(frozen=True, slots=True)
 class ConfigSource:
-    """Where the settings came from. search: config folders, the first wins. overrides: those of the command line and environment.
+    """Where the settings came from.
 
-    named: the folders that the command line itself names, the shipped tree and `-cd`. Only their files may say what to install.
+    Attributes
+    ----------
+    search : config folders; where two have a file of the same name, the first counts.
+    named : those of them that the command line itself names: the shipped tree and `-cd`. Only their files may say which
+        packages to install.
+    overrides : `KEY=VALUE`, as given on the command line and by variables.
     """
 
     search: tuple[Path, ...] = ()
@@ -148,10 +189,17 @@ class ConfigSource:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a run is told.
+    """The whole config of a run, checked.
 
-    pinned: role -> the variant the user named. explicit_limit: whether the limit was on the command line or in a variable.
-    resolved: the whole composed config as plain data, only for the record of a run.
+    Attributes
+    ----------
+    pipeline, tier, device : the chosen files of these groups.
+    pinned : role -> the variant that the user named.
+    options : how the run is done.
+    inputs : what goes in.
+    explicit_limit : the limit was given on the command line or by a variable, so it may not be above the device's.
+    source : the folders and overrides that the config was made of.
+    resolved : the composed config as plain data. Only for the record of a run: nothing is decided by it.
     """
 
     pipeline: PipelineSpec

@@ -3,7 +3,7 @@
 from pipelines.schema.config import Footprint, Variant, on_cpu
 
 SMALL = Variant("transcribe/small", "transcribe", "nodes.x.Small", knobs={"batch": 8},
-                footprints={"cuda": Footprint(weights=5), "cpu": Footprint(weights=3, seconds={"base": 2.0})})  # fmt: skip
+                footprints={"accelerator": Footprint(weights=5), "host": Footprint(weights=3, seconds={"base": 2.0})})  # fmt: skip
 
 
 def test_a_changed_variant_has_its_own_name_and_knows_its_file():
@@ -17,5 +17,5 @@ def test_a_changed_variant_has_its_own_name_and_knows_its_file():
 def test_kept_off_the_card_it_takes_nothing_there_and_the_cpus_seconds():
     made = on_cpu(SMALL)
     assert made.device == "cpu"
-    assert made.footprints["cuda"] == Footprint(seconds={"base": 2.0})
-    assert made.footprints["cpu"] == SMALL.footprints["cpu"]
+    assert made.footprints["accelerator"] == Footprint(seconds={"base": 2.0})
+    assert made.footprints["host"] == SMALL.footprints["host"]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pipelines.config.catalog import conf_dir, load_yaml
 from pipelines.schema.errors import UsageError
 from pipelines.schema.limits import Bound, MusicLimits, limited, music_limits, within
+from pipelines.schema.settings import MusicTier
 from pipelines.schema.units import GIB
 
 ROWS = load_yaml((conf_dir() / "ladder" / "music.yaml").read_text())["rows"]
@@ -37,7 +38,7 @@ def test_no_rung_allows_more_than_the_one_above_it(gib, more):
 
 
 def test_what_is_said_outranks_the_ladder_but_brings_no_language_model():
-    rung = music_limits(ROWS, 4 * GIB, {"duration": 120, "duration_with_lm": 120, "batch": None, "offload": False})
+    rung = music_limits(ROWS, 4 * GIB, MusicTier(duration=120, duration_with_lm=120, offload=False))
     assert rung == MusicLimits(120, None, 1, (), False, False, True)
 
 
