@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +19,46 @@ from pipelines.schema.names import safe_name
 FILES = ("voice", "translations", "cover")
 
 
+@dataclass(frozen=True)
+class FoundItems:
+    """What was found to work on. unreadable: by the name it would have had, why a row's files cannot be read."""
+
+    items: tuple[Item, ...]
+    unreadable: Mapping[str, TaskFailed] = field(default_factory=dict)
+
+
 def find_items(
-    spec: Any,
-    text: str | None,
-    shared: Mapping[str, Any],
-    ports: Iterable[str],
-    unreadable: dict[str, TaskFailed] | None = None,
-) -> list[Item]:
+    spec: Any, text: Any, shared: Mapping[str, Any], ports: Mapping[str, str], *, keep_going: bool = False
+) -> FoundItems:
     """Items for a run, in a stable order, with unique names that are safe as folder names.
 
-    spec: the value of `input=`. text: the value of `text=`. shared: settings every item starts from (lyrics, language...).
-    ports: what the pipeline takes from an item (`audio`, `text`), with their types where it is a mapping. Raises `UsageError`
-    where nothing is named or found, and `TaskFailed` for a file that cannot be read; `unreadable`, where given, takes these
-    by item, and only if no item is left is that raised.
+    Parameters
+    ----------
+    spec, text : the values of `input=` and `text=`.
+    shared : settings that every item starts from (lyrics, language...). A row's own come before them.
+    ports : what the pipeline takes from an item (`audio`, `text`, ...) -> its type.
+    keep_going : go on without the rows whose files cannot be read.
+
+    Raises
+    ------
+    UsageError : nothing is named, or a row lacks what the pipeline takes.
+    TaskFailed : a file cannot be read; with `keep_going`, none can.
     """
-    kinds = dict(ports) if isinstance(ports, Mapping) else dict.fromkeys(ports, "")
     taken: dict[str, int] = {}
-    items = []
-    for path, own in _rows(spec, text, kinds):
+    items, unreadable = [], dict[str, TaskFailed]()
+    for path, own in _rows(spec, text, ports):
         settings = _merged(shared, {"text": text if text is None else str(text)}, own)
         name = _unique(safe_name(_stem(path, settings, own)), taken)
         try:
-            _check_ports(name, path, settings, kinds)
+            _check_ports(name, path, settings, ports)
             items.append(_item(name, path, settings))
         except TaskFailed as error:
-            if unreadable is None:
+            if not keep_going:
                 raise
             unreadable[name] = error
     if not items:
-        raise TaskFailed("\n".join(map(str, (unreadable or {}).values())))
-    return items
+        raise TaskFailed("\n".join(map(str, unreadable.values())))
+    return FoundItems(tuple(items), unreadable)
 
 
 def sequence_of(items: Sequence[Item]) -> str:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from pipelines.inputs.lyrics import read_lyrics
 from pipelines.schema.errors import TaskFailed, UsageError
 
 SUFFIXES = (".csv", ".jsonl")
@@ -57,16 +58,6 @@ def _row(table: Path, where: str, row: dict[str, Any]) -> Row:
     if "lyrics" in settings and _is_file(table.parent / str(settings["lyrics"])):
         settings["lyrics"] = read_lyrics(table.parent / str(settings["lyrics"]))
     return (_beside(table, where, named) if named else None), settings
-
-
-def read_lyrics(path: Path) -> str:
-    """The words in a file. Raises `TaskFailed`."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise TaskFailed(f"lyrics={path} cannot be read: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
-        raise TaskFailed(f"lyrics={path} is not UTF-8 text.") from None
 
 
 def _is_file(path: Path) -> bool:

@@ -88,12 +88,11 @@ def look_up(variant: Variant, terms: Terms) -> Availability:
 
 def why_not(variant: Variant, found: Availability) -> str:
     """Why a variant that the plan may choose is passed over, `""` where it is usable."""
-    missing = found.weights.missing
     if found.consent:
         return found.consent
-    if missing.startswith("no weights in "):
+    if found.weights.lacks_only_weights:
         return _NO_WEIGHTS
-    if missing:
+    if found.weights.missing:
         brief = found.weights.brief
         return f"{brief} (`{fetch_command(variant)}`)" if found.weights.fetchable else brief
     return "" if found.may_install else _UNTRUSTED

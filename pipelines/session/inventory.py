@@ -17,8 +17,8 @@ from pipelines.devices.leaks import KnownLeaks
 from pipelines.devices.protocol import Device
 from pipelines.footprints.store import FootprintStore, Observations
 from pipelines.graph.build import Graph
-from pipelines.inputs.items import find_items
-from pipelines.inputs.tables import read_lyrics
+from pipelines.inputs.items import FoundItems, find_items
+from pipelines.inputs.lyrics import read_lyrics
 from pipelines.libraries import memory_versions
 from pipelines.node_classes import node_class, trusted_packages
 from pipelines.paths import user_folders
@@ -124,7 +124,7 @@ def take_inventory(
     settings = replace(settings, tier=tier)
     limit = limit_of(settings, device)
     graph = make_graph(settings, selection)
-    items, unreadable = _items(settings, keep_going=keep_going)
+    found_items = _items(settings, keep_going=keep_going)
     terms = Terms.of(settings, trusted_packages(selection.trust))
     variants = {role: _variants(settings, role) for role in _roles(graph)}
     known = {variant.origin: variant for each in variants.values() for variant in each}
@@ -135,8 +135,8 @@ def take_inventory(
         device=DeviceFacts.of(device),
         limit_bytes=limit,
         graph=graph,
-        items=items,
-        unreadable=unreadable,
+        items=found_items.items,
+        unreadable=found_items.unreadable,
         variants=variants,
         found=found,
         mode=MODES[settings.options.memory_mode],
@@ -162,14 +162,11 @@ def weights_digest(variant: Variant, path: Path | None) -> str:
     return digest_of(path, spec) if spec else ""
 
 
-def _items(settings: Settings, *, keep_going: bool) -> tuple[tuple[Item, ...], Mapping[str, TaskFailed]]:
+def _items(settings: Settings, *, keep_going: bool) -> FoundItems:
     inputs, shared = settings.inputs, dict(settings.inputs.defaults)
     if shared.get("lyrics"):
         shared["lyrics"] = read_lyrics(Path(shared["lyrics"]).expanduser())
-    unreadable: dict[str, TaskFailed] = {}
-    skipped = unreadable if keep_going else None
-    items = find_items(inputs.names, inputs.text, shared, settings.pipeline.items, skipped)
-    return tuple(items), unreadable
+    return find_items(inputs.names, inputs.text, shared, settings.pipeline.items, keep_going=keep_going)
 
 
 def _roles(graph: Graph) -> list[str]:

@@ -7,10 +7,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.weights.patterns import files_in, unmatched
 from pipelines.weights.spec import Source, WeightsSpec
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlace:
+    """A folder in a library's cache. where: whose cache it is, in words. files: patterns of what a whole model has there."""
+
+    where: str
+    folder: Path
+    files: tuple[str, ...]
+
+    def is_whole(self) -> bool:
+        """Whether every file is there."""
+        return self.folder.is_dir() and not unmatched(files_in(self.folder), self.files)
 
 
 def hub_cache(environment: Mapping[str, str] = os.environ) -> Path:
@@ -40,24 +54,15 @@ def torch_hub(environment: Mapping[str, str] = os.environ) -> Path:
     return (Path(cache).expanduser() if cache else Path.home() / ".cache") / "torch" / "hub" / "checkpoints"
 
 
-def cached(spec: WeightsSpec) -> tuple[Path | None, str, list[str]]:
-    """(a folder with all of it, whose cache it is, every place that was looked in)."""
-    looked: list[str] = []
-    for whose, place, wanted in _places(spec):
-        looked.append(str(place))
-        if place.is_dir() and not unmatched(files_in(place), wanted):
-            return place, whose, looked
-    return None, "", looked
-
-
-def _places(spec: WeightsSpec) -> list[tuple[str, Path, tuple[str, ...]]]:
+def cache_places(spec: WeightsSpec) -> list[CachePlace]:
+    """Every place in a library's cache where the weights of `spec` would lie, in the order they are looked in."""
     found = []
     if len(spec.sources) == 1 and not spec.sources[0].into:  # a snapshot is one repository; no model spans two there
-        found.append(("huggingface cache", _snapshot(spec.sources[0]), spec.files))
+        found.append(CachePlace("huggingface cache", _snapshot(spec.sources[0]), spec.files))
     if spec.tts:
-        found.append(("TTS data folder", tts_data() / spec.tts, spec.files))
+        found.append(CachePlace("TTS data folder", tts_data() / spec.tts, spec.files))
     if spec.library:
-        found.append(("torch hub cache", torch_hub(), spec.library))
+        found.append(CachePlace("torch hub cache", torch_hub(), spec.library))
     return found
 
 

@@ -6,4 +6,4 @@ RATE = 8000
 
 
 def items(spec, text=None, ports=("audio",)):
-    return find_items(str(spec) if spec else None, text, {}, ports)
+    return find_items(str(spec) if spec else None, text, {}, dict.fromkeys(ports, "")).items

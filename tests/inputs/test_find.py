@@ -29,7 +29,7 @@ def test_what_is_not_there_is_said(tmp_path):
 @pytest.mark.parametrize("spec", ["", " ", "/dev/zero", "x" * 5000, "a\0b"])
 def test_what_is_no_file_is_said_to_be_none(spec):
     with pytest.raises((UsageError, TaskFailed)) as caught:
-        find_items(spec, None, {}, ("audio",))
+        find_items(spec, None, {}, {"audio": "audio"})
     assert "is empty" not in str(caught.value)
 
 
@@ -40,4 +40,4 @@ def test_a_missing_input_names_the_nearest_and_how_to_give_several(sound, tmp_pa
         items("sonng.wav")
     with pytest.raises(TaskFailed, match=r"'input=\[song\.wav,b\.wav\]'"):
         items("song.wav,b.wav")
-    assert len(find_items(["song.wav", "b.wav"], None, {}, ["audio"])) == 2
+    assert len(find_items(["song.wav", "b.wav"], None, {}, {"audio": "audio"}).items) == 2

@@ -18,9 +18,21 @@ def test_two_inputs_of_one_stem_get_two_names(sound, tmp_path):
         [str(tmp_path / d / n) for d, n in (("x", "song.wav"), ("y", "song.wav"), ("z", "Song.wav"))],
         None,
         {},
-        ["audio"],
+        {"audio": "audio"},
     )
-    assert len({item.name.casefold() for item in found}) == 3
+    assert len({item.name.casefold() for item in found.items}) == 3
+
+
+def test_what_cannot_be_read_is_left_out_where_one_keeps_going(sound, tmp_path):
+    (tmp_path / "b.wav").write_text("no sound", encoding="utf-8")
+    spec, ports = [str(sound("a.wav")), str(tmp_path / "b.wav")], {"audio": "audio"}
+    with pytest.raises(TaskFailed, match=r"b\.wav cannot be read"):
+        find_items(spec, None, {}, ports)
+    found = find_items(spec, None, {}, ports, keep_going=True)
+    assert [item.name for item in found.items] == ["a"]
+    assert [(name, "b.wav cannot be read" in str(error)) for name, error in found.unreadable.items()] == [("b", True)]
+    with pytest.raises(TaskFailed, match=r"b\.wav cannot be read"):
+        find_items(spec[1:], None, {}, ports, keep_going=True)
 
 
 def test_numbers_are_texts_too(tmp_path):
@@ -35,9 +47,9 @@ def test_what_the_pipeline_takes_must_be_there_before_planning(sound, tmp_path):
     with pytest.raises(UsageError, match="has no sound"):
         items(None, text="hello", ports=("audio",))
     with pytest.raises(TaskFailed, match="no such file"):
-        find_items(None, "hello", {"voice": "/nope.wav"}, ("text", "voice"))
+        find_items(None, "hello", {"voice": "/nope.wav"}, {"text": "text", "voice": "audio"})
     with pytest.raises(UsageError, match="not one text"):
-        find_items(None, ["a", "b"], {}, ("text",))
+        find_items(None, ["a", "b"], {}, {"text": "text"})
 
 
 @pytest.mark.parametrize("key", ["voice", "translations"])
@@ -46,7 +58,7 @@ def test_what_the_pipeline_takes_must_be_there_before_planning(sound, tmp_path):
 )
 def test_files_that_settings_name_are_looked_for_before_anything_runs(sound, key, name, said):
     with pytest.raises(TaskFailed, match=rf"^{key}={name} cannot be opened: .*{said}"):
-        find_items(str(sound("a.wav")), None, {key: name}, ["audio", "voice"])
+        find_items(str(sound("a.wav")), None, {key: name}, {"audio": "audio", "voice": "file"})
 
 
 def test_a_voice_that_is_no_sound_is_told_before_anything_runs(tmp_path):
