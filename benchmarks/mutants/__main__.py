@@ -15,11 +15,12 @@ import json
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.mutants.mutations import Mutation, mutations
-from benchmarks.mutants.trial import Tree
+from benchmarks.mutants.trial import Test, Tree
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
@@ -49,20 +50,27 @@ class Outcome:
 
 def main() -> None:
     args = _arguments()
-    chosen, possible = _sample(args.room, args.file, args.sample, args.seed)
-    outcomes = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Tree(ROOT, Path(folder))
+        chosen, possible = _sample(tree.folder, args.room, args.file, args.sample, args.seed)
         tests = tree.tests(args.room, [f"tests/{args.room}", *args.tests])
         print(f"{len(tests)} tests, {sum(test.seconds for test in tests):.0f} s; {len(chosen)} of {possible} mutants")
-        for mutation in chosen:
-            outcomes.append(_named(mutation, tree.outcome(mutation, tests)))
-            row = outcomes[-1].row()
-            print(f"{row['outcome']:9} {row['at']}  {row['before']}  ->  {row['after']}", flush=True)
+        outcomes = list(_outcomes(tree, chosen, tests))
     report = summary(outcomes, known_equivalent()) | {"possible": possible, "sample": len(chosen), "seed": args.seed}
     print(f"score {report['score']}")
     if not args.file:
         _record(args.room, report)
+
+
+def _outcomes(tree: Tree, chosen: list[Mutation], tests: list[Test]) -> Iterator[Outcome]:
+    """Try the mutants one after another, and say what became of each."""
+    for mutation in chosen:
+        text = (tree.folder / mutation.file).read_text()
+        line = text[: mutation.start].count("\n")
+        before, after = (each.splitlines()[line].strip() for each in (text, mutation.apply(text)))
+        made = Outcome(mutation, before, after, tree.outcome(mutation, tests))
+        print(f"{made.outcome:9} {mutation.file}:{mutation.line}  {before}  ->  {after}", flush=True)
+        yield made
 
 
 def _arguments() -> argparse.Namespace:
@@ -77,25 +85,18 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sample(room: str, only: str | None, count: int, seed: int) -> tuple[list[Mutation], int]:
+def _sample(root: Path, room: str, only: str | None, count: int, seed: int) -> tuple[list[Mutation], int]:
     """(the mutants drawn, how many there are)."""
     every = [
         mutation
-        for path in sorted((ROOT / "pipelines" / room).rglob("*.py"))
-        if only is None or only in str(path.relative_to(ROOT))
-        for mutation in mutations(str(path.relative_to(ROOT)), path.read_text())
+        for path in sorted((root / "pipelines" / room).rglob("*.py"))
+        if only is None or only in str(path.relative_to(root))
+        for mutation in mutations(str(path.relative_to(root)), path.read_text())
     ]
     if not every:
         raise SystemExit(f"Nothing to mutate in pipelines/{room}. The rooms are the folders of pipelines/.")
     drawn = every if count == 0 else random.Random(seed).sample(every, min(count, len(every)))
     return sorted(drawn, key=lambda m: (m.file, m.start, m.new)), len(every)
-
-
-def _named(mutation: Mutation, outcome: str) -> Outcome:
-    text = (ROOT / mutation.file).read_text()
-    changed = mutation.apply(text)
-    line = text[: mutation.start].count("\n")
-    return Outcome(mutation, text.splitlines()[line].strip(), changed.splitlines()[line].strip(), outcome)
 
 
 def known_equivalent() -> dict[tuple[str, str, str], str]:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import builtins
 import json
+import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
+
+import hypothesis  # noqa: F401 - loaded once for all forks, as pytest is
+import pytest
 
 from benchmarks.mutants.calls import MARK, marked
 from benchmarks.mutants.mutations import Mutation
 
+#: Hypothesis was imported before pytest could rewrite its assertions: that is as it should be here.
+_LOADED_EARLY = "ignore::pytest.PytestAssertRewriteWarning"
 #: Seconds a mutant may take beyond three times what its tests took unchanged.
 GRACE = 20.0
 
@@ -36,7 +47,7 @@ class Tree:
     """A copy of a checkout's files below `folder`. The checkout itself is only read."""
 
     def __init__(self, checkout: Path, folder: Path) -> None:
-        self.folder = folder
+        self.checkout, self.folder, self.log = checkout, folder, folder / "mutants.log"
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=checkout, check=True, capture_output=True, text=True
         )
@@ -48,17 +59,19 @@ class Tree:
     def tests(self, room: str, paths: Sequence[str]) -> list[Test]:
         """Run the unchanged tests once and note what each calls. Raises `RuntimeError` where one fails."""
         notes = self.folder / "mutants_calls.json"
+        os.environ["MUTANTS_CALLS"] = str(notes)
         originals = {path: path.read_text() for path in (self.folder / "pipelines" / room).rglob("*.py")}
         marks = self.folder / "sitecustomize.py"
+        setattr(builtins, MARK, set())
         marks.write_text(f"import builtins\n\nbuiltins.{MARK} = set()\n")  # for the processes that tests start
         for path, text in originals.items():
             path.write_text(marked(str(path.relative_to(self.folder)), text))
-        done = self._pytest(["-p", "benchmarks.mutants.calls", *paths], {"MUTANTS_CALLS": str(notes)}, None)
+        code = self._pytest(["-p", "benchmarks.mutants.calls", *paths])
         for path, text in originals.items():
             path.write_text(text)
         marks.unlink()
-        if done.returncode != 0:
-            raise RuntimeError(f"The tests fail before anything is changed:\n{done.stdout[-3000:]}")
+        if code != 0:
+            raise RuntimeError(f"The tests fail before anything is changed:\n{self.log.read_text()[-3000:]}")
         found = json.loads(notes.read_text())
         tests = [
             Test(name, row["seconds"], frozenset((file, line) for file, line in row["calls"]))
@@ -76,21 +89,49 @@ class Tree:
         path.write_text(mutation.apply(text))
         try:
             seconds = GRACE + 3 * sum(test.seconds for test in reaching)
-            done = self._pytest(["-x", *(test.name for test in reaching)], {}, seconds)
-        except subprocess.TimeoutExpired:
+            code = self._pytest(["-x", *(test.name for test in reaching)], seconds)
+        except TimeoutError:
             return "timeout"
         finally:
             path.write_text(text)
-        return "survived" if done.returncode == 0 else "killed"
+        return "survived" if code == 0 else "killed"
 
-    def _pytest(
-        self, arguments: Sequence[str], more: dict[str, str], seconds: float | None
-    ) -> subprocess.CompletedProcess[str]:
-        # No compiled files: a fault of the same length within the same second would not be noticed.
-        environment = os.environ | {
-            "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1",
-        } | more  # fmt: skip
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", *arguments],
-            cwd=self.folder, env=environment, timeout=seconds, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+    def _pytest(self, arguments: Sequence[str], seconds: float = math.inf) -> int:
+        """Exit status of pytest in the copy. Raises `TimeoutError` after `seconds`, and ends what it started.
+
+        In a fork of this process, which has imported pytest and what it loads, and nothing of the copy: starting Python anew
+        would take longer than most tests.
+        """
+        child = os.fork()
+        if child == 0:
+            self._become_pytest(arguments)
+        ends = time.monotonic() + seconds
+        while True:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() > ends:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                raise TimeoutError(f"not done after {seconds:.0f} s")
+            time.sleep(0.02)
+
+    def _become_pytest(self, arguments: Sequence[str]) -> NoReturn:
+        code = 70
+        try:
+            os.setsid()
+            os.chdir(self.folder)
+            with self.log.open("w") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+            # No compiled files: a fault of the same length within the same second would not be noticed.
+            sys.dont_write_bytecode = True
+            os.environ |= {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+            sys.path[:] = [str(self.folder), *(each for each in sys.path if each not in ("", str(self.checkout)))]
+            code = int(pytest.main(["-q", "-p", "no:cacheprovider", "-W", _LOADED_EARLY, *arguments]))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # without the end of this process's own work

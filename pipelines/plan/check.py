@@ -43,9 +43,9 @@ def check(problem: Problem, plan: Plan) -> Verdict:
         _stages(problem, plan, replay)
         _claims(problem, plan, replay)
     except Fault as fault:
-        where = "The plan" if index is None else f"steps[{index}] ({_words(plan.steps[index])})"
+        where = "The plan" if index is None else f"steps[{index}] ({_step_text(plan.steps[index])})"
         return Verdict(False, fault.exit_code, index, f"{where}: {fault}.")
-    return Verdict(True, ExitCode.OK, None, _praise(plan))
+    return Verdict(True, ExitCode.OK, None, _confirmation(plan))
 
 
 def certified(problem: Problem, plan: Plan) -> Plan:
@@ -97,8 +97,8 @@ def _stages(problem: Problem, plan: Plan, replay: Replay) -> None:
 
 def _same_tasks(stage: Stage, names: list[str]) -> None:
     if sorted(stage.tasks) != sorted(names):
-        strangers = sorted(set(stage.tasks).symmetric_difference(names)) or sorted(stage.tasks)
-        raise Fault(f"stages[{stage.index}] is not that topological generation, see {strangers[0]!r}")
+        misplaced = sorted(set(stage.tasks).symmetric_difference(names)) or sorted(stage.tasks)
+        raise Fault(f"stages[{stage.index}] is not that topological generation, see {misplaced[0]!r}")
 
 
 def _generations(problem: Problem) -> list[list[str]]:
@@ -139,13 +139,13 @@ def _claims(problem: Problem, plan: Plan, replay: Replay) -> None:
         raise Fault(f"lower_bound is {bound}, but there is a plan of {found + besides}")
 
 
-def _words(step: Step) -> str:
+def _step_text(step: Step) -> str:
     if isinstance(step, Run):
         return f"run {', '.join(step.tasks[:3])}{' ...' if len(step.tasks) > 3 else ''}"
     return f"{step.op} {step.model}" + (f" during {step.during}" if isinstance(step, Load) and step.during else "")
 
 
-def _praise(plan: Plan) -> str:
+def _confirmation(plan: Plan) -> str:
     peak, limit = plan.peak_bytes, plan.limit_bytes
     under = "" if limit is None else f", {format_bytes(limit - peak)} under the limit of {format_bytes(limit)}"
     what = "load time" if plan.objective == "load" else "makespan"

@@ -1,4 +1,8 @@
-"""The one way from a problem to a plan: a portfolio from cheap to thorough that stops as soon as something is proved."""
+"""From a problem to a plan: methods from cheap to thorough, until one proves its plan optimal or the budget ends.
+
+certificate -> bound -> first guess -> exact search -> heuristics -> polish, join runs, prefetch -> plan
+(feasibility)  (bounds)  (heuristics)     (exact)                      (finish)
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from pipelines.plan.exact.search import solve
 from pipelines.plan.finish.assemble import assemble
 from pipelines.plan.finish.polish import polish
 from pipelines.plan.finish.prefetch import prefetch
-from pipelines.plan.finish.streams import together
+from pipelines.plan.finish.streams import join_runs
 from pipelines.plan.heuristics.search import search
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.moves import Move, load_seconds
@@ -54,9 +58,10 @@ class _Found:
 
 
 def plan(problem: Problem, *, effort: int = EFFORT) -> Plan:
-    """A plan of `problem`: pure, the same bytes everywhere.
+    """A plan of `problem`. Pure: the same problem and effort give the same plan on every machine.
 
-    `effort` caps the searches in expanded states. Raises `DoesNotFit` with a `Refusal`, proved where no plan exists.
+    effort: states the searches may expand in all. Raises `DoesNotFit` with a `Refusal`, which is `proved` where no plan
+    exists, and `InvalidError` for more than `MOST_TASKS` tasks.
     """
     if len(problem.tasks) > MOST_TASKS:
         raise InvalidError(
@@ -76,8 +81,8 @@ def plan(problem: Problem, *, effort: int = EFFORT) -> Plan:
 
 
 def finish(instance: Instance, moves: Sequence[Move]) -> list[Move]:
-    """The same loads, their runs together and their loads early where that shortens the makespan."""
-    slots = together(instance, to_slots(instance, moves))
+    """The same loads, with runs joined and loads prefetched where that shortens the makespan."""
+    slots = join_runs(instance, to_slots(instance, moves))
     prefetch(instance, slots)
     return to_moves(slots)
 
@@ -88,17 +93,17 @@ def _least_loads(instance: Instance, effort: int) -> _Found:
     best = _Found(None, compulsory.loads(instance), "")
     count = len(instance.task_ids)
     small = count <= MANY and symmetry.distinct(instance) <= SMALL
-    best = _guess(instance, best, min(effort, GUESS * max(1, count)) if small else effort)
+    best = _improve_by_heuristics(instance, best, min(effort, GUESS * max(1, count)) if small else effort)
     if instance.room is None or best.proved:
         return best
     best = replace(best, bound=max(best.bound, forced_reloads.loads(instance)))
     if best.proved or not (small or (best.moves is None and count <= MANY)):
         return best
-    best = _prove(instance, best, effort)
-    return best if best.proved or best.impossible else _guess(instance, best, effort)
+    best = _solve_exactly(instance, best, effort)
+    return best if best.proved or best.impossible else _improve_by_heuristics(instance, best, effort)
 
 
-def _guess(instance: Instance, best: _Found, budget: int) -> _Found:
+def _improve_by_heuristics(instance: Instance, best: _Found, budget: int) -> _Found:
     found = search(instance, budget)
     if found is None:
         return best
@@ -108,7 +113,7 @@ def _guess(instance: Instance, best: _Found, budget: int) -> _Found:
     return replace(best, moves=found.moves, cost=cost, method="heuristics", spent=best.spent + found.expansions)
 
 
-def _prove(instance: Instance, best: _Found, budget: int) -> _Found:
+def _solve_exactly(instance: Instance, best: _Found, budget: int) -> _Found:
     result = solve(instance, budget, None if best.moves is None else best.cost)
     bound, spent = max(best.bound, result.lower_bound), best.spent + result.expansions
     if result.moves is not None:

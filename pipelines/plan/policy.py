@@ -1,11 +1,11 @@
-"""Residency policies: `planned` is the planner's own work; here are the plans of the two simpler ones that 001 describes.
+"""Residency policies: `planned` is the planner's own work; here are the two simple ones, for programs that expect them.
 
     planned      load A  run a1  run a2  unload A  load B  run b1  run b2          each load weighed against bytes and seconds
     sequential   load A  run a1  unload A  load B  run b1  unload B  load A  ...   LOW_VRAM=true: one task's models at a time
     normal       load A  load B  run a1  run b1  run a2  run b2                    LOW_VRAM=false: nothing is ever let go
 
-Their plans pass the same checker, and their lower bound is that of every plan of the problem: what a policy costs above it
-can be read off, and one is called proved only where it happens to be the least there is.
+Their plans pass the same checker, and their lower bound is that of every plan of the problem: cost minus bound is what a
+policy costs, and `proved_optimal` is true only where the policy happens to reach the bound.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ from pipelines.schema.units import GIB, format_bytes
 
 
 def policy_for(residency: str, total_bytes: int) -> ResidencyPolicy:
-    """`auto` by a card's size, as 001 has it: `sequential` up to 6 GB, `normal` from 8; between them, where it is silent, `sequential`.
+    """The policy `residency` names; `auto` depends on the size of the card.
+
+    `normal` from 8 GB (less a tenth, which the driver takes), else `sequential`.
+
+    Raises `UsageError` for an unknown name.
 
     >>> policy_for("auto", 6 * 1024**3), policy_for("auto", 8 * 1024**3), policy_for("planned", 0)
     ('sequential', 'normal', 'planned')

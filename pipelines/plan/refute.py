@@ -1,4 +1,4 @@
-"""Looks for a plan below a claimed lower bound, within a small effort: what it finds refutes the claim.
+"""Tries to refute a claimed lower bound: searches for a cheaper plan within a small effort.
 
 Part of the certificate, so it shares no code with the planner. It finding nothing proves nothing, except on problems
 of a few tasks, which it searches whole: least cost first over single moves (load one model, unload one, run one task).
@@ -61,19 +61,19 @@ class _Search:
         self.before = [sum(task_bit[name] for name in task.after) for task in self.tasks]
         self.everything = (1 << len(self.tasks)) - 1
         self.room = math.inf if problem.limit_bytes is None else problem.limit_bytes - problem.context_bytes
-        self.facts: dict[int, tuple[int, int]] = {}
+        self.known: dict[int, tuple[int, int]] = {}
 
     def after(self, ran: int) -> tuple[int, int]:
         """Once these tasks ran: the models still needed, the bytes of live outputs."""
-        if ran not in self.facts:
+        if ran not in self.known:
             left = [index for index in range(len(self.tasks)) if not ran >> index & 1]
             needed = awaited = 0
             for index in left:
                 needed |= self.needs[index]
                 awaited |= self.before[index]
             live = sum(task.output_bytes for index, task in enumerate(self.tasks) if ran & awaited & 1 << index)
-            self.facts[ran] = needed, live
-        return self.facts[ran]
+            self.known[ran] = needed, live
+        return self.known[ran]
 
     def still_to_load(self, state: _State) -> float:
         """Seconds at the very least: models still needed that are away are loaded once more."""

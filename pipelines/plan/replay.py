@@ -1,4 +1,4 @@
-"""Carries a plan out on paper, step by step, and stops at the first step that is wrong. The heart of `check`.
+"""Simulates a plan step by step and stops at the first step that is wrong. The heart of `check`.
 
 It knows the problem and the rules of a plan, and shares no code with the planner. Three things happen at every step, in
 this order, and the first that fails is the fault:
@@ -27,7 +27,7 @@ class Fault(Exception):
 
 
 class Replay:
-    """The device and both lanes while steps are carried out. Afterwards: the true totals of the plan."""
+    """The device and both lanes while steps are executed. Afterwards: the true totals of the plan."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -65,23 +65,23 @@ class Replay:
             over = format_bytes(true_bytes - limit)
             raise Fault(f"{what} {true_bytes} bytes, {over} over the limit of {limit}", ExitCode.DOES_NOT_FIT)
 
-    def _states(self, field: str, stated: int, true: int) -> None:
+    def _expect(self, field: str, stated: int, true: int) -> None:
         if stated != true:
             raise Fault(f"its {field} is {stated}, but it is {true}")
 
     # -- loads and unloads
 
     def _load(self, step: Load) -> None:
-        seconds = self._bring(step.model)
+        seconds = self._add_weights(step.model)
         model = self.problem.models[step.model]
         self.maybe_loading.clear()  # the load lane is free when a plain load starts, so every prefetch has ended
         self.lanes.load(step.model, seconds)
         above = max(0, model.load_peak_bytes - model.weights_bytes)
         self._moment(self.resident_bytes + above, "while the model loads the device holds")
-        self._states("resident_bytes", step.resident_bytes, self.resident_bytes)
+        self._expect("resident_bytes", step.resident_bytes, self.resident_bytes)
 
     def _prefetch(self, step: Load, during: str, coming: Step | None) -> None:
-        seconds = self._bring(step.model)
+        seconds = self._add_weights(step.model)
         model = self.problem.models[step.model]
         if during not in self.tasks:
             raise Fault(f"the problem has no task {during!r}")
@@ -93,9 +93,9 @@ class Replay:
         self.maybe_loading[step.model] = max(0, model.load_peak_bytes - model.weights_bytes)
         self.lanes.prefetch(step.model, seconds)
         self._moment(self.resident_bytes + self._above_weights(), "with it the device holds")
-        self._states("resident_bytes", step.resident_bytes, self.resident_bytes)
+        self._expect("resident_bytes", step.resident_bytes, self.resident_bytes)
 
-    def _bring(self, name: str) -> float:
+    def _add_weights(self, name: str) -> float:
         """Count a model's weights and the seconds of its load, the first or a later one."""
         model = self.problem.models.get(name)
         if model is None:
@@ -121,12 +121,12 @@ class Replay:
         if not self.used.pop(step.model):
             raise Fault("no run has used the model since it was loaded")
         self.resident_bytes -= self.problem.models[step.model].weights_bytes
-        self._states("resident_bytes", step.resident_bytes, self.resident_bytes)
+        self._expect("resident_bytes", step.resident_bytes, self.resident_bytes)
 
     # -- runs
 
     def _run(self, step: Run) -> None:
-        tasks = self._together(step)
+        tasks = self._startable(step)
         models = {name for task in tasks for name in task.models}
         for name in models:
             self.used[name] = True
@@ -134,13 +134,13 @@ class Replay:
         self.resident_bytes += sum(task.output_bytes for task in tasks)
         peak = self.resident_bytes + sum(task.workspace_bytes for task in tasks) + self._above_weights()
         self._moment(peak, "while it runs the device holds")
-        self._states("peak_bytes", step.peak_bytes, peak)
+        self._expect("peak_bytes", step.peak_bytes, peak)
         self.lanes.run(models, max(task.seconds for task in tasks))
         for task in tasks:
             self.peak_of[task.id] = peak
             self._end(task)
 
-    def _together(self, step: Run) -> list[Task]:
+    def _startable(self, step: Run) -> list[Task]:
         """The tasks of a run, each of which may run now and beside the others."""
         if not step.tasks:
             raise Fault("it runs nothing")

@@ -1,7 +1,7 @@
 """Brute force: the least makespan of a tiny problem, over every order, set of tasks together, eviction and prefetch.
 
 A move is everything up to and with the next run: unloads first (they cost nothing), plain loads in any order, prefetches
-in any order, the run. Each candidate list of steps is judged by `letter`, so nothing about bytes or time is known here.
+in any order, the run. Each candidate list of steps is judged by `definition`, so nothing about bytes or time is known here.
 Exponential many times over: four tasks and two models are plenty.
 """
 
@@ -12,7 +12,7 @@ from itertools import chain, combinations, permutations
 
 from pipelines.schema.plan import Load, Run, Step, Unload
 from pipelines.schema.problem import Problem
-from tests.plan.letter import Letter, keeps_limit
+from tests.plan.definition import Definition, keeps_limit
 
 Steps = tuple[Step, ...]
 
@@ -24,38 +24,48 @@ def least_makespan(problem: Problem) -> tuple[float, Steps] | None:
     seen: dict[tuple[object, ...], None] = {}
     while stack:
         steps = stack.pop()
-        letter = Letter(problem, steps)
-        done = letter.done(len(steps))
+        definition = Definition(problem, steps)
+        done = definition.done(len(steps))
         if len(done) == len(problem.tasks):
-            end = _end(letter)
+            end = _end(definition)
             best = (end, steps) if best is None or end < best[0] else best
             continue
-        for more in _moves(letter, done):
+        for more in _moves(definition, done):
             after = steps + more
-            state = _state(Letter(problem, after))
+            state = _state(Definition(problem, after))
             if state not in seen and keeps_limit(problem, after):
                 seen[state] = None
                 stack.append(after)
     return best
 
 
-def _end(letter: Letter) -> float:
-    return max((letter.end(at) for at, step in enumerate(letter.steps) if isinstance(step, Run)), default=0.0)
+def _end(definition: Definition) -> float:
+    return max((definition.end(at) for at, step in enumerate(definition.steps) if isinstance(step, Run)), default=0.0)
 
 
-def _state(letter: Letter) -> tuple[object, ...]:
+def _state(definition: Definition) -> tuple[object, ...]:
     """All that the future can see of the past."""
-    steps, count = letter.steps, len(letter.steps)
-    resident = letter.resident(count)
+    steps, count = definition.steps, len(definition.steps)
+    resident = definition.resident(count)
     loads = {s.model: at for at, s in enumerate(steps) if isinstance(s, Load)}
     pending = frozenset(
-        (m, letter.end(loads[m])) for m in resident if isinstance(s := steps[loads[m]], Load) and s.during is not None
+        (m, definition.end(loads[m]))
+        for m in resident
+        if isinstance(s := steps[loads[m]], Load) and s.during is not None
     )
     used = frozenset(
-        m for m in resident if any(isinstance(s, Run) and m in letter.models(s) for s in steps[loads[m] :])
+        m for m in resident if any(isinstance(s, Run) and m in definition.models(s) for s in steps[loads[m] :])
     )
-    lane = max((letter.end(at) for at in loads.values()), default=0.0)
-    return frozenset(letter.done(count)), frozenset(resident), frozenset(loads), pending, used, lane, _end(letter)
+    lane = max((definition.end(at) for at in loads.values()), default=0.0)
+    return (
+        frozenset(definition.done(count)),
+        frozenset(resident),
+        frozenset(loads),
+        pending,
+        used,
+        lane,
+        _end(definition),
+    )
 
 
 def _subsets(items: list[str], most: int | None = None) -> Iterator[tuple[str, ...]]:
@@ -63,15 +73,19 @@ def _subsets(items: list[str], most: int | None = None) -> Iterator[tuple[str, .
     return chain.from_iterable(combinations(items, size) for size in sizes)
 
 
-def _moves(letter: Letter, done: set[str]) -> Iterator[Steps]:
-    problem, count = letter.problem, len(letter.steps)
+def _moves(definition: Definition, done: set[str]) -> Iterator[Steps]:
+    problem, count = definition.problem, len(definition.steps)
     ready = [task.id for task in problem.tasks if task.id not in done and done.issuperset(task.after)]
-    resident = letter.resident(count)
-    last = {s.model: at for at, s in enumerate(letter.steps) if isinstance(s, Load)}
-    used = {m for m in resident if any(isinstance(s, Run) and m in letter.models(s) for s in letter.steps[last[m] :])}
+    resident = definition.resident(count)
+    last = {s.model: at for at, s in enumerate(definition.steps) if isinstance(s, Load)}
+    used = {
+        m
+        for m in resident
+        if any(isinstance(s, Run) and m in definition.models(s) for s in definition.steps[last[m] :])
+    }
     for names in _subsets(ready, problem.streams):
         run = Run(names, 0)
-        uses = [model for task in letter.of(run) for model in task.models]
+        uses = [model for task in definition.of(run) for model in task.models]
         if not names or any(uses.count(m) > 1 and not problem.models[m].shareable for m in uses):
             continue
         for gone in _subsets(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.schema.plan import Load, Plan, Run, Step, Unload
 from pipelines.schema.problem import Model, Problem, Task
-from tests.plan.letter import filled
+from tests.plan.definition import filled
 
 Maker = st.DrawFn
 

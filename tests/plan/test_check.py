@@ -1,4 +1,4 @@
-"""The certificate against the letter of the contract: what is right passes, every other plan is caught."""
+"""The certificate against the definition of the contract: what is right passes, every other plan is caught."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipelines.plan.check import check
 from pipelines.schema.plan import Load, Plan, Run, Stage, Step, Unload
 from pipelines.schema.problem import Model, Problem, Task
-from tests.plan.letter import Letter, filled, keeps_limit, legal
+from tests.plan.definition import Definition, filled, keeps_limit, legal
 from tests.plan.oracle import least_load_seconds
 from tests.plan.problems import problems, tight, walk
 
@@ -169,13 +169,13 @@ def test_two_tasks_run_together_only_where_what_they_share_is_shareable() -> Non
 
 @quick
 @given(problems(), seeds)
-def test_whatever_the_letter_fills_in_holds_exactly_up_to_its_peak(problem: Problem, seed: int) -> None:
+def test_a_plan_filled_in_by_definition_holds_exactly_up_to_its_peak(problem: Problem, seed: int) -> None:
     snug, plan = tight(problem, walk(problem, seed))
     assert check(snug, plan).ok, check(snug, plan).sentence
     assume(plan.peak_bytes > 0)
     short = replace(snug, limit_bytes=plan.peak_bytes - 1)
-    letter = Letter(problem, plan.steps)
-    over = [at for at in range(len(plan.steps)) if letter.moment(at) == plan.peak_bytes]
+    definition = Definition(problem, plan.steps)
+    over = [at for at in range(len(plan.steps)) if definition.moment(at) == plan.peak_bytes]
     verdict = check(short, plan)
     first = None if problem.context_bytes == plan.peak_bytes else over[0]
     assert (verdict.exit_code, verdict.step) == (4, first)

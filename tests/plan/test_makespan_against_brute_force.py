@@ -12,7 +12,7 @@ from pipelines.plan.check import check
 from pipelines.plan.planner import plan
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.problem import Problem
-from tests.plan.letter import filled
+from tests.plan.definition import filled
 from tests.plan.oracle_makespan import least_makespan
 from tests.plan.problems import problems, tight, walk
 

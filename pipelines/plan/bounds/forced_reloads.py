@@ -1,11 +1,19 @@
-"""Load seconds that no plan of a large problem can go below. Each bound is a relaxation; `loads` takes the highest.
+"""Load seconds that no plan of a large problem can go below, first loads and forced reloads. `loads` takes the higher bound.
 
-- `residencies`: while a model stays resident, tasks that cannot run beside it do not run. What they hand to its tasks, or
-  take from them, is therefore live when it comes or when it goes, and must fit beside it: so many bytes, so many loads.
-- `detours`: let every model of a set be loaded once. If some task of a comes before some task of b and cannot run
-  beside b, then b comes after a came. A circle of such pairs is a contradiction, so of each circle one model is loaded
-  again; the cheapest choice that meets every circle bounds the reloads (a feedback vertex set, solved by branching).
-  The same holds, mirrored, for when models go.
+- `residency_bound`: while a model stays resident, tasks that do not fit beside it cannot run. What such tasks hand to the
+  model's own tasks is therefore live when the model is loaded, and what they take from its tasks is live when it is
+  unloaded; both must fit beside its weights. So many bytes need so many loads.
+
+      room beside m: 10       m's tasks take 25 bytes from tasks that cannot run beside m
+      load m with 10 live, unload, load with 10 live, unload, load with 5 live:  at least ceil(25 / 10) = 3 loads
+
+- `feedback_bound`: suppose that each model of a set is loaded once. If some task of model a comes before some task of b and
+  does not fit beside b, then b is loaded after a was. A cycle of such pairs is a contradiction, so of every cycle one model
+  is loaded again. The cheapest set of models that meets every cycle bounds the reloads: a minimum-weight feedback vertex
+  set, found by branching. The same holds, mirrored, for the order of unloading.
+
+      item 1: a -> b        a before b before a: a cycle, so a or b is loaded twice,
+      item 2: b -> a        which costs at least min(reload a, reload b)
 """
 
 from __future__ import annotations
@@ -17,62 +25,64 @@ from pipelines.plan.heuristics.jobs import UNLIMITED
 from pipelines.plan.model.bits import bits
 from pipelines.plan.model.instance import Instance
 
-Circle = tuple[int, ...]
+#: The models of a cycle in a graph of models.
+Cycle = tuple[int, ...]
+#: Nodes of the branching for the feedback vertex set.
 BRANCHES = 3_000
 
 
 def loads(instance: Instance) -> float:
-    """The highest of the bounds."""
-    return max(compulsory.loads(instance), residencies(instance), detours(instance))
+    """The highest of the bounds, in load seconds."""
+    return max(compulsory.loads(instance), residency_bound(instance), feedback_bound(instance))
 
 
-def residencies(instance: Instance) -> float:
-    """Loads forced by outputs that cross into or out of a model's tasks. O(edges)."""
+def residency_bound(instance: Instance) -> float:
+    """Load seconds forced by outputs that are live when models are loaded or unloaded. O(edges)."""
     total = compulsory.loads(instance)
     if instance.room is None:
         return total
-    inward, outward = _crossing(instance)
+    at_load, at_unload = _live_bytes_by_model(instance)
     for model in range(len(instance.model_ids)):
-        room = instance.room - instance.weights[model]
-        crossing = max(inward[model], outward[model])
-        if room > 0 and crossing > room:
-            total += (-(-crossing // room) - 1) * instance.reload_cost[model]
+        beside = instance.room - instance.weights[model]
+        live = max(at_load[model], at_unload[model])
+        if beside > 0 and live > beside:
+            total += (-(-live // beside) - 1) * instance.reload_cost[model]
     return total
 
 
-def _crossing(instance: Instance) -> tuple[list[int], list[int]]:
-    """For each model, bytes that must be live when it comes, and when it goes, over all its residencies."""
-    inward, outward = [0] * len(instance.model_ids), [0] * len(instance.model_ids)
-    for task, kept in enumerate(instance.output):
-        if not kept or not instance.succs[task]:
+def _live_bytes_by_model(instance: Instance) -> tuple[list[int], list[int]]:
+    """For each model the bytes of outputs that are live at one of its loads, and at one of its unloads, summed over all."""
+    at_load, at_unload = [0] * len(instance.model_ids), [0] * len(instance.model_ids)
+    for task, output in enumerate(instance.output):
+        if not output or not instance.succs[task]:
             continue
-        taken = 0
+        readers = 0
         for after in instance.succs[task]:
-            taken |= instance.needs[after]
-        for model in bits(taken & ~instance.needs[task]):
-            if _apart(instance, task, model):
-                inward[model] += kept
+            readers |= instance.needs[after]
+        for model in bits(readers & ~instance.needs[task]):
+            if not _fits_beside(instance, task, model):
+                at_load[model] += output
         for model in instance.need_lists[task]:
-            users = (after for after in instance.succs[task] if not instance.needs[after] >> model & 1)
-            if any(_apart(instance, after, model) for after in users):
-                outward[model] += kept
-    return inward, outward
+            others = (after for after in instance.succs[task] if not instance.needs[after] >> model & 1)
+            if not all(_fits_beside(instance, after, model) for after in others):
+                at_unload[model] += output
+    return at_load, at_unload
 
 
-def _apart(instance: Instance, task: int, model: int) -> bool:
-    """Whether `task` cannot run while `model`, which it does not need, is resident."""
+def _fits_beside(instance: Instance, task: int, model: int) -> bool:
+    """Whether `task` can run while `model`, which it does not need, is resident."""
     room = UNLIMITED if instance.room is None else instance.room
-    return instance.run_bytes[task] + instance.weights[model] > room
+    return instance.run_bytes[task] + instance.weights[model] <= room
 
 
-def detours(instance: Instance) -> float:
-    """First loads, plus the cheapest set of models that meets every circle of conflicting orders."""
-    graphs = (_after_edges(instance, forward=True), _after_edges(instance, forward=False))
-    return compulsory.loads(instance) + _cheapest_cut(graphs, instance.reload_cost)
+def feedback_bound(instance: Instance) -> float:
+    """First loads, plus the cheapest set of models that meets every cycle of conflicting orders; in load seconds."""
+    graphs = (_order_graph(instance, forward=True), _order_graph(instance, forward=False))
+    return compulsory.loads(instance) + _feedback_vertex_set(graphs, instance.reload_cost)
 
 
-def _after_edges(instance: Instance, *, forward: bool) -> list[int]:
-    """For each model, the bit mask of models that come after it came (or, backwards, that went before it went)."""
+def _order_graph(instance: Instance, *, forward: bool) -> list[int]:
+    """For each model a bit mask of models: those loaded after it was (or, backwards, those unloaded before it is)."""
     edges = [0] * len(instance.model_ids)
     order = instance.topological
     later = [0] * len(instance.task_ids)
@@ -82,53 +92,54 @@ def _after_edges(instance: Instance, *, forward: bool) -> list[int]:
         for after in following[task]:
             later[task] |= later[after] | instance.needs[after]
         left = room - instance.run_bytes[task]
-        apart = sum(1 << m for m in bits(later[task] & ~instance.needs[task]) if instance.weights[m] > left)
+        conflicting = sum(1 << m for m in bits(later[task] & ~instance.needs[task]) if instance.weights[m] > left)
         for model in instance.need_lists[task]:
-            edges[model] |= apart
+            edges[model] |= conflicting
     return edges
 
 
-def _cheapest_cut(graphs: Sequence[list[int]], weights: Sequence[float]) -> float:
-    """Least weight of vertices without which no graph has a circle; within `BRANCHES`, else a bound from packed circles."""
-    full = (1 << len(weights)) - 1
-    packed = _packing(graphs, weights, full)
+def _feedback_vertex_set(graphs: Sequence[list[int]], weights: Sequence[float]) -> float:
+    """Least weight of vertices without which no graph has a cycle; past `BRANCHES` a lower bound of it, from packed cycles."""
+    everything = (1 << len(weights)) - 1
+    packed = _pack_cycles(graphs, weights, everything)
     left = [BRANCHES]
-    best = _branch(graphs, weights, full, sum(weights) + 1.0, left)
+    best = _branch(graphs, weights, everything, sum(weights) + 1.0, left)
     return best if left[0] > 0 else packed
 
 
-def _branch(graphs: Sequence[list[int]], weights: Sequence[float], alive: int, cap: float, left: list[int]) -> float:
-    """Least weight to remove from `alive`, or `cap` where it is no less."""
+def _branch(graphs: Sequence[list[int]], weights: Sequence[float], vertices: int, cap: float, left: list[int]) -> float:
+    """Least weight to remove from `vertices`, or `cap` where it is no less. Some vertex of the shortest cycle must go."""
     left[0] -= 1
-    circle = _circle(graphs, alive)
-    if circle is None:
+    cycle = _shortest_cycle(graphs, vertices)
+    if cycle is None:
         return 0.0
-    if left[0] <= 0 or _packing(graphs, weights, alive) >= cap:
+    if left[0] <= 0 or _pack_cycles(graphs, weights, vertices) >= cap:
         return cap
-    for model in sorted(circle, key=lambda m: (weights[m], m)):
-        cap = min(cap, weights[model] + _branch(graphs, weights, alive & ~(1 << model), cap - weights[model], left))
+    for model in sorted(cycle, key=lambda m: (weights[m], m)):
+        rest = vertices & ~(1 << model)
+        cap = min(cap, weights[model] + _branch(graphs, weights, rest, cap - weights[model], left))
     return cap
 
 
-def _packing(graphs: Sequence[list[int]], weights: Sequence[float], alive: int) -> float:
-    """A bound on the cut: circles each paid for out of what is left of their members' weights."""
+def _pack_cycles(graphs: Sequence[list[int]], weights: Sequence[float], vertices: int) -> float:
+    """A lower bound: cycles one after another, each charged to what is left of its vertices' weights."""
     rest, total = list(weights), 0.0
-    while (circle := _circle(graphs, alive)) is not None:
-        pay = min(rest[model] for model in circle)
-        total += pay
-        for model in circle:
-            rest[model] -= pay
+    while (cycle := _shortest_cycle(graphs, vertices)) is not None:
+        charge = min(rest[model] for model in cycle)
+        total += charge
+        for model in cycle:
+            rest[model] -= charge
             if rest[model] <= 1e-12:
-                alive &= ~(1 << model)
+                vertices &= ~(1 << model)
     return total
 
 
-def _circle(graphs: Sequence[list[int]], alive: int) -> Circle | None:
-    """A shortest circle among `alive`, of either graph."""
-    shortest: Circle | None = None
+def _shortest_cycle(graphs: Sequence[list[int]], vertices: int) -> Cycle | None:
+    """A shortest cycle among `vertices`, of any of the graphs."""
+    shortest: Cycle | None = None
     for edges in graphs:
-        for start in bits(alive):
-            found = _back_to(edges, alive, start, 1 << 30 if shortest is None else len(shortest))
+        for start in bits(vertices):
+            found = _cycle_through(edges, vertices, start, 1 << 30 if shortest is None else len(shortest))
             if found is not None:
                 shortest = found
                 if len(shortest) == 2:
@@ -136,16 +147,16 @@ def _circle(graphs: Sequence[list[int]], alive: int) -> Circle | None:
     return shortest
 
 
-def _back_to(edges: list[int], alive: int, start: int, under: int) -> Circle | None:
-    """The shortest way from `start` back to it, of fewer than `under` steps."""
+def _cycle_through(edges: list[int], vertices: int, start: int, below: int) -> Cycle | None:
+    """The shortest cycle through `start` with fewer than `below` vertices, by breadth-first search."""
     seen = 0
-    layer: list[Circle] = [(start,)]
-    while layer and len(layer[0]) < under:
-        following: list[Circle] = []
+    layer: list[Cycle] = [(start,)]
+    while layer and len(layer[0]) < below:
+        following: list[Cycle] = []
         for path in layer:
             if edges[path[-1]] >> start & 1:
                 return path
-            for model in bits(edges[path[-1]] & alive & ~seen):
+            for model in bits(edges[path[-1]] & vertices & ~seen):
                 seen |= 1 << model
                 following.append((*path, model))
         layer = following

@@ -149,9 +149,9 @@ def _dominated(space: Space, done: int, resident: int, paid: int, *, again: bool
 
 def _children(space: Space, node: _Node, done: int, resident: int, cap: int | None) -> Iterator[_Node]:
     """Every next task with every smallest eviction, from `node` after its free moves (`done`, `resident`)."""
-    facts = space.done[done]
-    room = space.room - facts.live
-    for task in bits(facts.ready):
+    current = space.done[done]
+    room = space.room - current.live
+    for task in bits(current.ready):
         spare = room - space.base[task]
         if spare < 0:
             continue
@@ -160,22 +160,22 @@ def _children(space: Space, node: _Node, done: int, resident: int, cap: int | No
                 yield _child(space, node, (done, resident), task, keep, new)
             continue
         need = space.needs[task]
-        held, new = resident & need, need & ~resident
+        stays, new = resident & need, need & ~resident
         for cost, stay in space.stays(resident & ~need, spare):
             if cap is not None and node.paid + cost >= cap:
                 break
-            yield _child(space, node, (done, resident), task, stay | held, new)
+            yield _child(space, node, (done, resident), task, stay | stays, new)
 
 
 def _child(space: Space, node: _Node, state: tuple[int, int], task: int, keep: int, new: int) -> _Node:
     """Unload all but `keep`, load `new`, run `task`. What is not needed again is not counted as resident."""
     done = space.advance(state[0], task)
-    facts = space.done[done]
-    lost = state[1] & ~keep & (facts.needed | new)
+    current = space.done[done]
+    lost = state[1] & ~keep & (current.needed | new)
     paid = node.paid
     if lost:
-        paid += space.again(lost & facts.ever) + space.once(lost & ~facts.ever)
-    return _Node(done, (keep | new) & facts.needed, paid, node, task, keep, new)
+        paid += space.again(lost & current.ever) + space.once(lost & ~current.ever)
+    return _Node(done, (keep | new) & current.needed, paid, node, task, keep, new)
 
 
 def _moves(space: Space, last: _Node) -> list[Move]:

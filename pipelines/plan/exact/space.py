@@ -1,4 +1,4 @@
-"""What the exact search walks in: done-sets and their facts, free moves, and what each next task may keep resident."""
+"""The state space of the exact search: sets of done tasks, free moves, and the sets of models that may stay resident."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class OutOfWork(Exception):
 
 @dataclass(slots=True)
 class Done:
-    """Facts of one set of done tasks. `seen`: what was paid to reach it with each set of resident models."""
+    """One set of done tasks. Bit masks of tasks: `ready`; of models: `needed` later, `ever` needed before. `live`: bytes of
+    outputs still awaited. `seen`: units paid to reach it, by the mask of resident models."""
 
     ready: int
     live: int
@@ -94,7 +95,7 @@ class Space:
         return mask
 
     def start(self) -> int:
-        """The empty done-set, its facts made."""
+        """The empty done-set, entered in `done`."""
         ready = sum(1 << t for t in range(self.count) if not self.before[t])
         self.done[0] = Done(ready, 0, self.used, 0)
         return 0
@@ -171,7 +172,7 @@ class Space:
                     break  # the run is the higher moment: loading again what is there frees nothing
 
     def advance(self, done: int, task: int) -> int:
-        """The done-set with `task` added, its facts made."""
+        """The done-set with `task` added, entered in `done`."""
         bit = 1 << task
         new = done | bit
         if new in self.done:
@@ -202,8 +203,8 @@ class Space:
         moved = True
         while moved:
             moved = False
-            facts = self.done[done]
-            ready, spare = facts.ready, self.room - facts.live - self.weight(resident)
+            current = self.done[done]
+            ready, spare = current.ready, self.room - current.live - self.weight(resident)
             while ready:
                 bit = ready & -ready
                 ready ^= bit

@@ -91,7 +91,7 @@ class _Device:
         self.resident: set[str] = set()
         self.pending: dict[str, int] = {}
         self.live: dict[str, int] = {}
-        self.held = problem.context_bytes
+        self.resident_bytes = problem.context_bytes
 
     def execute(self, step: Step) -> int:
         """The highest bytes of the step; afterwards the device is as the step leaves it."""
@@ -100,15 +100,15 @@ class _Device:
         weights = self.problem.models[step.model].weights_bytes
         if isinstance(step, Load):
             self.resident.add(step.model)
-            self.held += weights
+            self.resident_bytes += weights
             if step.during is None:
                 self.pending.clear()
             else:
                 self.pending[step.model] = self._extra(step.model)
-            return self.held + self.above(step)
+            return self.resident_bytes + self.above(step)
         self.resident.discard(step.model)
-        self.held -= weights
-        return self.held + weights
+        self.resident_bytes -= weights
+        return self.resident_bytes + weights
 
     def above(self, step: Step) -> int:
         """Bytes above the weights of resident models while the step lasts."""
@@ -124,15 +124,15 @@ class _Device:
 
     def _run(self, step: Run) -> int:
         tasks, above = [self.tasks[name] for name in step.tasks], self.above(step)
-        peak = self.held + above + sum(task.output_bytes + task.workspace_bytes for task in tasks)
+        peak = self.resident_bytes + above + sum(task.output_bytes + task.workspace_bytes for task in tasks)
         for task in tasks:
             for model in task.models:
                 self.pending.pop(model, None)
             if self.left[task.id]:
                 self.live[task.id] = task.output_bytes
-                self.held += task.output_bytes
+                self.resident_bytes += task.output_bytes
             for before in task.after:
                 self.left[before] -= 1
                 if self.left[before] == 0:
-                    self.held -= self.live.pop(before)
+                    self.resident_bytes -= self.live.pop(before)
         return peak

@@ -1,4 +1,4 @@
-"""What memory is worth: the plan made again under a few other limits, chosen from where this plan reloads and peaks."""
+"""What memory is worth: plans under a few other limits, chosen from where this plan reloads and where it peaks."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class LoadTime:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything `headroom explain` shows."""
+    """Everything `headroom explain` shows. headroom_bytes: limit minus peak, None without a limit."""
 
     barriers: tuple[Barrier, ...]
     binding: Moment
@@ -70,7 +70,7 @@ def explain(
     if binding is not None and bytes_at[binding] <= problem.context_bytes:
         binding = None
     return Explanation(
-        barriers=tuple(_Teller(problem, plan, bytes_at).barriers()),
+        barriers=tuple(_Reasons(problem, plan, bytes_at).barriers()),
         binding=moment(problem, plan.steps, binding),
         headroom_bytes=None if problem.limit_bytes is None else problem.limit_bytes - plan.peak_bytes,
         load_time=load_time(problem, plan),
@@ -86,7 +86,7 @@ def load_time(problem: Problem, plan: Plan) -> LoadTime:
     return LoadTime(plan.load_seconds, max(0.0, plan.load_seconds - exposed), exposed)
 
 
-class _Teller:
+class _Reasons:
     """Finds the reason of each barrier."""
 
     def __init__(self, problem: Problem, plan: Plan, bytes_at: list[int]) -> None:
@@ -107,7 +107,9 @@ class _Teller:
         model, use = self.problem.models[step.model], self.next_use[index]
         seconds = model.reload_seconds if again else model.load_seconds
         reason = (
-            "no later task needs it" if use is None else f"{self.user(use, model.id)} needs it {_when(use - index)}"
+            "no later task needs it"
+            if use is None
+            else f"{self.first_user(use, model.id)} needs it {_when(use - index)}"
         )
         kind, took = "reload" if again else "load", format_seconds(seconds)
         if step.during is not None:
@@ -122,9 +124,9 @@ class _Teller:
         parts = ["no later task needs it"]
         if use is not None:
             back = format_seconds(model.reload_seconds)
-            parts = [f"next used in {_steps(use - index)} ({self.user(use, model.id)}), {back} to bring back"]
+            parts = [f"next used in {_steps(use - index)} ({self.first_user(use, model.id)}), {back} to bring back"]
         if target is not None:
-            parts.append(f"{self.wants(self.steps[target])} {_when(target - index)}")
+            parts.append(f"{self.demand(self.steps[target])} {_when(target - index)}")
         elif use is not None:
             parts.append("it could have stayed")
         return Barrier(index, "unload", model.id, 0.0, use, target, "; ".join(parts))
@@ -142,14 +144,14 @@ class _Teller:
                 return later
         return None
 
-    def wants(self, step: Step) -> str:
+    def demand(self, step: Step) -> str:
         """What a step brings onto the device."""
         if not isinstance(step, Run):
             return f"{step.model} needs {format_bytes(self.problem.models[step.model].load_peak_bytes)}"
         count = sum(self.tasks[name].workspace_bytes + self.tasks[name].output_bytes for name in step.tasks)
         return f"{', '.join(step.tasks)} needs {format_bytes(count)} beside its models"
 
-    def user(self, index: int, model: str) -> str:
+    def first_user(self, index: int, model: str) -> str:
         """The first task of the run at `index` that uses the model."""
         step = self.steps[index]
         assert isinstance(step, Run)

@@ -1,1 +1,1 @@
-"""From an order of loads and runs to a plan: runs put together, loads hidden behind runs, every number worked out."""
+"""From an order of loads and runs to a plan: runs joined, loads hidden behind runs, every number computed."""

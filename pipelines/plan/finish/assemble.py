@@ -1,4 +1,4 @@
-"""Turns a search's moves into a plan: every byte and both lanes of time worked out, names put back. Searches nothing."""
+"""From moves to a plan: the bytes of every step and both lanes of time computed, indices turned back into names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.schema.plan import Load, Plan, Run, Stage, Step, Unload
 
 @dataclass(slots=True)
 class _Clock:
-    """The compute lane and the load lane of DESIGN section 4."""
+    """The compute lane and the load lane, in seconds since the start. docs/formats.md defines when steps start."""
 
     run_start: float = 0.0
     run_end: float = 0.0
@@ -35,7 +35,7 @@ class _Clock:
 
 
 class Assembler:
-    """Carries moves out on paper, one at a time. `peak`, `load_seconds` and `clock.run_end` are the totals so far."""
+    """Simulates moves, one at a time. `peak`, `load_seconds` and `clock.run_end` are the totals so far."""
 
     def __init__(self, instance: Instance) -> None:
         self._in = instance
@@ -106,32 +106,32 @@ class Assembler:
 
     def stages(self) -> tuple[Stage, ...]:
         """Topological generations with the highest peak of the runs that hold their tasks."""
-        members: dict[int, list[str]] = {}
+        tasks_at: dict[int, list[str]] = {}
         for task, level in enumerate(self._in.generation):
-            members.setdefault(level, []).append(self._in.task_ids[task])
-        return tuple(Stage(i, tuple(members[i]), self._stage_peaks.get(i, self._context)) for i in sorted(members))
+            tasks_at.setdefault(level, []).append(self._in.task_ids[task])
+        return tuple(Stage(i, tuple(tasks_at[i]), self._stage_peaks.get(i, self._context)) for i in sorted(tasks_at))
 
 
 def assemble(
     instance: Instance, moves: Sequence[Move], lower_bound: float, *, method: str, expansions: int = 0,
 ) -> Plan:  # fmt: skip
     """The plan of `moves`. `lower_bound` bounds the objective's first quantity; a cost within 1e-9 of it is proved."""
-    paper = Assembler(instance)
+    simulation = Assembler(instance)
     for move in moves:
-        paper.move(move)
+        simulation.move(move)
     problem = instance.problem
-    cost = paper.load_seconds if problem.objective == "load" else paper.clock.run_end
+    cost = simulation.load_seconds if problem.objective == "load" else simulation.clock.run_end
     proved = cost - lower_bound <= 1e-9 * max(1.0, cost)
     return Plan(
         objective=problem.objective,
         limit_bytes=problem.limit_bytes,
-        peak_bytes=paper.peak,
-        load_seconds=paper.load_seconds,
-        makespan_seconds=paper.clock.run_end,
+        peak_bytes=simulation.peak,
+        load_seconds=simulation.load_seconds,
+        makespan_seconds=simulation.clock.run_end,
         lower_bound=cost if proved else lower_bound,
         proved_optimal=proved,
-        steps=tuple(paper.steps),
-        stages=paper.stages(),
+        steps=tuple(simulation.steps),
+        stages=simulation.stages(),
         method=method,
         expansions=expansions,
     )

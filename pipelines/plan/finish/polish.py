@@ -1,8 +1,8 @@
-"""Shortens the makespan by moving single tasks to other places in the order, and keeps what each objective ranks first.
+"""Hill climbing on the order of tasks: shortens the makespan without a worse value of what the objective ranks first.
 
-A search for least load seconds does not see the load lane. Here each trial order is written out in full, its runs put
-together and its loads put early, and compared by the objective's two quantities. Only for problems small enough that
-hundreds of trials are cheap.
+A search for least load seconds does not see that loads can run beside tasks. Here each neighbour (one task moved to
+another place) is written out in full, its runs joined and its loads prefetched, and compared by (load seconds, makespan)
+or (makespan, load seconds). Only for problems small enough that hundreds of such trials are cheap.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Score = tuple[float, float]
 def polish(
     instance: Instance, moves: Sequence[Move], finish: Callable[[Instance, Sequence[Move]], list[Move]], trials: int
 ) -> list[Move]:
-    """`moves` finished, or a better order finished. `finish` puts runs together and loads early."""
+    """`moves` finished, or a better order finished. `finish` joins runs and prefetches loads."""
     best = finish(instance, moves)
     if len(moves) * FEWEST > WORK:
         return best
@@ -57,13 +57,13 @@ def polish(
 
 def _score(instance: Instance, moves: Sequence[Move]) -> Score:
     """The objective's two quantities, without the last digits that depend on the order of adding."""
-    paper = Assembler(instance)
+    simulation = Assembler(instance)
     for move in moves:
-        paper.move(move)
+        simulation.move(move)
     limit = instance.problem.limit_bytes
-    if limit is not None and paper.peak > limit:
+    if limit is not None and simulation.peak > limit:
         return (float("inf"), float("inf"))
-    loads, end = round(paper.load_seconds, 9), round(paper.clock.run_end, 9)
+    loads, end = round(simulation.load_seconds, 9), round(simulation.clock.run_end, 9)
     return (loads, end) if instance.problem.objective == "load" else (end, loads)
 
 

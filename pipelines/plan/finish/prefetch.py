@@ -22,7 +22,7 @@ AHEAD = 64
 
 def prefetch(instance: Instance, slots: Sequence[Slot]) -> None:
     """Turn plain loads of `slots` into prefetches of earlier slots wherever they then end earlier."""
-    _Pass(instance, slots).go()
+    _Pass(instance, slots).run()
 
 
 class _Pass:
@@ -34,30 +34,30 @@ class _Pass:
         self.arriving = [0] * len(slots)
         self.starts: list[float] = []
         self.ends: list[float] = []
-        self.lane = 0.0
+        self.lane_free = 0.0
         self.ready: dict[int, float] = {}
         self.loaded: set[int] = set()
-        self.gone = [0] * len(instance.model_ids)
+        self.unloaded_before = [0] * len(instance.model_ids)
         self.oldest = 0
 
-    def go(self) -> None:
+    def run(self) -> None:
         for index, slot in enumerate(self.slots):
             ended = self.ends[-1] if self.ends else 0.0
-            todo: list[int] = list(slot.loads)
+            unplaced: list[int] = list(slot.loads)
             plain: list[int] = []
             for model in slot.loads:
-                todo.remove(model)
-                if not self._beside(index, model, [*plain, *todo]):
+                unplaced.remove(model)
+                if not self._try_prefetch(index, model, [*plain, *unplaced]):
                     plain.append(model)
             for model in plain:
-                self.lane = self.ready[model] = max(self.lane, ended) + self._cost(model)
+                self.lane_free = self.ready[model] = max(self.lane_free, ended) + self._cost(model)
                 self.oldest = index
             slot.loads = plain
             used = (self.ready[m] for task in slot.tasks for m in self.it.need_lists[task])
-            self.starts.append(max(ended, self.lane if plain else 0.0, max(used, default=0.0)))
+            self.starts.append(max(ended, self.lane_free if plain else 0.0, max(used, default=0.0)))
             self.ends.append(self.starts[-1] + max(self.it.seconds[task] for task in slot.tasks))
             for model in slot.unloads:
-                self.gone[model] = index + 1
+                self.unloaded_before[model] = index + 1
 
     def _cost(self, model: int) -> float:
         """Seconds of the load that is being placed."""
@@ -65,34 +65,34 @@ class _Pass:
         self.loaded.add(model)
         return seconds
 
-    def _beside(self, index: int, model: int, others: list[int]) -> bool:
+    def _try_prefetch(self, index: int, model: int, others: list[int]) -> bool:
         """Load `model` of slot `index` beside an earlier run, if there is one with room."""
         use = self._first_use(index, model)
-        if not self._others_fit(index, model, others) or not self._waits(index, use, model):
+        if not self._others_fit(index, model, others) or not self._load_peak_fits_until(index, use, model):
             return False
         seconds = (self.it.reload_cost if model in self.loaded else self.it.load_cost)[model]
         place = None
-        for slot in range(index - 1, max(self.oldest, self.gone[model], index - AHEAD) - 1, -1):
-            if not self._fits(slot, model):
+        for slot in range(index - 1, max(self.oldest, self.unloaded_before[model], index - AHEAD) - 1, -1):
+            if not self._room_beside(slot, model):
                 break
-            if not self._plain_moment(slot, model):
+            if not self._run_stays_highest(slot, model):
                 continue
             place = slot
-            if self.starts[slot] <= self.lane or self.starts[slot] + seconds <= self.ends[index - 1]:
+            if self.starts[slot] <= self.lane_free or self.starts[slot] + seconds <= self.ends[index - 1]:
                 break
         if place is None:
             return False
-        self._hold(place, index, use, model)
-        self.lane = self.ready[model] = max(self.lane, self.starts[place]) + self._cost(model)
+        self._reserve(place, index, use, model)
+        self.lane_free = self.ready[model] = max(self.lane_free, self.starts[place]) + self._cost(model)
         self.oldest = place
         return True
 
-    def _fits(self, slot: int, model: int) -> bool:
+    def _room_beside(self, slot: int, model: int) -> bool:
         room, weights = self.it.room, self.it.weights[model]
         extra = max(self.extra[slot], self.it.load_peak[model] - weights)
         return room is None or self.running[slot] + weights + extra <= room
 
-    def _plain_moment(self, slot: int, model: int) -> bool:
+    def _run_stays_highest(self, slot: int, model: int) -> bool:
         """Whether the run stays the highest moment: a model that arrives for it counts its load peak up to its start,
         and the prefetch stands before that."""
         working = sum(self.it.workspace[t] + self.it.output[t] for t in self.slots[slot].tasks)
@@ -116,14 +116,14 @@ class _Pass:
             index += 1
         return index
 
-    def _waits(self, index: int, use: int, model: int) -> bool:
+    def _load_peak_fits_until(self, index: int, use: int, model: int) -> bool:
         """Whether the load peak of a prefetch fits every run from `index` up to its first use, where it still counts."""
         above = self.it.load_peak[model] - self.it.weights[model]
         return self.it.room is None or all(
             self.running[slot] + max(self.extra[slot], above) <= self.it.room for slot in range(index, use)
         )
 
-    def _hold(self, place: int, index: int, use: int, model: int) -> None:
+    def _reserve(self, place: int, index: int, use: int, model: int) -> None:
         """Count the bytes of `model` from the run of `place` on."""
         weights, extra = self.it.weights[model], self.it.load_peak[model] - self.it.weights[model]
         self.arriving[use] = max(self.arriving[use], extra)

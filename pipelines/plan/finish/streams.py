@@ -1,4 +1,4 @@
-"""Runs tasks together where a tier has several streams and their workspaces fit together. Adds no load.
+"""Joins runs: several tasks at the same time, where the problem has several streams and their bytes fit. Adds no load.
 
 Each run is offered the tasks that stand within the next few runs, before any further load: the one that saves most
 time comes forward, as long as the run has a stream free, no model is used twice that may not be shared, and every
@@ -16,23 +16,23 @@ from pipelines.plan.model.slots import Slot, measure, to_moves, to_slots
 AHEAD = 32
 
 
-def together(instance: Instance, slots: Sequence[Slot]) -> list[Slot]:
+def join_runs(instance: Instance, slots: Sequence[Slot]) -> list[Slot]:
     """`slots` with tasks joined, at most `streams` a run. Loads stay where they are."""
     streams = instance.problem.streams
     made = list(slots)
     if streams == 1:
         return made
-    room = _Room(instance, made)
+    run_bytes = _RunBytes(instance, made)
     for index, slot in enumerate(made):
         while 0 < len(slot.tasks) < streams:
-            partner = _partner(instance, made, room, index)
+            partner = _partner(instance, made, run_bytes, index)
             if partner is None:
                 break
-            room.join(index, partner)
+            run_bytes.join(index, partner)
     return to_slots(instance, to_moves([slot for slot in made if slot.tasks or slot.unloads]))
 
 
-class _Room:
+class _RunBytes:
     """Bytes of each slot's run while tasks move forward."""
 
     def __init__(self, instance: Instance, slots: list[Slot]) -> None:
@@ -44,10 +44,10 @@ class _Room:
         if self.it.room is None:
             return True
         task = self.slots[other].tasks[0]
-        held = self.it.output[task]
-        if self.running[index] + held + self.it.workspace[task] > self.it.room:
+        output = self.it.output[task]
+        if self.running[index] + output + self.it.workspace[task] > self.it.room:
             return False
-        return not held or all(self.running[i] + held <= self.it.room for i in range(index + 1, other))
+        return not output or all(self.running[i] + output <= self.it.room for i in range(index + 1, other))
 
     def join(self, index: int, other: int) -> None:
         """Move the task of slot `other` into slot `index`."""
@@ -58,7 +58,7 @@ class _Room:
         self.slots[index].tasks.append(task)
 
 
-def _partner(instance: Instance, slots: list[Slot], room: _Room, index: int) -> int | None:
+def _partner(instance: Instance, slots: list[Slot], run_bytes: _RunBytes, index: int) -> int | None:
     """The slot whose task saves most by joining slot `index`: nearest in length, then nearest in place."""
     here = slots[index].tasks
     busy = 0
@@ -74,7 +74,7 @@ def _partner(instance: Instance, slots: list[Slot], room: _Room, index: int) -> 
             continue
         task = slots[other].tasks[0]
         free = not instance.needs[task] & busy and skipped.isdisjoint(instance.preds[task])
-        if free and room.allows(index, other):
+        if free and run_bytes.allows(index, other):
             seconds = instance.seconds[task]
             choice = (-min(seconds, longest), max(seconds, longest), other)
             best = choice if best is None or choice < best else best

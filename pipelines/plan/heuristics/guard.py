@@ -1,17 +1,17 @@
-"""The guard against dead ends: never start what could leave too little room to finish what is already started.
+"""The guard against dead ends: admits only jobs after which everything started can still be finished (banker's algorithm).
 
 Outputs that stay on the device pile up, and a greedy order can reach a point where every ready task is too big for what is
 left. As models can always be unloaded, a task's own need is constant, and only kept outputs couple tasks. So:
 
 - tasks fall into connected components, and a component leaves nothing behind. Each gets an order of its own with a low peak
-  (`component_orders`); one component after the other is then feasible if each one is.
+  (`components`); one component after the other is then feasible if each one is.
 - while components are interleaved, each has a cursor: the first task of its order not yet run. Finishing it from there
   needs at most `tail[cursor]` + the bytes of outputs made ahead of the order. It is the banker's question with one resource:
   the state is safe where the started components, cheapest to finish first, can be finished one by one, each giving its
   outputs back. `allows` asks this of the state after a task, in O(1) when room is ample and O(started) when it is not.
 
      room  ....................................
-                  tail[cursor] of the dearest
+                  tail[cursor] of the highest_claim
            ####### live outputs of all started
 """
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipelines.plan.heuristics.jobs import Jobs
-from pipelines.plan.heuristics.lowpeak import low_peak_order, profile
+from pipelines.plan.heuristics.low_peak import low_peak_order, profile
 from pipelines.plan.model.components import connected_components
 from pipelines.plan.model.needs import loading_peak
 
@@ -85,9 +85,9 @@ class Guard:
     done: list[bool] = field(default_factory=list)
     cursor: list[int] = field(default_factory=list)
     ahead: list[int] = field(default_factory=list)
-    held: list[int] = field(default_factory=list)
+    live_of: list[int] = field(default_factory=list)
     started: dict[int, int] = field(default_factory=dict)
-    dearest: int = 0
+    highest_claim: int = 0
 
     @staticmethod
     def of(jobs: Jobs, parts: Components) -> Guard:
@@ -108,7 +108,7 @@ class Guard:
         part = self.parts.of[job]
         gain = self.jobs.keep[job] - self.freed(job)
         extra = self._extra_after(job, part, gain)
-        if self.live + gain + max(self.dearest, extra) <= room:
+        if self.live + gain + max(self.highest_claim, extra) <= room:
             return True
         return self._bankers(part, gain, extra)
 
@@ -124,12 +124,12 @@ class Guard:
             ahead += self.jobs.keep[job]
         if cursor == len(order):
             return 0
-        return self.parts.tails[part][cursor] + ahead - (self.held[part] + gain)
+        return self.parts.tails[part][cursor] + ahead - (self.live_of[part] + gain)
 
     def _bankers(self, part: int, gain: int, extra: int) -> bool:
         live = self.live + gain
-        claims = [(other, self.held[number]) for number, other in self.started.items() if number != part]
-        claims.append((extra, self.held[part] + gain))
+        claims = [(other, self.live_of[number]) for number, other in self.started.items() if number != part]
+        claims.append((extra, self.live_of[part] + gain))
         claims.sort()
         for claim, held in claims:
             if live + claim > self.jobs.room:
@@ -146,12 +146,12 @@ class Guard:
         for pred in self.jobs.preds[job]:
             self.waiting[pred] -= 1
         self.live += gain
-        self.held[part] += gain
+        self.live_of[part] += gain
         if self.cursor[part] == len(self.parts.orders[part]):
             self.started.pop(part, None)
         else:
             self.started[part] = extra
-            self.dearest = max(self.dearest, extra)
+            self.highest_claim = max(self.highest_claim, extra)
 
     def _advance(self, job: int, part: int) -> None:
         order = self.parts.orders[part]
@@ -164,7 +164,7 @@ class Guard:
             self.ahead[part] -= self.jobs.keep[order[self.cursor[part]]]
             self.cursor[part] += 1
 
-    def rescue(self) -> int:
+    def safe_job(self) -> int:
         """The job to run when nothing else may: the next one of the component cheapest to finish. Always fits."""
         if not self.started:
             return next(order[0] for number, order in enumerate(self.parts.orders) if self.cursor[number] == 0)

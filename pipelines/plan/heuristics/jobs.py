@@ -27,12 +27,12 @@ class Jobs:
     """What the search orders; index by job, models as in the instance.
 
     space: bytes beyond weights and other jobs' kept outputs while the job runs. keep: bytes it leaves until its last
-    successor has run (0 where it has none). members: its tasks in the order they run.
+    successor has run (0 where it has none). tasks_of: its tasks in the order they run.
     """
 
     instance: Instance
     room: int
-    members: tuple[tuple[int, ...], ...]
+    tasks_of: tuple[tuple[int, ...], ...]
     masks: tuple[int, ...]
     lists: tuple[tuple[int, ...], ...]
     space: tuple[int, ...]
@@ -45,7 +45,7 @@ class Jobs:
 
     def tasks(self, order: Iterable[int]) -> list[int]:
         """The tasks of an order of jobs."""
-        return [task for job in order for task in self.members[job]]
+        return [task for job in order for task in self.tasks_of[job]]
 
 
 def keeps_outputs(instance: Instance) -> bool:
@@ -63,7 +63,7 @@ def plain(instance: Instance) -> Jobs:
     return Jobs(
         instance=instance,
         room=_room(instance),
-        members=tuple((task,) for task in range(len(instance.task_ids))),
+        tasks_of=tuple((task,) for task in range(len(instance.task_ids))),
         masks=instance.needs,
         lists=instance.need_lists,
         space=tuple(work + out for work, out in zip(instance.workspace, instance.output, strict=True)),
@@ -77,54 +77,50 @@ def contract(instance: Instance) -> Jobs:
     """Tasks alike in models and predecessors as one job. Only where `keeps_outputs` is false. O(n + edges)."""
     number: dict[tuple[int, frozenset[int]], int] = {}
     job_of = [0] * len(instance.task_ids)
-    members: list[list[int]] = []
+    groups: list[list[int]] = []
     before: list[frozenset[int]] = []
     for task in instance.topological:
         mask, behind = instance.needs[task], frozenset(job_of[pred] for pred in instance.preds[task])
         host = next(
-            (
-                job
-                for job in sorted(behind)
-                if instance.needs[members[job][0]] == mask and behind - {job} <= before[job]
-            ),
+            (job for job in sorted(behind) if instance.needs[groups[job][0]] == mask and behind - {job} <= before[job]),
             None,
         )
-        job = number.setdefault((mask, behind), len(members)) if host is None else host
-        if job == len(members):
-            members.append([])
+        job = number.setdefault((mask, behind), len(groups)) if host is None else host
+        if job == len(groups):
+            groups.append([])
             before.append(behind)
-        members[job].append(task)
+        groups[job].append(task)
         job_of[task] = job
-    return _grouped(instance, members, before, fine_space=False)
+    return _grouped(instance, groups, before, fine_space=False)
 
 
-def in_waves(instance: Instance, groups: Sequence[Sequence[Sequence[int]]]) -> Jobs:
-    """Waves of equal components: `groups[w][c]` lists the tasks of component c of wave w, alike position by position."""
-    members: list[list[int]] = []
+def in_waves(instance: Instance, waves: Sequence[Sequence[Sequence[int]]]) -> Jobs:
+    """Waves of equal components: `waves[w][c]` lists the tasks of component c of wave w, alike position by position."""
+    groups: list[list[int]] = []
     job_of = [0] * len(instance.task_ids)
-    for wave in groups:
+    for wave in waves:
         for position in range(len(wave[0])):
             for component in wave:
-                job_of[component[position]] = len(members)
-            members.append([component[position] for component in wave])
-    before = [frozenset(job_of[pred] for task in tasks for pred in instance.preds[task]) for tasks in members]
-    return _grouped(instance, members, before, fine_space=True)
+                job_of[component[position]] = len(groups)
+            groups.append([component[position] for component in wave])
+    before = [frozenset(job_of[pred] for task in tasks for pred in instance.preds[task]) for tasks in groups]
+    return _grouped(instance, groups, before, fine_space=True)
 
 
-def _grouped(instance: Instance, members: list[list[int]], before: list[frozenset[int]], *, fine_space: bool) -> Jobs:
-    succs: list[list[int]] = [[] for _ in members]
+def _grouped(instance: Instance, groups: list[list[int]], before: list[frozenset[int]], *, fine_space: bool) -> Jobs:
+    succs: list[list[int]] = [[] for _ in groups]
     for job, behind in enumerate(before):
         for pred in sorted(behind):
             succs[pred].append(job)
-    first = [tasks[0] for tasks in members]
+    first = [tasks[0] for tasks in groups]
     return Jobs(
         instance=instance,
         room=_room(instance),
-        members=tuple(map(tuple, members)),
+        tasks_of=tuple(map(tuple, groups)),
         masks=tuple(instance.needs[task] for task in first),
         lists=tuple(instance.need_lists[task] for task in first),
-        space=tuple(_space(instance, tasks, adding=fine_space) for tasks in members),
-        keep=tuple(sum(instance.output[task] for task in tasks if instance.succs[task]) for tasks in members),
+        space=tuple(_space(instance, tasks, adding=fine_space) for tasks in groups),
+        keep=tuple(sum(instance.output[task] for task in tasks if instance.succs[task]) for tasks in groups),
         preds=tuple(tuple(sorted(behind)) for behind in before),
         succs=tuple(map(tuple, succs)),
     )

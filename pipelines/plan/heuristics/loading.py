@@ -1,9 +1,15 @@
-"""What the loads of a given order cost: which models to unload when, loads written out as moves, and the moment of loading.
+"""From an order of jobs to loads and unloads: which models stay resident between two uses, written out as moves.
 
-For a fixed order with models of unequal size the best choice is NP-hard (Folwarczny and Sgall 2015). `decide` goes
-forward and, when room is short, unloads the model whose next use is furthest, weighed by bytes and reload seconds; dead
-models go first. `retain` then goes through every gap between two uses that was paid for, dearest per byte and length first,
-and keeps the model after all where every moment in between has room. `moves` writes it out, and unloads only when it must.
+For a fixed order with models of unequal size the best choice is NP-hard (Folwarczny and Sgall 2015). Three steps:
+
+1. `choose_evictions` goes forward and, where room is short, unloads the victim that `eviction` names.
+2. `undo_evictions` visits every gap between two uses over which a model was unloaded, the dearest per byte and block
+   first, and keeps the model after all where every block in between has room.
+3. `to_moves` writes the loads, runs and unloads. A model is unloaded only when its room is needed.
+
+    blocks      0: a    1: b    2: a c    3: b
+    model a     use-----gap-----use                    stays if block 1 has room for a beside b
+    model b             use-----gap-------use          stays if block 2 has room for b beside a and c
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from pipelines.plan.heuristics.eviction import NEVER, eviction_weights, victim
 from pipelines.plan.heuristics.jobs import Jobs
@@ -21,9 +28,10 @@ from pipelines.plan.model.needs import load_order, loading_peak
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Runs of one model set in a given order of jobs. Index by block.
+    """Runs of one model set in a given order of jobs; everything by index of the block.
 
-    run_room: bytes for weights in its tightest moment of running; load_room: bytes while its models are loaded.
+    inside: its jobs. masks, lists: its models. run_room: bytes for weights in its tightest run. load_room: bytes for
+    weights while its models are loaded.
     """
 
     jobs: Jobs
@@ -49,8 +57,7 @@ def blocks_of(jobs: Jobs, order: Sequence[int]) -> Blocks:
             run_room.append(room)
             load_room.append(room - live)
         inside[-1].append(job)
-        left = room - live - space[job]
-        run_room[-1] = min(run_room[-1], left)
+        run_room[-1] = min(run_room[-1], room - live - space[job])
         live += keep[job]
         for pred in preds[job]:
             waiting[pred] -= 1
@@ -62,162 +69,169 @@ def blocks_of(jobs: Jobs, order: Sequence[int]) -> Blocks:
 
 
 @dataclass(slots=True)
-class Uses:
-    """Where each model is used, and which gaps between two uses it stays resident through."""
+class Residency:
+    """Where each model is used, and through which gaps between two uses it stays resident.
 
-    at: list[list[int]]
-    kept: list[list[bool]]
+    uses[m]: the blocks that use model m, rising. stays[m][i]: whether m stays from uses[m][i] to uses[m][i + 1].
+    """
+
+    uses: list[list[int]]
+    stays: list[list[bool]]
+
+    def next_use(self, model: int, number: int) -> int:
+        """The block of the use after use `number` of a model, or `NEVER`."""
+        uses = self.uses[model]
+        return uses[number + 1] if number + 1 < len(uses) else NEVER
+
+    def resident_before(self, model: int, block: int) -> bool:
+        """Whether `model` is resident already when a block that uses it begins."""
+        number = bisect_left(self.uses[model], block)
+        return number > 0 and self.stays[model][number - 1]
+
+    def reload_seconds(self, instance: Instance) -> float:
+        """Reload seconds of the gaps through which a model does not stay."""
+        return sum(instance.reload_cost[model] * stays.count(False) for model, stays in enumerate(self.stays))
 
 
-def decide(blocks: Blocks, ratio: Sequence[float]) -> Uses | None:
-    """Choose what to unload going forward; None where a block does not fit even alone. O(uses x residents)."""
+def _nothing_stays(blocks: Blocks) -> Residency:
+    uses: list[list[int]] = [[] for _ in blocks.jobs.instance.model_ids]
+    for index, needed in enumerate(blocks.lists):
+        for model in needed:
+            uses[model].append(index)
+    return Residency(uses, [[False] * max(0, len(blocks_of_model) - 1) for blocks_of_model in uses])
+
+
+def choose_evictions(blocks: Blocks, weights: Sequence[float]) -> Residency | None:
+    """Choose what to unload going forward; None where a block does not fit even alone. O(uses x resident models).
+
+    weights: for each model what distance counts for, see `eviction.eviction_weights`.
+    """
     instance = blocks.jobs.instance
-    uses = _uses(blocks)
-    seen = [0] * len(instance.model_ids)
-    resident: dict[int, int] = {}
-    held = 0
+    residency = _nothing_stays(blocks)
+    used = [0] * len(instance.model_ids)
+    next_use: dict[int, int] = {}
+    resident_bytes = 0
     for index, needed in enumerate(blocks.lists):
         missing = []
         for model in needed:
-            seen[model] += 1
-            if model in resident:
-                uses.kept[model][seen[model] - 2] = True
+            if model in next_use:
+                residency.stays[model][used[model] - 1] = True
             else:
                 missing.append(model)
-                held += instance.weights[model]
-            resident[model] = uses.at[model][seen[model]] if seen[model] < len(uses.at[model]) else NEVER
-        while held > blocks.run_room[index] or (missing and not _loads_fit(blocks, index, held, missing)):
-            evicted = victim(resident, blocks.masks[index], index, ratio)
+                resident_bytes += instance.weights[model]
+            next_use[model] = residency.next_use(model, used[model])
+            used[model] += 1
+        while resident_bytes > blocks.run_room[index] or not _loads_fit(blocks, index, resident_bytes, missing):
+            evicted = victim(next_use, blocks.masks[index], index, weights)
             if evicted >= 0:
-                held -= instance.weights[evicted]
-                del resident[evicted]
+                resident_bytes -= instance.weights[evicted]
+                del next_use[evicted]
                 continue
-            again = _bring_again(instance, needed, missing)
-            if again is None or held > blocks.run_room[index]:
+            again = _needed_to_reload(instance, needed, missing)
+            if again is None or resident_bytes > blocks.run_room[index]:
                 return None
-            uses.kept[again][seen[again] - 2] = False
+            residency.stays[again][used[again] - 2] = False
             missing.append(again)
-    return uses
+    return residency
 
 
-def _bring_again(instance: Instance, needed: Sequence[int], missing: Sequence[int]) -> int | None:
-    """A needed model to unload and load once more, so that one with a high moment of loading can come first."""
-    there = [model for model in needed if model not in missing]
-    return min(there, key=lambda model: (instance.reload_cost[model], -instance.weights[model], model), default=None)
+def _needed_to_reload(instance: Instance, needed: Sequence[int], missing: Sequence[int]) -> int | None:
+    """A needed, resident model to unload and load once more, so that one with a high load peak can be loaded before it."""
+    resident = [model for model in needed if model not in missing]
+    return min(resident, key=lambda model: (instance.reload_cost[model], -instance.weights[model], model), default=None)
 
 
-def _uses(blocks: Blocks) -> Uses:
-    at: list[list[int]] = [[] for _ in blocks.jobs.instance.model_ids]
-    for index, needed in enumerate(blocks.lists):
-        for model in needed:
-            at[model].append(index)
-    return Uses(at, [[False] * max(0, len(indices) - 1) for indices in at])
-
-
-def _loads_fit(blocks: Blocks, index: int, held: int, missing: Sequence[int]) -> bool:
+def _loads_fit(blocks: Blocks, index: int, resident_bytes: int, missing: Sequence[int]) -> bool:
+    """Whether `missing`, counted in `resident_bytes`, can be loaded for block `index` beside what else is resident."""
+    if not missing:
+        return True
     instance = blocks.jobs.instance
-    others = held - sum(instance.weights[model] for model in missing)
+    others = resident_bytes - sum(instance.weights[model] for model in missing)
     return others + loading_peak(instance, missing) <= blocks.load_room[index]
 
 
-def reloads(blocks: Blocks, uses: Uses) -> float:
-    """Reload seconds of the gaps through which a model does not stay."""
-    cost = blocks.jobs.instance.reload_cost
-    return sum(cost[model] * kept.count(False) for model, kept in enumerate(uses.kept))
-
-
-def retain(blocks: Blocks, uses: Uses) -> None:
-    """Undo superfluous unloads: keep a model through a gap where every moment inside has room for it."""
+def undo_evictions(blocks: Blocks, residency: Residency) -> None:
+    """Keep models through gaps where every block inside has room for them after all, the dearest gaps first."""
     instance = blocks.jobs.instance
-    held = _held(blocks, uses)
+    resident_bytes = _resident_bytes(blocks, residency)
     gaps = []
-    for model, indices in enumerate(uses.at):
-        for number, kept in enumerate(uses.kept[model]):
-            if not kept:
-                start, end = indices[number], indices[number + 1]
-                value = instance.reload_cost[model] / (max(1, instance.weights[model]) * (end - start))
+    for model, uses in enumerate(residency.uses):
+        for number, stays in enumerate(residency.stays[model]):
+            if not stays:
+                length = uses[number + 1] - uses[number]
+                value = instance.reload_cost[model] / (max(1, instance.weights[model]) * length)
                 gaps.append((-value, model, number))
     for _, model, number in sorted(gaps):
-        start, end, weight = uses.at[model][number], uses.at[model][number + 1], instance.weights[model]
-        room = all(held[i] + weight <= blocks.run_room[i] for i in range(start + 1, end))
-        if room and _stays_loadable(blocks, uses, model, number, held):
-            uses.kept[model][number] = True
+        start, end = residency.uses[model][number], residency.uses[model][number + 1]
+        weight = instance.weights[model]
+        room = all(resident_bytes[i] + weight <= blocks.run_room[i] for i in range(start + 1, end))
+        if room and _loads_still_fit(blocks, residency, model, number, resident_bytes):
+            residency.stays[model][number] = True
             for i in range(start + 1, end):
-                held[i] += weight
+                resident_bytes[i] += weight
 
 
-def _stays_loadable(blocks: Blocks, uses: Uses, model: int, number: int, held: list[int]) -> bool:
-    """Whether the loads inside the gap, and at its end, still fit with `model` there."""
+def _loads_still_fit(
+    blocks: Blocks, residency: Residency, model: int, number: int, resident_bytes: Sequence[int]
+) -> bool:
+    """Whether the loads inside the gap, and at its end, still fit if `model` stays."""
     weight = blocks.jobs.instance.weights[model]
-    uses.kept[model][number] = True
+    start, end = residency.uses[model][number], residency.uses[model][number + 1]
+    residency.stays[model][number] = True  # so that the block at the end does not count it as missing
     fits = True
-    start, end = uses.at[model][number], uses.at[model][number + 1]
     for index in range(start + 1, end + 1):
-        missing = [other for other in blocks.lists[index] if not _arrives(uses, other, index)]
-        if missing and not _loads_fit(blocks, index, held[index] + (weight if index < end else 0), missing):
+        missing = [other for other in blocks.lists[index] if not residency.resident_before(other, index)]
+        if not _loads_fit(blocks, index, resident_bytes[index] + (weight if index < end else 0), missing):
             fits = False
             break
-    uses.kept[model][number] = False
+    residency.stays[model][number] = False
     return fits
 
 
-def _arrives(uses: Uses, model: int, index: int) -> bool:
-    """Whether `model` is already there when block `index` that uses it begins."""
-    number = bisect_left(uses.at[model], index)
-    return number > 0 and uses.kept[model][number - 1]
-
-
-def _held(blocks: Blocks, uses: Uses) -> list[int]:
-    """Bytes of weights in each block: what it needs and what is kept through it."""
+def _resident_bytes(blocks: Blocks, residency: Residency) -> list[int]:
+    """Bytes of weights in each block: of the models it needs and of those that stay through it."""
     change = [0] * (len(blocks.lists) + 1)
-    for model, indices in enumerate(uses.at):
+    for model, uses in enumerate(residency.uses):
         weight = blocks.jobs.instance.weights[model]
-        for number, index in enumerate(indices):
+        for number, index in enumerate(uses):
             change[index] += weight
-            if number + 1 < len(indices) and uses.kept[model][number]:
-                change[indices[number + 1]] -= weight
-            else:
-                change[index + 1] -= weight
-    held, total = [], 0
-    for step in change[:-1]:
-        total += step
-        held.append(total)
-    return held
+            stays = number + 1 < len(uses) and residency.stays[model][number]
+            change[uses[number + 1] if stays else index + 1] -= weight
+    return list(accumulate(change[:-1]))
 
 
-def moves(blocks: Blocks, uses: Uses) -> list[Move]:
-    """Loads, runs and unloads. Models kept through a gap stay; others are unloaded when room is short, dead ones first."""
+def to_moves(blocks: Blocks, residency: Residency) -> list[Move]:
+    """Loads, runs and unloads. A model that need not stay is unloaded only when room is short."""
     instance = blocks.jobs.instance
-    ratio = eviction_weights(instance)
-    seen = [0] * len(instance.model_ids)
-    resident: dict[int, int] = {}
-    spare: set[int] = set()
-    held = 0
-    made: list[Move] = []
+    weights = eviction_weights(instance)
+    used = [0] * len(instance.model_ids)
+    next_use: dict[int, int] = {}
+    removable: set[int] = set()  # resident models that need not stay
+    resident_bytes = 0
+    moves: list[Move] = []
     for index, needed in enumerate(blocks.lists):
-        missing = [model for model in needed if model not in resident]
-        lucky = {model for model in needed if model in spare}  # here though not kept: may have to come again
+        missing = [model for model in needed if model not in next_use]
+        leftovers = {model for model in needed if model in removable}  # resident though not promised: may be reloaded
         for model in needed:
-            number = seen[model]
-            seen[model] += 1
-            last = number + 1 >= len(uses.at[model])
-            resident[model] = NEVER if last else uses.at[model][number + 1]
-            spare.discard(model)
-            if last or not uses.kept[model][number]:
-                spare.add(model)
-        held += sum(instance.weights[model] for model in missing)
-        while held > blocks.run_room[index] or (missing and not _loads_fit(blocks, index, held, missing)):
-            idle = {model: resident[model] for model in sorted(spare)}
-            evicted = victim(idle, blocks.masks[index], index, ratio)
+            number = used[model]
+            used[model] += 1
+            next_use[model] = residency.next_use(model, number)
+            removable.discard(model)
+            if next_use[model] == NEVER or not residency.stays[model][number]:
+                removable.add(model)
+        resident_bytes += sum(instance.weights[model] for model in missing)
+        while resident_bytes > blocks.run_room[index] or not _loads_fit(blocks, index, resident_bytes, missing):
+            candidates = {model: next_use[model] for model in sorted(removable)}
+            evicted = victim(candidates, blocks.masks[index], index, weights)
             if evicted < 0:
-                evicted = next(model for model in needed if model in lucky)
-                lucky.discard(evicted)
+                evicted = next(model for model in needed if model in leftovers)
+                leftovers.discard(evicted)
                 missing.append(evicted)
             else:
-                held -= instance.weights[evicted]
-                del resident[evicted]
-                spare.discard(evicted)
-            made.append(UnloadMove(evicted))
-        made.extend(LoadMove(model) for model in load_order(instance, missing))
-        made.extend(RunMove((task,)) for task in blocks.jobs.tasks(blocks.inside[index]))
-    return made
+                resident_bytes -= instance.weights[evicted]
+                del next_use[evicted]
+                removable.discard(evicted)
+            moves.append(UnloadMove(evicted))
+        moves.extend(LoadMove(model) for model in load_order(instance, missing))
+        moves.extend(RunMove((task,)) for task in blocks.jobs.tasks(blocks.inside[index]))
+    return moves

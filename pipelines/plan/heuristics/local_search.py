@@ -18,7 +18,7 @@ HOT, COLD = 0.6, 0.08  # in average reloads
 
 
 class Evaluator(Protocol):
-    """Costs orders; see `uniform` and `weighted`."""
+    """Computes reload seconds of orders; see `uniform` and `weighted`. unit: seconds of an average reload."""
 
     unit: float
 
@@ -31,7 +31,7 @@ class Evaluator(Protocol):
     def accepted(self) -> float:
         """Reload seconds of the order accepted last."""
 
-    def upkeep(self, order: Sequence[int], start: int) -> int:
+    def accept_cost(self, order: Sequence[int], start: int) -> int:
         """Expansions that accepting an order took."""
 
 
@@ -43,12 +43,12 @@ def improve(
     evaluator.accept(current, 0)
     cost, spent = evaluator.accepted(), len(current)
     best, best_cost = list(current), cost
-    friends = _friends(jobs)
-    place = [0] * len(jobs)
-    _place(place, current, 0, len(current))
+    related = _related_jobs(jobs)
+    position = [0] * len(jobs)
+    _set_positions(position, current, 0, len(current))
     while spent < budget and best_cost > 1e-12:
         heat = HOT * (COLD / HOT) ** (spent / budget) * evaluator.unit
-        step = _step(jobs, current, place, friends, draw)
+        step = _step(jobs, current, position, related, draw)
         if step is None:
             spent += 1
             continue
@@ -59,37 +59,37 @@ def improve(
             current = trial
             evaluator.accept(current, start)
             cost = evaluator.accepted()
-            spent += evaluator.upkeep(current, start)
-            _place(place, current, start, end)
+            spent += evaluator.accept_cost(current, start)
+            _set_positions(position, current, start, end)
             if cost < best_cost:
                 best, best_cost = list(current), cost
     return best, best_cost, spent
 
 
-def _friends(jobs: Jobs) -> list[list[int]]:
+def _related_jobs(jobs: Jobs) -> list[list[int]]:
     """For each job some others that share models with it, those that share most first."""
     users: dict[int, list[int]] = {}
     for job, row in enumerate(jobs.lists):
         for model in row:
             users.setdefault(model, []).append(job)
-    friends = []
+    related = []
     for job, row in enumerate(jobs.lists):
         shared: dict[int, int] = {}
         for model in row:
             for other in users[model][:200]:
                 if other != job:
                     shared[other] = shared.get(other, 0) + 1
-        friends.append(sorted(shared, key=lambda other: (-shared[other], other))[:12])
-    return friends
+        related.append(sorted(shared, key=lambda other: (-shared[other], other))[:12])
+    return related
 
 
-def _place(place: list[int], order: Sequence[int], start: int, end: int) -> None:
+def _set_positions(position: list[int], order: Sequence[int], start: int, end: int) -> None:
     for index in range(start, end):
-        place[order[index]] = index
+        position[order[index]] = index
 
 
 def _step(
-    jobs: Jobs, order: list[int], place: list[int], friends: list[list[int]], draw: Random
+    jobs: Jobs, order: list[int], position: list[int], related: list[list[int]], draw: Random
 ) -> tuple[list[int], int, int] | None:
     """(a neighbour, first position that differs, last + 1); None where precedence forbids what was drawn."""
     count = len(order)
@@ -99,29 +99,29 @@ def _step(
     first = int(draw.random() * count)
     if kind < 0.2:
         last = min(count, first + 2 + int(draw.random() * min(count, 12)))
-        if any(place[after] < last for job in order[first:last] for after in jobs.succs[job]):
+        if any(position[after] < last for job in order[first:last] for after in jobs.succs[job]):
             return None
         return order[:first] + order[first:last][::-1] + order[last:], first, last
     last = min(count, first + 1 + (int(draw.random() * 4) if kind < 0.5 else 0))
-    near = friends[order[first]]
+    near = related[order[first]]
     if near and draw.random() < 0.6:
-        target = place[near[int(draw.random() * len(near))]] + (draw.random() < 0.5)
+        target = position[near[int(draw.random() * len(near))]] + (draw.random() < 0.5)
     else:
         target = int(draw.random() * (count + 1))
-    return _moved(jobs, order, place, first, last, target)
+    return _moved(jobs, order, position, first, last, target)
 
 
 def _moved(
-    jobs: Jobs, order: list[int], place: list[int], first: int, last: int, target: int
+    jobs: Jobs, order: list[int], position: list[int], first: int, last: int, target: int
 ) -> tuple[list[int], int, int] | None:
     """The jobs at first..last put before position `target`."""
     stretch = order[first:last]
     if target < first:
-        if any(target <= place[pred] < first for job in stretch for pred in jobs.preds[job]):
+        if any(target <= position[pred] < first for job in stretch for pred in jobs.preds[job]):
             return None
         return order[:target] + stretch + order[target:first] + order[last:], target, last
     if target > last:
-        if any(last <= place[after] < target for job in stretch for after in jobs.succs[job]):
+        if any(last <= position[after] < target for job in stretch for after in jobs.succs[job]):
             return None
         return order[:first] + order[last:target] + stretch + order[target:], first, target
     return None

@@ -1,4 +1,4 @@
-"""The orders everybody tries first, as starting points: what is made here is never worse than they are.
+"""The orders everybody tries first, as candidates: with them in the portfolio no plan is worse than they are.
 
 First in first out, one component after the other, stage by stage over some components at a time, and a greedy that stays
 with the models that are there. The first three do not look at bytes and may not fit; the greedy runs only what fits now,
@@ -16,7 +16,7 @@ from pipelines.plan.heuristics.jobs import Jobs
 from pipelines.plan.model.instance import Instance
 
 WIDTHS = (4, 16, 64)  # components side by side
-STRAY = 0.05  # how often the greedy with a generator leaves for any set
+EXPLORATION = 0.05  # how often the randomised greedy goes to any set
 
 
 def simple(jobs: Jobs, parts: Components) -> Iterator[list[int]]:
@@ -67,7 +67,7 @@ def stage_by_stage(jobs: Jobs, parts: Components, width: int) -> list[int]:
 def greedy(jobs: Jobs, draw: Random | None = None) -> list[int] | None:
     """Stay with a model set while jobs ready for it fit, then go to the one cheapest to reach; None in a dead end.
 
-    Without `draw` the oldest job of a set comes first; with it any of the oldest few, and a detour now and then.
+    Without `draw` the oldest job of a set comes first; with it any of the oldest few, and now and then a set drawn at random.
     """
     state = _Greedy(jobs, draw)
     while len(state.order) < len(jobs):
@@ -86,28 +86,28 @@ class _Greedy:
         self.uses = [len(after) for after in jobs.succs]
         self.ready: dict[int, list[int]] = {}
         self.order: list[int] = []
-        self.live = self.here = 0
+        self.live = self.current = 0
         for job, count in enumerate(self.waiting):
             if count == 0:
                 self.ready.setdefault(jobs.masks[job], []).append(job)
 
     def choose(self) -> int | None:
         """The next job: of this set, or of the cheapest to reach that has one that fits."""
-        job = self._of(self.here)
-        if job is not None and not (self.draw and self.draw.random() < STRAY):
+        job = self._candidate(self.current)
+        if job is not None and not (self.draw and self.draw.random() < EXPLORATION):
             return job
-        costs = [(self._away(mask), mask) for mask in self.ready]
-        if self.draw is not None and self.draw.random() < STRAY:
+        costs = [(self._load_seconds_to(mask), mask) for mask in self.ready]
+        if self.draw is not None and self.draw.random() < EXPLORATION:
             self.draw.shuffle(costs)
         else:
             costs.sort()
-        return next((job for _, mask in costs if (job := self._of(mask)) is not None), None)
+        return next((job for _, mask in costs if (job := self._candidate(mask)) is not None), None)
 
-    def _away(self, mask: int) -> float:
-        instance, missing = self.jobs.instance, mask & ~self.here
+    def _load_seconds_to(self, mask: int) -> float:
+        instance, missing = self.jobs.instance, mask & ~self.current
         return sum(instance.reload_cost[m] for m in range(missing.bit_length()) if missing >> m & 1)
 
-    def _of(self, mask: int) -> int | None:
+    def _candidate(self, mask: int) -> int | None:
         """A ready job of `mask` that fits: one that leaves least behind, of the oldest few."""
         room = self.jobs.room - self.live
         fitting = [job for job in self.ready.get(mask, ())[:8] if self.needs[job] <= room]
@@ -121,7 +121,7 @@ class _Greedy:
 
     def run(self, job: int) -> None:
         jobs = self.jobs
-        mask = self.here = jobs.masks[job]
+        mask = self.current = jobs.masks[job]
         self.live += self._gain(job)
         self.ready[mask].remove(job)
         if not self.ready[mask]:

@@ -1,4 +1,10 @@
-"""Good plans for problems too large to solve: orders built, improved and written out within a budget of expansions."""
+"""Good plans for problems too large to solve exactly, within a budget of expansions. Proves nothing.
+
+1. group      tasks become jobs: contracted, or components side by side in waves         `jobs`, `waves`
+2. construct  orders by affinity scheduling under several policies, and the usual ones   `affinity`, `orders`
+3. improve    local search from the order with the least estimated reload seconds        `local_search`, `set_search`
+4. write out  loads and unloads of the cheapest orders; the cheapest that fits is taken  `loading`, `eviction`
+"""
 
 from __future__ import annotations
 
@@ -9,35 +15,38 @@ from random import Random
 
 from pipelines.plan.finish.assemble import Assembler
 from pipelines.plan.heuristics import loading, orders
-from pipelines.plan.heuristics.affinity import Taste, schedule
+from pipelines.plan.heuristics.affinity import SchedulingPolicy, schedule
 from pipelines.plan.heuristics.eviction import RULES, eviction_weights
 from pipelines.plan.heuristics.guard import Components, components, feasible
 from pipelines.plan.heuristics.jobs import Jobs, contract, in_waves, keeps_outputs, plain
 from pipelines.plan.heuristics.local_search import improve
-from pipelines.plan.heuristics.macro import improve_sets, suits
-from pipelines.plan.heuristics.uniform import Uniform
+from pipelines.plan.heuristics.set_search import applies, improve_sets
+from pipelines.plan.heuristics.uniform import UniformEvaluator
 from pipelines.plan.heuristics.waves import waves
-from pipelines.plan.heuristics.weighted import Weighted
+from pipelines.plan.heuristics.weighted import WeightedEvaluator
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.moves import Move, load_seconds
 
 DEFAULT_EXPANSIONS = 200_000
 SHARES = (1.0, 0.7, 0.5, 0.3, 0.15)
-TASTES = (
-    Taste(),
-    Taste(closing=False),
-    Taste(oldest=True),
-    Taste(open_limit=1),
-    Taste(open_limit=4),
-    Taste(open_limit=16),
+POLICIES = (
+    SchedulingPolicy(),
+    SchedulingPolicy(closing=False),
+    SchedulingPolicy(oldest=True),
+    SchedulingPolicy(open_limit=1),
+    SchedulingPolicy(open_limit=4),
+    SchedulingPolicy(open_limit=16),
 )
-EFFORT = 20_000  # sets of done jobs that the lowest peak of one hard component may cost: a plan at all comes first
-WAVE_TASTES = (Taste(open_limit=1), Taste(closing=False, open_limit=64), Taste(open_limit=8))
+EFFORT = 20_000  # states for the lowest peak of one hard component: having a plan at all comes first
+WAVE_POLICIES = (
+    SchedulingPolicy(open_limit=1),
+    SchedulingPolicy(closing=False, open_limit=64),
+    SchedulingPolicy(open_limit=8),
+)
 SCHEDULING = 8  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
 CHEAP = 4  # trials of uniform models for the price of one
 WORTH_IMPROVING = 12  # trial orders local search should be able to afford
 SETS = 2  # blocks placed for the price of one job
-STARTS = 2  # trials local search sets out from
 WRITTEN = 2  # trials written out in full
 RESTARTS = 6  # of the greedy
 
@@ -67,24 +76,20 @@ def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | 
         return None
     spent = SCHEDULING * len(jobs)
     trials: list[_Trial] = []
-    for grouped, groups, tastes in _groupings(jobs, parts):
-        for taste in tastes:
+    for grouped, groups, policies in _groupings(jobs, parts):
+        for policy in policies:
             if trials and spent + SCHEDULING * len(grouped) > expansions // 2:
                 break
-            trials.append(_tried(grouped, schedule(grouped, groups, taste)))
+            trials.append(_costed(grouped, schedule(grouped, groups, policy)))
             spent += SCHEDULING * len(grouped)
     draw = Random(instance.problem.seed)  # noqa: S311 - reproducible, not secret
-    keeps = keeps_outputs(instance)
-    if keeps:
-        trials += _usual(jobs, parts, draw, expansions)
+    if keeps_outputs(instance):
+        trials += _baseline_trials(jobs, parts, draw, expansions)
     trials.sort(key=lambda trial: trial.cost)
-    starts = [trial for trial in trials[: STARTS if keeps else 1] if trial.cost < math.inf]
     left = max(expansions - spent, expansions // 3)  # however many tasks there are, few jobs may be left of them
-    for start in starts:
-        share = left // len(starts)
-        if share < WORTH_IMPROVING * len(start.jobs):
-            continue
-        order, cost, used = _improved(start, share, draw)
+    start = trials[0]
+    if start.cost < math.inf and left >= WORTH_IMPROVING * len(start.jobs):
+        order, cost, used = _improved(start, left, draw)
         spent += used
         trials.append(_Trial(cost, start.jobs, order))
     trials.sort(key=lambda trial: trial.cost)
@@ -92,22 +97,22 @@ def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | 
     return None if made is None else Found(made, spent)
 
 
-def _usual(jobs: Jobs, parts: Components, draw: Random, expansions: int) -> Iterator[_Trial]:
+def _baseline_trials(jobs: Jobs, parts: Components, draw: Random, expansions: int) -> Iterator[_Trial]:
     """The orders everybody tries, and restarts of the greedy as far as a quarter of the budget goes."""
     for order in orders.simple(jobs, parts):
-        yield _tried(jobs, order)
+        yield _costed(jobs, order)
     restarts = min(RESTARTS, expansions // (4 * SCHEDULING * max(1, len(jobs))))
     for number in range(restarts):
         found = orders.greedy(jobs, draw if number else None)
         if found is not None:
-            yield _tried(jobs, found)
+            yield _costed(jobs, found)
 
 
-def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components, tuple[Taste, ...]]]:
-    """Ways of putting tasks together, each with its components and the tastes to schedule it by."""
+def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components, tuple[SchedulingPolicy, ...]]]:
+    """Ways of putting tasks together, each with its components and the policies to schedule it by."""
     if not keeps_outputs(jobs.instance):
         grouped = contract(jobs.instance)
-        yield grouped, components(grouped, effort=0), TASTES[:3]
+        yield grouped, components(grouped, effort=0), POLICIES[:3]
         return
     sizes: set[int] = set()
     for share in SHARES:
@@ -115,12 +120,12 @@ def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components
         groups = components(grouped, effort=0)
         if len(grouped) not in sizes and len(grouped) < len(jobs) and feasible(groups, grouped.room):
             sizes.add(len(grouped))
-            yield grouped, groups, WAVE_TASTES
-    yield jobs, parts, TASTES[4:] if sizes else TASTES
+            yield grouped, groups, WAVE_POLICIES
+    yield jobs, parts, POLICIES[4:] if sizes else POLICIES
 
 
-def _tried(jobs: Jobs, order: list[int]) -> _Trial:
-    estimate = Weighted(jobs)
+def _costed(jobs: Jobs, order: list[int]) -> _Trial:
+    estimate = WeightedEvaluator(jobs)
     estimate.accept(order, 0)
     return _Trial(estimate.accepted(), jobs, order)
 
@@ -128,13 +133,13 @@ def _tried(jobs: Jobs, order: list[int]) -> _Trial:
 def _improved(trial: _Trial, budget: int, draw: Random) -> tuple[list[int], float, int]:
     """(order, reload seconds, expansions) by the local search that fits the jobs."""
     jobs = trial.jobs
-    if Uniform.suits(jobs):
-        order, cost, used = improve(jobs, trial.order, Uniform(jobs), CHEAP * budget, draw)
+    if UniformEvaluator.applies(jobs):
+        order, cost, used = improve(jobs, trial.order, UniformEvaluator(jobs), CHEAP * budget, draw)
         return order, cost, used // CHEAP
-    if suits(jobs):
+    if applies(jobs):
         order, cost, used = improve_sets(jobs, trial.order, SETS * budget, draw)
         return order, cost, used // SETS
-    return improve(jobs, trial.order, Weighted(jobs), budget, draw)
+    return improve(jobs, trial.order, WeightedEvaluator(jobs), budget, draw)
 
 
 def _cheapest(jobs: Jobs, trials: list[_Trial], most: int) -> list[Move] | None:
@@ -152,19 +157,19 @@ def _cheapest(jobs: Jobs, trials: list[_Trial], most: int) -> list[Move] | None:
 def written(jobs: Jobs, order: list[int]) -> tuple[float, list[Move]] | None:
     """The cheapest way found to load for `order` of plain jobs: (load seconds, moves)."""
     blocks = loading.blocks_of(jobs, order)
-    decided = [loading.decide(blocks, eviction_weights(jobs.instance, rule)) for rule in range(RULES)]
-    fitting = [uses for uses in decided if uses is not None]
+    tried = [loading.choose_evictions(blocks, eviction_weights(jobs.instance, rule)) for rule in range(RULES)]
+    fitting = [residency for residency in tried if residency is not None]
     if not fitting:
         return None
-    best = min(fitting, key=lambda uses: loading.reloads(blocks, uses))
-    loading.retain(blocks, best)
-    made = loading.moves(blocks, best)
-    return load_seconds(jobs.instance, made), made
+    best = min(fitting, key=lambda residency: residency.reload_seconds(jobs.instance))
+    loading.undo_evictions(blocks, best)
+    moves = loading.to_moves(blocks, best)
+    return load_seconds(jobs.instance, moves), moves
 
 
 def fits(instance: Instance, made: list[Move]) -> bool:
     """Whether replaying the moves stays under the limit."""
-    paper = Assembler(instance)
+    simulation = Assembler(instance)
     for move in made:
-        paper.move(move)
-    return instance.problem.limit_bytes is None or paper.peak <= instance.problem.limit_bytes
+        simulation.move(move)
+    return instance.problem.limit_bytes is None or simulation.peak <= instance.problem.limit_bytes

@@ -1,9 +1,15 @@
-"""What an order of jobs would cost to load, fast: the inner loop of local search. Only reloads count; first loads are paid anyway.
+"""Reload seconds of an order of jobs, exactly, where all models have one size and one reload time and no output is kept.
 
-`Uniform` is exact for models of one size and one cost on free outputs: a model is kept between two uses where each moment in
-between has a slot left, earliest end first and shortest first, which is optimal there (it is interval packing, and counts what
-furthest-next-use would keep). It looks backwards only, so what an order shares with the last one accepted is not redone.
-Everything else is costed by `weighted.Weighted`.
+There memory is a number of slots, and staying resident between two uses is an interval that takes one slot at every job
+in between. Packing intervals greedily, earliest end first and of those the shortest first, keeps as many as possible; it
+keeps what Belady's rule (unload what is used again latest) would keep.
+
+    jobs     a   b   c   a   b        2 slots: each job leaves one beside its own model
+    a        |-----------|            kept: one slot free at b and at c
+    b            |-----------|        not kept: at c the slot is a's
+
+It looks backwards only, so what an order shares with the last one accepted is not computed again. Other problems are
+costed by `weighted.WeightedEvaluator`. First loads are paid in every order and not counted.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from collections.abc import Sequence
 from pipelines.plan.heuristics.jobs import Jobs
 
 
-class Uniform:
+class UniformEvaluator:
     """Reloads of jobs whose models all weigh and cost the same. Costs are whole numbers of loads kept from happening."""
 
     def __init__(self, jobs: Jobs) -> None:
@@ -32,7 +38,7 @@ class Uniform:
         self._kept: list[int] = []
 
     @staticmethod
-    def suits(jobs: Jobs) -> bool:
+    def applies(jobs: Jobs) -> bool:
         """Whether sizes, costs and moments of loading are all alike and nothing stays behind."""
         instance = jobs.instance
         used = {model for row in jobs.lists for model in row}
@@ -66,7 +72,7 @@ class Uniform:
         """Reload seconds of the order accepted last."""
         return (self._avoidable - self._kept[-1]) * self.unit
 
-    def upkeep(self, order: Sequence[int], start: int) -> int:
+    def accept_cost(self, order: Sequence[int], start: int) -> int:
         """Expansions that accepting an order took."""
         return len(order) - start
 

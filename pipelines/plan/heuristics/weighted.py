@@ -1,4 +1,8 @@
-"""Reloads of an order of jobs under forward eviction, from the first change to where nothing differs any more."""
+"""Reload seconds of an order of jobs whose evictions follow `eviction`, computed anew only where an order differs.
+
+A trial order differs from the accepted one in a stretch. The walk starts there and ends after it, as soon as the resident
+models are those of the accepted order: from then on nothing differs.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ from pipelines.plan.heuristics.jobs import Jobs
 from pipelines.plan.model.bits import bits
 
 
-class Weighted:
-    """Unloads by distance to the next use, bytes and reload seconds. Orders that do not fit cost infinity.
+class WeightedEvaluator:
+    """The `local_search.Evaluator` of problems with unequal models or kept outputs. Orders that do not fit cost infinity.
 
-    Of the accepted order it keeps, for each position: models resident and ever loaded before it (bit masks), reload
+    Of the accepted order it stores, for each position: models resident and ever loaded before it (bit masks), reload
     seconds so far, live bytes, and for each model its next use from there.
     """
 
@@ -28,7 +32,7 @@ class Weighted:
         self.unit = sum(instance.reload_cost[model] for model in used) / max(1, len(used))
         self._order: list[int] = []
         self._place = [0] * len(jobs)
-        self._coming: list[list[int]] = []
+        self._next_use: list[list[int]] = []
         self._resident: list[int] = []
         self._loaded: list[int] = []
         self._paid: list[float] = []
@@ -40,7 +44,7 @@ class Weighted:
         self._order = list(order)
         for place, job in enumerate(order):
             self._place[job] = place
-        self._look_back(order)
+        self._index_next_uses(order)
         self._resident, self._loaded, self._paid, self._live = [], [], [], []
         self._total = math.inf
         rooms = self._rooms(order, 0, len(order), record=True)
@@ -61,19 +65,19 @@ class Weighted:
         """Reload seconds of the accepted order."""
         return self._total
 
-    def upkeep(self, order: Sequence[int], start: int) -> int:
+    def accept_cost(self, order: Sequence[int], start: int) -> int:
         """Expansions that accepting an order took."""
         return len(order)
 
-    def _look_back(self, order: Sequence[int]) -> None:
-        coming = [NEVER] * len(self._ratio)
-        rows = [coming.copy()]
+    def _index_next_uses(self, order: Sequence[int]) -> None:
+        next_use = [NEVER] * len(self._ratio)
+        rows = [next_use.copy()]
         for place in range(len(order) - 1, -1, -1):
             for model in self._jobs.lists[order[place]]:
-                coming[model] = place
-            rows.append(coming.copy())
+                next_use[model] = place
+            rows.append(next_use.copy())
         rows.reverse()
-        self._coming = rows
+        self._next_use = rows
 
     def _rooms(self, order: Sequence[int], start: int, end: int, *, record: bool) -> list[int] | None:
         """Bytes for weights at each position of start..end; None where a job does not fit."""
@@ -102,15 +106,15 @@ class Weighted:
     def _later(self, order: Sequence[int], start: int, end: int) -> tuple[list[list[int]], list[int]]:
         """Next uses of each position's models, and of every model at `start`, in an order changed in start..end."""
         lists = self._jobs.lists
-        coming = self._coming[end].copy()
+        next_use = self._next_use[end].copy()
         later = []
         for place in range(end - 1, start - 1, -1):
             row = lists[order[place]]
-            later.append([coming[model] for model in row])
+            later.append([next_use[model] for model in row])
             for model in row:
-                coming[model] = place
+                next_use[model] = place
         later.reverse()
-        return later, coming
+        return later, next_use
 
     def _forward(
         self, order: Sequence[int], start: int, end: int, rooms: list[int], *, record: bool
@@ -118,12 +122,12 @@ class Weighted:
         """(reload seconds of the whole order, where the walk ended)."""
         lists, masks = self._jobs.lists, self._jobs.masks
         weights, reload = self._jobs.instance.weights, self._jobs.instance.reload_cost
-        later, coming = self._later(order, start, end)
+        later, next_use = self._later(order, start, end)
         mask = 0 if record else self._resident[start]
         loaded = 0 if record else self._loaded[start]
         total = 0.0 if record else self._paid[start]
-        uses = {model: coming[model] for model in bits(mask)}
-        held = sum(weights[model] for model in uses)
+        uses = {model: next_use[model] for model in bits(mask)}
+        resident_bytes = sum(weights[model] for model in uses)
         count = len(order)
         for place in range(start, count):
             if record:
@@ -140,16 +144,16 @@ class Weighted:
                 uses.update(zip(row, later[place - start], strict=True))
             else:
                 room = self._room_after(job, place)
-                uses.update((model, self._coming[place + 1][model]) for model in row)
+                uses.update((model, self._next_use[place + 1][model]) for model in row)
             if missing:
-                held += sum(weights[model] for model in row if missing >> model & 1)
+                resident_bytes += sum(weights[model] for model in row if missing >> model & 1)
                 total += sum(reload[model] for model in row if missing >> model & loaded >> model & 1)
                 mask |= missing
                 loaded |= missing
-            while held > room:
+            while resident_bytes > room:
                 evicted = victim(uses, masks[job], place, self._ratio)
                 del uses[evicted]
-                held -= weights[evicted]
+                resident_bytes -= weights[evicted]
                 mask ^= 1 << evicted
         return total, count
 

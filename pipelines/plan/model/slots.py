@@ -75,18 +75,18 @@ class Bytes:
 def measure(instance: Instance, slots: Sequence[Slot]) -> Bytes:
     """The bytes of every slot. O(tasks + edges)."""
     readers = [len(after) for after in instance.succs]
-    held = 0
+    resident = 0
     before, running = [], []
     for slot in slots:
-        before.append(held)
-        held += sum(instance.weights[m] for m in slot.loads) + sum(instance.output[t] for t in slot.tasks)
-        running.append(held + sum(instance.workspace[t] for t in slot.tasks))
+        before.append(resident)
+        resident += sum(instance.weights[m] for m in slot.loads) + sum(instance.output[t] for t in slot.tasks)
+        running.append(resident + sum(instance.workspace[t] for t in slot.tasks))
         for task in slot.tasks:
             if not instance.succs[task]:
-                held -= instance.output[task]
+                resident -= instance.output[task]
             for pred in instance.preds[task]:
                 readers[pred] -= 1
                 if readers[pred] == 0:
-                    held -= instance.output[pred]
-        held -= sum(instance.weights[m] for m in slot.unloads)
+                    resident -= instance.output[pred]
+        resident -= sum(instance.weights[m] for m in slot.unloads)
     return Bytes(before, running)

@@ -29,7 +29,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class FitNode:
-    """A node with a choice. `pinned` names the one variant the user asked for: the others are then never chosen."""
+    """A node with a choice. `pinned` names the one variant the user chose: the others are then never chosen."""
 
     name: str
     options: tuple[Option, ...]
@@ -48,7 +48,7 @@ class FitNode:
         return ranks.index(own) / (len(ranks) - 1) if len(ranks) > 1 else 1.0
 
 
-def _some(node: FitNode) -> tuple[Option, ...]:
+def _allowed_options(node: FitNode) -> tuple[Option, ...]:
     if node.allowed:
         return node.allowed
     known = [option.variant for option in node.options]
@@ -62,7 +62,7 @@ def sets_from_best(nodes: Sequence[FitNode]) -> Iterator[tuple[float, Variants]]
 
     Raises `InvalidError` for a node with nothing to choose from.
     """
-    allowed = [_some(node) for node in nodes]
+    allowed = [_allowed_options(node) for node in nodes]
     worths = [[node.quality(option.variant) for option in some] for node, some in zip(nodes, allowed, strict=True)]
 
     def quality(place: tuple[int, ...]) -> float:

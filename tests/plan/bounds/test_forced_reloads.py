@@ -19,8 +19,8 @@ def test_no_bound_passes_the_optimum(seed: int, tasks: int, models: int, outputs
     instance = Instance.of(problem)
     result = solve(instance, 50_000)
     if result.exhausted and result.moves is not None:
-        assert forced_reloads.residencies(instance) <= result.lower_bound + 1e-6
-        assert forced_reloads.detours(instance) <= result.lower_bound + 1e-6
+        assert forced_reloads.residency_bound(instance) <= result.lower_bound + 1e-6
+        assert forced_reloads.feedback_bound(instance) <= result.lower_bound + 1e-6
 
 
 def _opposite(items: int) -> Problem:
@@ -39,11 +39,11 @@ def _opposite(items: int) -> Problem:
 
 
 def test_opposite_orders_cost_the_cheaper_model_once_more() -> None:
-    assert forced_reloads.detours(Instance.of(_opposite(40))) == 7.0
+    assert forced_reloads.feedback_bound(Instance.of(_opposite(40))) == 7.0
 
 
 def test_opposite_orders_that_fit_together_cost_nothing_more() -> None:
-    assert forced_reloads.detours(Instance.of(replace(_opposite(3), limit_bytes=12))) == 5.0
+    assert forced_reloads.feedback_bound(Instance.of(replace(_opposite(3), limit_bytes=12))) == 5.0
 
 
 def test_outputs_that_pile_up_force_residencies() -> None:
@@ -54,7 +54,7 @@ def test_outputs_that_pile_up_force_residencies() -> None:
         for song in range(12)
         for task in (Task(f"{song}/a", ("a",), 1, 1.0, 4), Task(f"{song}/b", ("b",), 1, 1.0, 0, (f"{song}/a",)))
     ]
-    assert forced_reloads.residencies(Instance.of(Problem.of(models, tasks, 23))) == 8.0
+    assert forced_reloads.residency_bound(Instance.of(Problem.of(models, tasks, 23))) == 8.0
 
 
 def test_the_highest_bound_is_taken() -> None:

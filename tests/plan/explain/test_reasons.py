@@ -17,7 +17,7 @@ from pipelines.plan.planner import plan
 from pipelines.schema.plan import Load, Plan, Run, Unload
 from pipelines.schema.problem import Model, Problem, Task
 from pipelines.schema.units import MIB
-from tests.plan.letter import Letter, filled
+from tests.plan.definition import Definition, filled
 from tests.plan.oracle import least_load_seconds, smallest_limit
 from tests.plan.problems import problems, walk
 
@@ -141,12 +141,12 @@ def test_nothing_to_do() -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(problems(), st.integers(0, 2**32))
-def test_moments_are_those_of_the_letter(problem: Problem, seed: int) -> None:
+def test_moments_are_as_defined(problem: Problem, seed: int) -> None:
     made = walk(problem, seed)
-    letter = Letter(problem, made.steps)
-    heights = [letter.moment(at) for at in range(len(made.steps))]
+    definition = Definition(problem, made.steps)
+    heights = [definition.moment(at) for at in range(len(made.steps))]
     for at, step in enumerate(made.steps):
-        if isinstance(step, Unload):  # the letter has what is left; the step begins with the model still there
+        if isinstance(step, Unload):  # the definition has what is left; the step begins with the model still there
             heights[at] += problem.models[step.model].weights_bytes
     assert predicted_peaks(problem, made.steps) == heights
     assert [moment(problem, made.steps, at).total for at in range(len(made.steps))] == heights
@@ -155,7 +155,7 @@ def test_moments_are_those_of_the_letter(problem: Problem, seed: int) -> None:
             users = [
                 i
                 for i in range(at, len(made.steps))
-                if isinstance(s := made.steps[i], Run) and step.model in letter.models(s)
+                if isinstance(s := made.steps[i], Run) and step.model in definition.models(s)
             ]
             assert next_runs(problem, made.steps)[at] == (users[0] if users else None)
 

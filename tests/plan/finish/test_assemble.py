@@ -1,4 +1,4 @@
-"""The numbers the planner writes into its plans against the letter of the contract, on random valid plans."""
+"""The numbers the planner writes into its plans against the definition of the contract, on random valid plans."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def moves_of(instance: Instance, plan: Plan) -> list[Move]:
 
 @settings(max_examples=200, deadline=None)
 @given(problems(), st.integers(0, 2**32))
-def test_every_number_is_the_letters(problem: Problem, seed: int) -> None:
+def test_every_number_is_as_defined(problem: Problem, seed: int) -> None:
     right = walk(problem, seed)
     instance = Instance.of(problem)
     made = assemble(instance, moves_of(instance, right), 0.0, method="")

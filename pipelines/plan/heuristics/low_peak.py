@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 
-from pipelines.plan.heuristics.fitting import beam_order
+from pipelines.plan.heuristics.beam import beam_order
 
 Sets = Sequence[Sequence[int]]
 LARGE = 20_000  # jobs beyond which only the greedy orders are tried

@@ -1,6 +1,6 @@
-"""The contract's words about bytes and time as they stand, each number worked out afresh from the whole list of steps.
+"""The definitions of a plan's bytes and seconds, each number worked out afresh from the whole list of steps.
 
-Slow and without shortcuts, so that a plan filled in here is right by reading; the checker is compared with it.
+Slow and without shortcuts, so that reading it shows that it is right; the planner and the checker are compared with it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pipelines.schema.plan import Load, Plan, Run, Stage, Step, Unload
 from pipelines.schema.problem import Problem, Task
 
 
-class Letter:
+class Definition:
     def __init__(self, problem: Problem, steps: Sequence[Step]) -> None:
         self.problem, self.steps = problem, steps
         self.tasks = {task.id: task for task in problem.tasks}
@@ -105,15 +105,17 @@ class Letter:
 
 def filled(problem: Problem, steps: Sequence[Step], lower_bound: float = 0.0) -> Plan:
     """The plan of these steps with every number the contract asks for; the numbers the steps came with are ignored."""
-    letter = Letter(problem, steps)
-    peaks = [letter.moment(at) for at in range(len(steps))]
-    said = tuple(
-        replace(step, peak_bytes=peak) if isinstance(step, Run) else replace(step, resident_bytes=letter.held(at + 1))
+    definition = Definition(problem, steps)
+    peaks = [definition.moment(at) for at in range(len(steps))]
+    stated = tuple(
+        replace(step, peak_bytes=peak)
+        if isinstance(step, Run)
+        else replace(step, resident_bytes=definition.held(at + 1))
         for at, (step, peak) in enumerate(zip(steps, peaks, strict=True))
     )
-    loads = sum(letter.seconds(at) for at, step in enumerate(steps) if isinstance(step, Load))
+    loads = sum(definition.seconds(at) for at, step in enumerate(steps) if isinstance(step, Load))
     runs = [at for at, step in enumerate(steps) if isinstance(step, Run)]
-    makespan = letter.end(runs[-1]) if runs else 0.0
+    makespan = definition.end(runs[-1]) if runs else 0.0
     cost = loads if problem.objective == "load" else makespan
     return Plan(
         objective=problem.objective,
@@ -123,8 +125,8 @@ def filled(problem: Problem, steps: Sequence[Step], lower_bound: float = 0.0) ->
         makespan_seconds=makespan,
         lower_bound=lower_bound,
         proved_optimal=lower_bound == cost,
-        steps=said,
-        stages=_stages(problem, said),
+        steps=stated,
+        stages=_stages(problem, stated),
     )
 
 
@@ -149,39 +151,39 @@ def legal(problem: Problem, steps: Sequence[Step]) -> bool:
     known = all(step.model in problem.models for step in steps if not isinstance(step, Run))
     if not ran_once or not known:
         return False
-    letter = Letter(problem, steps)
-    return all(_allowed(letter, at) for at in range(len(steps)))
+    definition = Definition(problem, steps)
+    return all(_allowed(definition, at) for at in range(len(steps)))
 
 
-def _allowed(letter: Letter, at: int) -> bool:
-    step, resident = letter.steps[at], letter.resident(at)
+def _allowed(definition: Definition, at: int) -> bool:
+    step, resident = definition.steps[at], definition.resident(at)
     if isinstance(step, Run):
-        return _may_run(letter, step, letter.done(at), resident)
+        return _may_run(definition, step, definition.done(at), resident)
     if isinstance(step, Load):
         return step.model not in resident and (
-            step.during is None or _may_prefetch(letter, at, step.model, step.during)
+            step.during is None or _may_prefetch(definition, at, step.model, step.during)
         )
     if step.model not in resident:
         return False
-    loaded = max(i for i in range(at) if isinstance(s := letter.steps[i], Load) and s.model == step.model)
-    return any(isinstance(s, Run) and step.model in letter.models(s) for s in letter.steps[loaded:at])
+    loaded = max(i for i in range(at) if isinstance(s := definition.steps[i], Load) and s.model == step.model)
+    return any(isinstance(s, Run) and step.model in definition.models(s) for s in definition.steps[loaded:at])
 
 
-def _may_run(letter: Letter, run: Run, done: set[str], resident: set[str]) -> bool:
-    uses = [name for task in letter.of(run) for name in task.models]
-    alone = {name for name in uses if not letter.problem.models[name].shareable}
+def _may_run(definition: Definition, run: Run, done: set[str], resident: set[str]) -> bool:
+    uses = [name for task in definition.of(run) for name in task.models]
+    alone = {name for name in uses if not definition.problem.models[name].shareable}
     return (
-        1 <= len(run.tasks) <= letter.problem.streams
-        and all(done.issuperset(task.after) for task in letter.of(run))
+        1 <= len(run.tasks) <= definition.problem.streams
+        and all(done.issuperset(task.after) for task in definition.of(run))
         and resident.issuperset(uses)
         and all(uses.count(name) == 1 for name in alone)
     )
 
 
-def _may_prefetch(letter: Letter, at: int, model: str, during: str) -> bool:
-    for step in letter.steps[at + 1 :]:
+def _may_prefetch(definition: Definition, at: int, model: str, during: str) -> bool:
+    for step in definition.steps[at + 1 :]:
         if isinstance(step, Run):
-            return during in step.tasks and model not in letter.models(step)
+            return during in step.tasks and model not in definition.models(step)
         if not isinstance(step, Load) or step.during is None:
             return False
     return False
@@ -189,7 +191,7 @@ def _may_prefetch(letter: Letter, at: int, model: str, during: str) -> bool:
 
 def keeps_limit(problem: Problem, steps: Sequence[Step]) -> bool:
     """Whether no moment of legal `steps` passes the limit."""
-    limit, letter = problem.limit_bytes, Letter(problem, steps)
+    limit, definition = problem.limit_bytes, Definition(problem, steps)
     return limit is None or all(
-        m <= limit for m in [problem.context_bytes, *(letter.moment(at) for at in range(len(steps)))]
+        m <= limit for m in [problem.context_bytes, *(definition.moment(at) for at in range(len(steps)))]
     )

@@ -1,4 +1,4 @@
-"""Local search on which model sets to bring, in which order, when no output stays on the device.
+"""Local search on sequences of model sets, for problems in which no output stays on the device.
 
 There, once a set is resident, running every ready job it suffices for costs nothing, so a plan is a sequence of sets and
 the jobs follow from it. A set that finds nothing to run drops out, and jobs left at the end bring their sets after all; so
@@ -25,7 +25,7 @@ LARGEST = 200_000  # sets times jobs
 
 
 @dataclass(slots=True)
-class _Blocks:
+class _SetSequence:
     """A sequence of sets, the jobs each runs, its room for weights, and the done jobs (bit mask) before each."""
 
     masks: list[int]
@@ -35,8 +35,8 @@ class _Blocks:
     cost: float = 0.0
 
 
-class _Rules:
-    """What a set lets run, compiled to bit masks."""
+class _SetTable:
+    """Which jobs each model set lets run, compiled to bit masks."""
 
     def __init__(self, jobs: Jobs) -> None:
         instance = jobs.instance
@@ -58,9 +58,9 @@ class _Rules:
             if self.jobs.masks[job] == mask or (self.jobs.masks[job] & ~mask == 0 and self.jobs.space[job] <= room)
         ]
 
-    def blocks(self, base: _Blocks, start: int, masks: Sequence[int]) -> _Blocks:
+    def blocks(self, base: _SetSequence, start: int, masks: Sequence[int]) -> _SetSequence:
         """The first `start` blocks of `base`, then `masks` where they find work, then what is left."""
-        made = _Blocks(base.masks[:start], base.jobs[:start], base.rooms[:start], base.done[: start + 1])
+        made = _SetSequence(base.masks[:start], base.jobs[:start], base.rooms[:start], base.done[: start + 1])
         for mask in masks:
             self._add(made, mask)
         while made.done[-1] != self.full:
@@ -70,7 +70,7 @@ class _Rules:
         self._price(made)
         return made
 
-    def _add(self, made: _Blocks, mask: int) -> None:
+    def _add(self, made: _SetSequence, mask: int) -> None:
         done, before, space = made.done[-1], self.before, self.jobs.space
         ran, widest = [], 0
         for job in self.served[mask]:
@@ -91,48 +91,48 @@ class _Rules:
         made.rooms.append(self.jobs.room - widest)
         made.done.append(done)
 
-    def _price(self, made: _Blocks) -> None:
+    def _price(self, made: _SetSequence) -> None:
         """Reload seconds of the sequence under forward eviction."""
         rows = [self.lists[mask] for mask in made.masks]
-        coming = [NEVER] * len(self.weights)
+        next_use = [NEVER] * len(self.weights)
         later: list[list[int]] = []
         for place in range(len(rows) - 1, -1, -1):
-            later.append([coming[model] for model in rows[place]])
+            later.append([next_use[model] for model in rows[place]])
             for model in rows[place]:
-                coming[model] = place
+                next_use[model] = place
         later.reverse()
         uses: dict[int, int] = {}
-        loaded, held, total = 0, 0, 0.0
+        loaded, resident_bytes, total = 0, 0, 0.0
         for place, row in enumerate(rows):
             for model, use in zip(row, later[place], strict=True):
                 if model not in uses:
-                    held += self.weights[model]
+                    resident_bytes += self.weights[model]
                     if loaded >> model & 1:
                         total += self.reload[model]
                     loaded |= 1 << model
                 uses[model] = use
-            while held > made.rooms[place]:
+            while resident_bytes > made.rooms[place]:
                 evicted = victim(uses, made.masks[place], place, self.ratio)
                 del uses[evicted]
-                held -= self.weights[evicted]
+                resident_bytes -= self.weights[evicted]
         made.cost = total
 
 
-def suits(jobs: Jobs) -> bool:
-    """Whether nothing stays behind, and the table of what each set serves is worth making."""
+def applies(jobs: Jobs) -> bool:
+    """Whether no output is kept, and the table of what each set serves is small enough."""
     return not any(jobs.keep) and len(set(jobs.masks)) * len(jobs) <= LARGEST
 
 
 def improve_sets(jobs: Jobs, order: Sequence[int], budget: int, draw: Random) -> tuple[list[int], float, int]:
-    """(best order of jobs, its reload seconds, expansions spent), starting from `order`."""
-    rules = _Rules(jobs)
-    empty = _Blocks([], [], [], [0])
-    current = best = rules.blocks(empty, 0, [jobs.masks[job] for job in order])
+    """(best order of jobs, its reload seconds, expansions spent) by simulated annealing from `order`."""
+    table = _SetTable(jobs)
+    empty = _SetSequence([], [], [], [0])
+    current = best = table.blocks(empty, 0, [jobs.masks[job] for job in order])
     spent = len(jobs)
     while spent < budget and best.cost > 1e-12 and len(current.masks) > 1:
-        heat = HOT * (COLD / HOT) ** (spent / budget) * rules.unit
-        start, masks = _step(current.masks, rules.sets, draw)
-        trial = rules.blocks(current, start, masks)
+        heat = HOT * (COLD / HOT) ** (spent / budget) * table.unit
+        start, masks = _step(current.masks, table.sets, draw)
+        trial = table.blocks(current, start, masks)
         spent += 2 * len(trial.masks) - start
         worse = trial.cost - current.cost
         if worse <= 0 or (heat > 0 and draw.random() < math.exp(-worse / heat)):
