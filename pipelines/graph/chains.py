@@ -1,6 +1,6 @@
-"""Chains: nodes that hand their sound on piece by piece, as the pipeline's `stream: true` asks. Which they are; not what they take.
+"""Finds chains: nodes that stream their sound into each other, as `stream: true` in the pipeline wants. What they need is `fuse`'s.
 
-A chain is done as one task: its models are resident together and its workspaces are held at once, so that is what is planned.
+A chain is executed as one task: its models are resident together and its workspaces are held at once, and so it is planned.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from pipelines.schema.errors import InvalidError
 Chain = tuple[str, ...]
 
 
-def chains(graph: Graph, begins: Callable[[str], bool], follows: Callable[[str], bool]) -> tuple[Chain, ...]:
+def chains(graph: Graph, can_start: Callable[[str], bool], can_continue: Callable[[str], bool]) -> tuple[Chain, ...]:
     """The longest chains of two nodes or more, in the order of the graph.
 
-    begins: whether a node can give its sound piece by piece. follows: whether it can take it so, too.
-    Raises `InvalidError` for a `stream: true` on an edge along which no sound is handed on.
+    can_start: whether a node can give its sound piece by piece. can_continue: whether it can take its input that way.
+    Raises `InvalidError` for a `stream: true` where the input is no sound of another node.
     """
     found: list[Chain] = []
     for name in graph.order:
         before = streams_from(graph, name)
-        if before is None or not follows(name):
+        if before is None or not can_continue(name):
             continue
         ends = next((chain for chain in found if chain[-1] == before), None)
         if ends is not None and _is_free(graph, (*ends, name)):
             found[found.index(ends)] = (*ends, name)
-        elif not any(before in chain for chain in found) and _begins(graph, before, name, begins):
+        elif not any(before in chain for chain in found) and _can_start(graph, before, name, can_start):
             found.append((before, name))
     return tuple(found)
 
 
 def streams_from(graph: Graph, name: str) -> str | None:
-    """The node whose sound `name` is to take piece by piece; None where it is not asked to."""
+    """The node whose sound `name` is to take piece by piece; None where the pipeline does not say so."""
     spec, ports = graph.node(name), graph.ports
     if not spec.stream:
         return None
@@ -54,12 +54,12 @@ def streams_from(graph: Graph, name: str) -> str | None:
     return producer
 
 
-def _begins(graph: Graph, before: str, name: str, begins: Callable[[str], bool]) -> bool:
-    return before in graph.order and begins(before) and _is_free(graph, (before, name))
+def _can_start(graph: Graph, before: str, name: str, can_start: Callable[[str], bool]) -> bool:
+    return before in graph.order and can_start(before) and _is_free(graph, (before, name))
 
 
 def _is_free(graph: Graph, chain: Chain) -> bool:
-    """Whether nothing outside a chain must be done between its nodes, and no other input of theirs comes from within it."""
+    """Whether a chain can be done in one go: nothing outside it comes between its nodes, and they share no other input."""
     inside = set(chain)
     for before, name in pairwise(chain):
         takes = [source.partition(".")[0] for source in graph.node(name).inputs.values()]
@@ -72,7 +72,7 @@ def _is_free(graph: Graph, chain: Chain) -> bool:
 
 
 def _before(graph: Graph, names: Iterable[str]) -> set[str]:
-    """All that `names` wait for; networkx would say so too, but costs a plan a tenth of a second to import."""
+    """All nodes that `names` wait for. (networkx could tell, but importing it costs a plan a tenth of a second.)"""
     found: set[str] = set()
     waiting = [*names]
     while waiting:

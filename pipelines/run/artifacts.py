@@ -90,7 +90,7 @@ class Artifacts:
         )
 
     def clear(self, item: str, node: str) -> None:
-        """Remove what an unfinished task left."""
+        """Remove what an unfinished task left behind."""
         self._values.pop((item, node), None)
         self._contents.pop((item, node), None)
         with suppress(FileNotFoundError):

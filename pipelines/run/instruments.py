@@ -1,4 +1,4 @@
-"""What surrounds an engine: libraries imported before they could disturb a measurement, monitoring, and what is remembered."""
+"""What a run does before and after the engine: import libraries, keep what was measured, draw the trace."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MEASURED = ("kernel", "driver", "tracked")
 
 
 def libraries_of(job: Job, memory: MemoryKind) -> list[str]:
-    """The libraries that the job's nodes bring into this process, as their footprints name them."""
+    """The libraries that the job's nodes import into this process, as their footprints name them."""
     names: set[str] = set()
     for node in job.graph.order:
         if not (node in job.choice and is_isolated(job.choice[node])):
@@ -34,14 +34,14 @@ def libraries_of(job: Job, memory: MemoryKind) -> list[str]:
 
 
 def warm_up(libraries: Iterable[str]) -> list[str]:
-    """Import what will be needed anyway, so that a step's peak holds its own bytes and not an import's. Returns what was.
+    """Import what will be needed anyway, so that a step's peak holds its own bytes and not an import's. Returns what was imported.
 
-    A name that is no module (an engine's, a card's context) is left to whoever uses it.
+    A name that is no module (a card's context, say) is skipped.
     """
     found = []
     for name in libraries:
         try:
-            with warnings.catch_warnings():  # what a library says about its own imports is for its developers
+            with warnings.catch_warnings():  # a library's warnings about its own imports are for its developers
                 warnings.simplefilter("ignore")
                 importlib.import_module(name)
         except ImportError:
@@ -54,7 +54,7 @@ def warm_up(libraries: Iterable[str]) -> list[str]:
 
 
 def remember(store: FootprintStore, observed: Sequence[Observed], device: Device, failed: Collection[str] = ()) -> int:
-    """Keep what a run showed of its variants' workspaces. Steps that shared the device with a prefetch say nothing.
+    """Keep what a run measured of its variants' workspaces. Steps beside a prefetch are left out: they shared the device.
 
     Bytes are above the level after the last load or unload, as `measure` counts them: what earlier runs of the node left
     behind is its own. Returns the number of observations kept. Loads are not kept: the first also brings what stays.

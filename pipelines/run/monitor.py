@@ -1,6 +1,6 @@
-"""Samples of a run as it goes: bytes, utilisation, temperature, power or CPU, and alerts, handed to a callback.
+"""Samples a run while it goes on: bytes, utilisation, temperature, power or CPU, and alerts, given to a callback.
 
-It looks, it never acts. How often it looks adapts to what looking costs, so that it stays under 1 % of the run's time.
+It measures and never acts. How often adapts to what a sample costs, so that it stays under 1 % of the run's time.
 Processing speed (x real time) is known when a task ends, and is in that event.
 """
 
@@ -28,7 +28,7 @@ _OVERHEAD = 0.005
 
 @dataclass
 class Monitor:
-    """`with Monitor(device, emit, limit_bytes):` samples every `every` seconds, less often where looking is slow."""
+    """`with Monitor(device, emit, limit_bytes):` samples every `every` seconds, less often where a sample is slow."""
 
     device: Device
     emit: Emit
@@ -38,7 +38,7 @@ class Monitor:
     _alerts: Alerts = field(init=False)
     _done: threading.Event = field(default_factory=threading.Event, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
-    #: Seconds spent looking so far.
+    #: Seconds spent on samples so far.
     spent_seconds: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -55,12 +55,12 @@ class Monitor:
         if self._thread is not None:
             self._thread.join()
 
-    def look(self) -> float:
+    def sample(self) -> float:
         """Take one sample now. Seconds it took."""
         begun = self.clock()
-        facts = self._facts()
-        self.emit("sample", **facts)
-        for what, text in self._alerts.of(facts):
+        fields = self._fields()
+        self.emit("sample", **fields)
+        for what, text in self._alerts.of(fields):
             self.emit("alert", what=what, text=text)
         took = self.clock() - begun
         self.spent_seconds += took
@@ -70,40 +70,40 @@ class Monitor:
         pause = self.every
         while not self._done.wait(pause):
             try:
-                pause = max(self.every, self.look() / _OVERHEAD)
+                pause = max(self.every, self.sample() / _OVERHEAD)
             except Exception as error:  # a driver that stumbles must not end the run
-                with suppress(Exception):  # a disk that takes no more: the run itself meets it too, and says so
+                with suppress(Exception):  # a full disk: the run itself meets it too, and reports it
                     self.emit("alert", what="monitor", text=f"Monitoring stopped: {error}")
                 return
 
-    def _facts(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"used_bytes": self.device.used_bytes(), "free_bytes": self.device.free_bytes()}
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"used_bytes": self.device.used_bytes(), "free_bytes": self.device.free_bytes()}
         health = self.device.health()
         if health is not None:
-            facts |= _health_facts(health)
+            fields |= _health_fields(health)
         if self._cpu is not None:
-            facts["cpu_percent"] = self._cpu()
-        return facts
+            fields["cpu_percent"] = self._cpu()
+        return fields
 
 
 @dataclass
 class Alerts:
-    """Thresholds with memory: each alert is said once, and again only after things had been calm."""
+    """Thresholds that remember: an alert is given once, and again only after its figure had fallen well below."""
 
     limit_bytes: int | None
     _raised: set[str] = field(default_factory=set)
 
-    def of(self, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def of(self, fields: Mapping[str, Any]) -> list[tuple[str, str]]:
         """(what, sentence) of each alert that begins with this sample."""
         found = []
-        used, hot = facts["used_bytes"], facts.get("temperature")
+        used, hot = fields["used_bytes"], fields.get("temperature")
         if self.limit_bytes and self._begins("limit", used / self.limit_bytes, NEAR):
             share = f"{100 * used / self.limit_bytes:.0f} %"
             limit = format_bytes(self.limit_bytes)
             found.append(("limit", f"{format_bytes(used)} in use, {share} of the limit of {limit}."))
         if hot is not None and self._begins("temperature", hot, HOT):
             found.append(("temperature", f"The device is at {hot:.0f} degrees Celsius."))
-        if self._begins("throttling", float(bool(facts.get("throttled"))), 1.0):
+        if self._begins("throttling", float(bool(fields.get("throttled"))), 1.0):
             found.append(("throttling", "The device slows itself down; times of this run are longer than usual."))
         return found
 
@@ -116,14 +116,14 @@ class Alerts:
         return False
 
 
-def _health_facts(health: Health) -> dict[str, Any]:
-    facts = {
+def _health_fields(health: Health) -> dict[str, Any]:
+    fields = {
         "utilisation": health.utilisation,
         "temperature": health.temperature,
         "power_watts": health.power,
         "throttled": health.throttled or None,
     }
-    return {name: value for name, value in facts.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _cpu_meter() -> Callable[[], float]:

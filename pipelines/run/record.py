@@ -1,4 +1,4 @@
-"""Writes down a run as it happens: `events.jsonl` line by line, `run.log`, and `run.json` at the start and at the end."""
+"""Records a run while it happens: `events.jsonl` line by line, `run.log`, and `run.json` at the start and at the end."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from pipelines.schema.record import SCHEMA, Event, StepRecord
 
 @dataclass
 class Record:
-    """One run's files. An observer: call it with each event."""
+    """The files of one run. It is an observer: call it with each event. fields: what `run.json` says beside the steps."""
 
     folder: Path
-    facts: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
     steps: list[StepRecord] = field(default_factory=list)
     started: float = field(default_factory=time.time)
-    begun: float = field(default_factory=time.monotonic)  # `started` is for people: that clock may be set
+    begun: float = field(default_factory=time.monotonic)  # `started` is for people; that clock may be changed
     is_open: bool = False
 
-    def open(self, facts: Mapping[str, Any]) -> None:
-        """Begin: the folder, and a `run.json` that says running. Raises `SurroundingsFailed` where nothing can be written,
+    def open(self, fields: Mapping[str, Any]) -> None:
+        """Make the folder, and a `run.json` with the status running. Raises `SurroundingsFailed` where nothing can be written,
         or another run is still writing."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -39,17 +39,17 @@ class Record:
             self._events = (self.folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
             self._log = (self.folder / "run.log").open("a", encoding="utf-8", buffering=1)
             self.is_open = True
-            self.update(**facts)
+            self.update(**fields)
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
-    def update(self, **facts: Any) -> None:
-        """Add facts and rewrite `run.json`, status running."""
-        self.facts.update(facts)
+    def update(self, **fields: Any) -> None:
+        """Add fields and rewrite `run.json`, status running."""
+        self.fields.update(fields)
         self._write({"status": "running", "exit_code": None})
 
     def __call__(self, event: Event) -> None:
-        """Append an event; keep the steps for `run.json`."""
+        """Write an event; the finished steps are also kept for `run.json`."""
         if event.kind == "sample":
             return self._line(event)
         if event.kind == "step_finished":
@@ -63,9 +63,9 @@ class Record:
         """A line a person saw, or a traceback they did not, into `run.log`."""
         self._log.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
-    def close(self, status: str, code: ExitCode, **facts: Any) -> None:
+    def close(self, status: str, code: ExitCode, **fields: Any) -> None:
         """The end: final `run.json`. Never raises, so that a full disk cannot hide what happened before it."""
-        self.facts.update(facts)
+        self.fields.update(fields)
         self.is_open = False
         try:
             self._write({"status": status, "exit_code": int(code), "seconds": round(self.elapsed(), 3)})
@@ -99,13 +99,13 @@ class Record:
             return  # a folder that takes no files, of which opening the record tells; or a file system without locks
 
     def _write(self, state: Mapping[str, Any]) -> None:
-        body = {"schema": SCHEMA, **state, "started": _stamp(self.started), **self.facts,
+        body = {"schema": SCHEMA, **state, "started": _stamp(self.started), **self.fields,
                 "steps": [step.to_dict() for step in self.steps]}  # fmt: skip
         write_atomic(self.folder / "run.json", json.dumps(body, indent=1, ensure_ascii=False) + "\n")
 
 
 def cannot_write(folder: Path, error: OSError) -> SurroundingsFailed:
-    """The sentence for a folder that does not take files."""
+    """The error for a folder in which no files can be written."""
     return SurroundingsFailed(
         f"{folder} cannot be written ({error.strerror or error}). Choose another with outputs_dir=FOLDER."
     )

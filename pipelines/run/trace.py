@@ -125,10 +125,10 @@ def _span(begun: Event, ended: Event) -> Span:
 
 
 def _slice(span: Span) -> dict[str, Any]:
-    facts = {"predicted_bytes": span.predicted, "measured_bytes": span.measured, "source": span.source}
+    fields = {"predicted_bytes": span.predicted, "measured_bytes": span.measured, "source": span.source}
     return {
         "ph": "X", "name": span.name, "cat": span.op, "pid": 1, "tid": span.lane, "ts": _micro(span.start),
-        "dur": _micro(span.end) - _micro(span.start), "args": facts,
+        "dur": _micro(span.end) - _micro(span.start), "args": fields,
     }  # fmt: skip
 
 

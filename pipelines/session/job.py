@@ -21,7 +21,7 @@ from pipelines.schema.problem import Problem
 from pipelines.session.choice import Choice
 from pipelines.session.inventory import Inventory, weights_digest
 from pipelines.session.streaming import streaming_of
-from pipelines.worker.client import Isolated
+from pipelines.worker.client import IsolatedNode
 
 
 def make_job(inventory: Inventory, choice: Choice, device: Device, *, keep_going: bool = False) -> Job:
@@ -70,7 +70,7 @@ def _node_object(inventory: Inventory, spec: NodeSpec, variant: Variant | None, 
     if not (is_isolated(variant) if variant else spec.isolation == "process"):
         return node
     own = inventory.found[variant.origin].python if variant else None
-    isolated = Isolated(
+    isolated = IsolatedNode(
         node, target, knobs, variant.name if variant else spec.name, python=own or sys.executable,
         trusted=inventory.trusted, limit=lambda: worker_limit(device), started=device.adopt,
     )  # fmt: skip

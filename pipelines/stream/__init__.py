@@ -1,1 +1,1 @@
-"""Sound handed on piece by piece while it is being made."""
+"""Streaming: nodes that give their sound to the next one piece by piece, while it is being made."""

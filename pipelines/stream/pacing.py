@@ -1,9 +1,9 @@
-"""When to begin playing and how long to rest between chunks: decisions over measured speed, no clock and no thread of its own.
+"""Decides when playback begins and how long to rest between chunks, from the measured speed. Has no clock and no thread.
 
-Two wishes pull against each other. A listener wants sound soon and without gaps; everybody else on the machine wants it left some of the
-time. In this order: no gap, then the first sound in time, then utilisation in its range. Playing begins once what is buffered outlasts
-the worst that the measured speed and its jitter let expect, and at the latest when the tier's time to first audio is up. Rests are taken
-only out of audio that is buffered beyond that.
+There are two aims: a listener wants sound soon and without gaps, and other programs want the machine some of the time. The order of
+priority: no gap, then the first sound in time, then utilisation in its range. Playback begins once enough is buffered for the worst
+case that the measured speed and its jitter allow, and at the latest when the tier's time to first audio is over. Rests use only audio
+that is buffered beyond that.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def reserve(speed: Speed, chunk_seconds: float, remaining_seconds: float) -> flo
 
 @dataclass(slots=True)
 class Pacer:
-    """Decides for one utterance. expected_seconds: about how long it will be; None where nobody knows (then as if it were long).
+    """The decisions for one utterance. expected_seconds: about how long it will be; None where it is not known (then taken as long).
 
     promised: the real-time factor to believe at first, as an earlier utterance or a measured footprint has it; None is the tier's.
     """
@@ -159,7 +159,7 @@ class Pacer:
         self._made += audio_seconds
         self._chunk = audio_seconds or self._chunk
         if self.speed.count >= 3 and self.speed.measured > 1:
-            self._say(
+            self._add_note(
                 f"Slower than real time (a real-time factor of {self.speed.measured:.2f}): as much is buffered as "
                 f"{self.settings.first_audio:g} s to the first audio allow."
             )
@@ -174,7 +174,7 @@ class Pacer:
         """Seconds of audio to hold before playing begins. pressure: memory in use as a part of the limit."""
         least, _ = self.settings.prebuffer_range
         if pressure > PRESSURE:
-            self._say(f"Memory is at {pressure:.0%} of the limit, so no more than {least:g} s are buffered.")
+            self._add_note(f"Memory is at {pressure:.0%} of the limit, so no more than {least:g} s are buffered.")
             return least
         return max(self.settings.prebuffer, reserve(self.speed, self._chunk, self.remaining()))
 
@@ -197,7 +197,7 @@ class Pacer:
         whole = self.busy + self.rested
         return self.busy / whole if whole else 0.0
 
-    def _say(self, note: str) -> None:
-        about = note[:20]
-        if not any(said.startswith(about) for said in self.notes):
+    def _add_note(self, note: str) -> None:
+        start = note[:20]
+        if not any(earlier.startswith(start) for earlier in self.notes):
             self.notes.append(note)

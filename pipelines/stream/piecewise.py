@@ -71,8 +71,8 @@ def _made(convert: Callable[[Audio], Audio], chunks: Iterator[Audio], how: Piece
         stop = min(done + want, have)
         begin = max(0, done - overlap)
         first = max(0, begin - reach)
-        heard = Audio.of(source.between(first, min(have, stop + reach)), rate)
-        yield _cut(convert(heard), heard, begin - first, stop - first)
+        taken = Audio.of(source.between(first, min(have, stop + reach)), rate)
+        yield _cut(convert(taken), taken, begin - first, stop - first)
         done = stop
         source.forget(done - overlap - reach)
         size = min(size * how.growth, how.most)
@@ -83,15 +83,15 @@ def _whole_steps(seconds: float, rate: int) -> int:
     return round(seconds * 50) * (rate // 50) if rate % 50 == 0 and seconds >= 0.02 else round(seconds * rate)
 
 
-def _cut(made: Audio, heard: Audio, start: int, stop: int) -> Audio:
-    """What was made of frames [start, stop) of `heard`. Raises `ValueError` where the length of `made` is another."""
-    if made.rate != heard.rate and (made.rate % 50 or heard.rate % 50):
-        raise ValueError(f"From {heard.rate} to {made.rate} Hz pieces do not come out at whole frames.")
-    if made.frames != round(heard.frames * made.rate / heard.rate):
+def _cut(made: Audio, taken: Audio, start: int, stop: int) -> Audio:
+    """What was made of frames [start, stop) of `taken`. Raises `ValueError` where the length of `made` is another."""
+    if made.rate != taken.rate and (made.rate % 50 or taken.rate % 50):
+        raise ValueError(f"From {taken.rate} to {made.rate} Hz pieces do not come out at whole frames.")
+    if made.frames != round(taken.frames * made.rate / taken.rate):
         raise ValueError(
-            f"{heard.seconds:.3f} s came back as {made.seconds:.3f} s: this node cannot work piece by piece."
+            f"{taken.seconds:.3f} s came back as {made.seconds:.3f} s: this node cannot work piece by piece."
         )
-    first, last = (round(at * made.rate / heard.rate) for at in (start, stop))
+    first, last = (round(at * made.rate / taken.rate) for at in (start, stop))
     return Audio.of(made.read(first, last), made.rate)
 
 

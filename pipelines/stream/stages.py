@@ -13,7 +13,7 @@ from typing import Any, cast
 from pipelines.schema.node import Context, Inputs, Node, Outputs, PieceNode, StreamNode, close_iterator
 from pipelines.schema.values import Audio, Value
 from pipelines.stream.piecewise import Pieces, piecewise
-from pipelines.worker.client import Isolated
+from pipelines.worker.client import IsolatedNode
 
 #: Yields the pieces of a node's first output, and returns its other outputs at the end.
 Chunks = Generator[Value, None, Outputs]
@@ -57,7 +57,7 @@ def pieces_for(node: object) -> Pieces | None:
 
 def _behind(node: object) -> object:
     """The node itself where it runs in a process of its own: it can do there what it could do here."""
-    return node.node if isinstance(node, Isolated) else node
+    return node.node if isinstance(node, IsolatedNode) else node
 
 
 def _unchanged(index: int, chunks: Chunks) -> Iterator[Value]:

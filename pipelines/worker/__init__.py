@@ -1,1 +1,1 @@
-"""Nodes in processes of their own."""
+"""Nodes that run in processes of their own."""

@@ -1,9 +1,9 @@
-"""The worker's side: loads, runs and unloads one node in this process, as told over the socket it was given.
+"""The worker's side: loads, runs and unloads one node in this process, as requested over the socket it was given.
 
 Messages in: ("load", target, knobs, place, trusted), ("run", inputs, context fields), ("unload",), ("cancel",), and
-("stream", inputs, context fields, fed), during which ("more",) asks for the next piece and ("here", chunk) answers a want.
+("stream", inputs, context fields, fed), during which ("more",) requests the next piece and ("here", chunk) answers a want.
 Messages out: ("progress", fraction, note), ("warn", sentence), ("piece", value), ("want",), and one ("done", value) or
-("failed", facts) for each order.
+("failed", fields) for each request.
 The process ends when its socket does, so a worker never outlives its run.
 """
 
@@ -30,34 +30,34 @@ from pipelines.worker import wire
 Maker = Callable[[str, Mapping[str, Any], tuple[str, ...]], Node]
 
 
-class Servant:
-    """Holds the node and its model between orders."""
+class NodeServer:
+    """Holds the node and its model between requests."""
 
     def __init__(self, channel: socket.socket, make: Maker, limit_bytes: int | None) -> None:
         self._channel, self._make, self._limit = channel, make, limit_bytes
-        self._orders: queue.Queue[tuple[Any, ...]] = queue.Queue()
+        self._requests: queue.Queue[tuple[Any, ...]] = queue.Queue()
         self._cancelled = threading.Event()
-        self._speaking = threading.Lock()
+        self._sending = threading.Lock()
         self._node: Node | None = None
         self._model: Any = None
 
     def serve(self) -> None:
-        """Answer orders until the socket closes."""
+        """Answer requests until the socket closes."""
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
-            order, *given = self._orders.get()
+            request, *given = self._requests.get()
             try:
-                answer = ("done", getattr(self, f"_{order}")(*given))
+                answer = ("done", getattr(self, f"_{request}")(*given))
             except BaseException as error:
                 traceback.print_exc()
-                answer = ("failed", _facts(error))
+                answer = ("failed", _error_fields(error))
             try:
-                self._say(answer)
-            except Exception as error:  # it cannot travel, or there is no memory for it; nothing of it was sent
-                self._say(("failed", _facts(error)))
+                self._send(answer)
+            except Exception as error:  # it cannot be pickled, or there is no memory for it; nothing of it was sent
+                self._send(("failed", _error_fields(error)))
 
-    def _say(self, message: tuple[Any, ...]) -> None:
-        with self._speaking:  # a node may report from threads of its own
+    def _send(self, message: tuple[Any, ...]) -> None:
+        with self._sending:  # a node may report from threads of its own
             wire.send(self._channel, message)
 
     def _listen(self) -> None:
@@ -66,15 +66,17 @@ class Servant:
                 message = wire.receive(self._channel)
             except (EOFError, OSError):
                 os._exit(0)
-            except Exception:  # what may not travel; without this thread nobody would ever get an answer
+            except (
+                Exception
+            ):  # an object that is not allowed here; without this thread the other side would wait for ever
                 traceback.print_exc()
                 os._exit(1)
             if message[0] == "cancel":
                 self._cancelled.set()
             else:
-                if message[0] not in ("more", "here"):  # those go on with a stream, cancelled or not
-                    self._cancelled.clear()  # here, so that a cancel right behind its order is not lost
-                self._orders.put(message)
+                if message[0] not in ("more", "here"):  # those continue a stream, cancelled or not
+                    self._cancelled.clear()  # here, so that a cancel right behind its request is not lost
+                self._requests.put(message)
 
     def _load(self, target: str, knobs: Mapping[str, Any], place: Any, trusted: tuple[str, ...]) -> None:
         self._node = self._make(target, knobs, trusted)
@@ -87,40 +89,40 @@ class Servant:
         return dict(self._node.run(self._model, inputs, self._context(fields)))
 
     def _stream(self, inputs: Mapping[str, Any], fields: Mapping[str, Any], fed: bool) -> dict[str, Any]:
-        """Pieces, each when it is asked for. Whoever asks no more says so with an order of another kind."""
+        """Send pieces, each when it is requested. A request of another kind ends the stream."""
         with_limit(self._limit)
         assert isinstance(self._node, StreamNode)
-        made = self._node.stream(self._model, inputs, self._fed() if fed else None, self._context(fields))
+        made = self._node.stream(self._model, inputs, self._input_chunks() if fed else None, self._context(fields))
         try:
             while True:
                 piece = next(made)
-                self._say(("piece", piece))
-                self._told("more")
+                self._send(("piece", piece))
+                self._expect("more")
         except StopIteration as ended:
             return dict(ended.value or {})
         finally:
             close_iterator(made)
 
-    def _fed(self) -> Iterator[Any]:
+    def _input_chunks(self) -> Iterator[Any]:
         while True:
-            self._say(("want",))
-            (chunk,) = self._told("here")
+            self._send(("want",))
+            (chunk,) = self._expect("here")
             if chunk is None:
                 return
             yield chunk
 
-    def _told(self, kind: str) -> list[Any]:
-        order, *given = self._orders.get()
-        if order != kind:
-            raise Interrupted("Nobody reads on.")
+    def _expect(self, kind: str) -> list[Any]:
+        request, *given = self._requests.get()
+        if request != kind:
+            raise Interrupted("The stream was ended by its reader.")
         return given
 
     def _context(self, fields: Mapping[str, Any]) -> Context:
         return Context(
             **fields,
-            report=lambda fraction, note: self._say(("progress", fraction, note)),
+            report=lambda fraction, note: self._send(("progress", fraction, note)),
             cancelled=self._cancelled.is_set,
-            warn=lambda sentence: self._say(("warn", sentence)),
+            warn=lambda sentence: self._send(("warn", sentence)),
         )
 
     def _unload(self) -> None:
@@ -143,7 +145,7 @@ def with_limit(limit_bytes: int | None, system: LinuxMemory | None = None) -> No
     resource.setrlimit(resource.RLIMIT_DATA, (system.data_bytes(os.getpid()) + room, hard))
 
 
-def _facts(error: BaseException) -> dict[str, Any]:
+def _error_fields(error: BaseException) -> dict[str, Any]:
     """An exception as plain data; its class may not exist in the other process."""
     ours = isinstance(error, HeadroomError)
     return {
@@ -155,12 +157,12 @@ def _facts(error: BaseException) -> dict[str, Any]:
 
 
 def main() -> None:
-    """`worker_child FD [LIMIT]`: serve on the inherited socket FD."""
+    """`python -m pipelines.worker.child FD [LIMIT]`: serve on the inherited socket FD."""
     from pipelines.node_classes import make_node
 
     faulthandler.enable()
     channel = socket.socket(fileno=int(sys.argv[1]))
-    Servant(channel, make_node, int(sys.argv[2]) if len(sys.argv) > 2 else None).serve()
+    NodeServer(channel, make_node, int(sys.argv[2]) if len(sys.argv) > 2 else None).serve()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A node in a process of its own: a crash there is a failed task here, and its memory is certain to come back.
 
 The worker is a fresh interpreter (never a fork, which would inherit locks, threads and CUDA), ours or that of the
-node's own environment. `Worker` is the process; `Isolated` makes one look like any other node to the engine.
+node's own environment. `Worker` is the process; `IsolatedNode` makes one look like any other node to the engine.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Worker:
         """Start the process; once more after `close`, where a node must be loaded again."""
         name, python = self.name, self._python
         self._channel, theirs = socket.socketpair()
-        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as the worker
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as the worker
         self._oom_kills = self._system.oom_kills()
         limit = [] if limit_bytes is None else [str(limit_bytes)]
         try:
@@ -76,14 +76,14 @@ class Worker:
                 [str(python), "-P", "-m", "pipelines.worker.child", str(theirs.fileno()), *limit],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=self._words,
+                stdout=self._output,
                 stderr=subprocess.STDOUT,
                 env=environment_of(python),
                 start_new_session=True,  # Ctrl-C is for the run to answer, not for each of its workers
             )
         except OSError as error:
             self._channel.close()
-            self._words.close()
+            self._output.close()
             raise SurroundingsFailed(f"{name}: its own process cannot start: {error}.") from error
         finally:
             theirs.close()
@@ -99,33 +99,33 @@ class Worker:
         return self._process.poll() is None
 
     def used_bytes(self) -> int:
-        """Its resident set now; 0 once it has ended."""
+        """Bytes of its resident set now; 0 once it has ended."""
         return self._system.resident_bytes(self.pid) if self.alive else 0
 
     def peak_bytes(self) -> int:
-        """Its highest resident set so far."""
+        """Bytes of its highest resident set so far."""
         return self._system.peak_bytes(self.pid) or self.used_bytes()
 
     def load(self, target: str, knobs: Mapping[str, Any], place: Place) -> None:
         """Make the node and load it there. Raises as the node does, `TaskFailed` where the process dies."""
         self.place = place
-        self._order(("load", target, dict(knobs), place, self._trusted), Context(self.name, Path()))
+        self._request(("load", target, dict(knobs), place, self._trusted), Context(self.name, Path()))
 
     def run(self, inputs: Inputs, context: Context) -> Outputs:
         """Run it on one item. Progress, warnings and cancelling pass through; arrays go over shared memory."""
-        outputs: Outputs = self._order(("run", dict(inputs), _fields(context)), context)
+        outputs: Outputs = self._request(("run", dict(inputs), _fields(context)), context)
         return outputs
 
     def stream(
         self, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Generator[Value, None, Outputs]:
-        """Stream it there, a piece for each that is asked for here; returns its other outputs."""
+        """Stream it there, a piece for each that is requested here; returns its other outputs."""
         message: tuple[Any, ...] = ("stream", dict(inputs), _fields(context), chunks is not None)
         waits = False  # for our next message; it has ended where it does not
         try:
             while True:
                 waits = False
-                kind, given = self._reached(message, context)
+                kind, given = self._exchange(message, context)
                 if kind == "done":
                     return dict(given)
                 waits = True
@@ -140,19 +140,19 @@ class Worker:
                 self._stop_stream(context)
 
     def _stop_stream(self, context: Context) -> None:
-        """Nobody reads on: the worker lets go of what it was making and is ready for another order."""
+        """End a stream early: the worker drops what it was making and is ready for another request."""
         with suppress(HeadroomError):
-            self._order(("stop",), replace(context, cancelled=lambda: False))
+            self._request(("stop",), replace(context, cancelled=lambda: False))
 
     def unload(self) -> None:
         """Have the node let go; the process stays for another `load`."""
-        self._order(("unload",), Context(self.name, Path()))
+        self._request(("unload",), Context(self.name, Path()))
 
     def close(self) -> None:
-        """End the process: kindly, then for certain. May be called twice and after a death."""
+        """End the process: by closing its socket, then by a signal. May be called again, and after the process has died."""
         self._channel.close()
         self._end(GRACE_SECONDS)
-        self._words.close()
+        self._output.close()
 
     def __enter__(self) -> Worker:
         return self
@@ -160,18 +160,18 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _order(self, message: tuple[Any, ...], context: Context) -> Any:
-        _, value = self._reached(message, context)
+    def _request(self, message: tuple[Any, ...], context: Context) -> Any:
+        _, value = self._exchange(message, context)
         return value
 
-    def _reached(self, message: tuple[Any, ...], context: Context) -> tuple[str, Any]:
+    def _exchange(self, message: tuple[Any, ...], context: Context) -> tuple[str, Any]:
         try:
             wire.send(self._channel, message)
             kind, value = self._answer(context)
         except (EOFError, ConnectionError) as error:
             raise self._death() from error
         except BaseException as error:
-            self._end(0)  # an answer that comes late would be taken for the next order's
+            self._end(0)  # a late answer would be taken for that of the next request
             if isinstance(error, OSError):
                 raise SurroundingsFailed(f"{self.name}: its process cannot be reached: {error}.") from error
             raise
@@ -180,19 +180,19 @@ class Worker:
         return kind, value
 
     def _answer(self, context: Context) -> tuple[str, Any]:
-        """What came back: `done` or `failed`, or of a stream a `piece` or a `want`, and its value."""
-        give_up: float | None = None
+        """The next message and its value: `done` or `failed`, or of a stream a `piece` or a `want`."""
+        deadline: float | None = None
         ended = False
         while True:
-            if give_up is None and context.cancelled():
+            if deadline is None and context.cancelled():
                 wire.send(self._channel, ("cancel",))
-                give_up = time.monotonic() + GRACE_SECONDS
-            if give_up is not None and time.monotonic() > give_up:
+                deadline = time.monotonic() + GRACE_SECONDS
+            if deadline is not None and time.monotonic() > deadline:
                 self._end(0)
                 raise Interrupted(
                     f"{context.item} was cancelled; {self.name} did not listen and its process was ended."
                 )
-            if not self._says_something(_TURN_SECONDS):
+            if not self._has_message(_TURN_SECONDS):
                 if ended:
                     raise EOFError("the process has ended; its socket lives on in one that it forked")
                 ended = not self.alive
@@ -202,17 +202,19 @@ class Worker:
                 return kind, given[0] if given else None
             _pass_on(kind, given, context)
 
-    def _says_something(self, seconds: float) -> bool:
+    def _has_message(self, seconds: float) -> bool:
         poll = select.poll()  # `select` refuses descriptors over 1,023
         poll.register(self._channel, select.POLLIN)
         return bool(poll.poll(1000 * seconds))
 
     def _death(self) -> HeadroomError:
-        """What to raise for a process that is gone: the signal named, its last words quoted."""
+        """The error for a process that is gone: names the signal and quotes its last lines of output."""
         self._end(GRACE_SECONDS)
         code = self._process.returncode
-        said = self._last_words()
-        text = f"{self.name}: {death_sentence(code, 'its own process')}" + (f" Its last words: {said}" if said else "")
+        words = self._last_lines()
+        text = f"{self.name}: {death_sentence(code, 'its own process')}" + (
+            f" Its last words: {words}" if words else ""
+        )
         if code == -signal.SIGKILL and self._system.oom_kills() > self._oom_kills:
             return OutOfMemory(text)
         return TaskFailed(text)
@@ -224,18 +226,18 @@ class Worker:
             os.killpg(self.pid, signal.SIGKILL)  # it leads a session of its own: what it started goes with it
             self._process.wait()
 
-    def _last_words(self) -> str:
-        self._words.seek(max(0, os.fstat(self._words.fileno()).st_size - 2000))
-        lines = self._words.read().decode(errors="replace").strip().splitlines()
+    def _last_lines(self) -> str:
+        self._output.seek(max(0, os.fstat(self._output.fileno()).st_size - 2000))
+        lines = self._output.read().decode(errors="replace").strip().splitlines()
         return " / ".join(line.strip() for line in lines[-4:])
 
 
 @dataclass(frozen=True)
-class Isolated:
-    """A node whose every load is a process of its own: what the engine holds as its model is the `Worker`.
+class IsolatedNode:
+    """A node that has a process of its own for every load: what the engine holds as its model is the `Worker`.
 
-    node: the same node made here, asked only for its ports. limit: the rlimit of a worker that starts now.
-    started: told of each new worker (`Device.adopt`).
+    node: the same node made here, of which only the ports are used. limit: the rlimit of a worker that starts now.
+    started: called with the process id of each new worker (`Device.adopt`).
     """
 
     node: Node
@@ -278,7 +280,7 @@ class Isolated:
     def run(self, model: Worker | None, inputs: Inputs, context: Context) -> Outputs:
         """Run there. A node that is no model is never loaded, so it has a process for each run."""
         if model is not None:
-            return self._living(model, context).run(inputs, context)
+            return self._alive(model, context).run(inputs, context)
         with self.load(Place(context.device)) as worker:
             return worker.run(inputs, context)
 
@@ -286,10 +288,10 @@ class Isolated:
         self, model: Worker, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Generator[Value, None, Outputs]:
         """Stream there. Only where the node itself is one that streams."""
-        return (yield from self._living(model, context).stream(inputs, chunks, context))
+        return (yield from self._alive(model, context).stream(inputs, chunks, context))
 
-    def _living(self, model: Worker, context: Context) -> Worker:
-        """The model, in a new process where its own has died: what one item did to it must not be the end of all others."""
+    def _alive(self, model: Worker, context: Context) -> Worker:
+        """The model, in a new process where its own has died: what one item did to it must not fail all later ones."""
         if not model.alive:
             context.warn(f"{self.name}: its process had ended and is started again.")
             model.close()
@@ -299,7 +301,7 @@ class Isolated:
 
 
 def _fields(context: Context) -> dict[str, Any]:
-    """What of a context can travel; the rest is asked for over the socket."""
+    """The fields of a context that can be pickled; the rest goes over the socket as messages."""
     return {
         "item": context.item,
         "folder": context.folder,
@@ -322,13 +324,13 @@ _KINDS: Mapping[int, type[HeadroomError]] = {
 }
 
 
-def _as_error(name: str, facts: Mapping[str, Any]) -> HeadroomError:
-    text = f"{name}: {facts['text']}"
-    if facts["interrupted"]:
+def _as_error(name: str, fields: Mapping[str, Any]) -> HeadroomError:
+    text = f"{name}: {fields['text']}"
+    if fields["interrupted"]:
         return Interrupted(text)
-    if facts["out_of_memory"]:
+    if fields["out_of_memory"]:
         return OutOfMemory(text)
-    return _KINDS.get(facts["exit_code"], TaskFailed)(text)
+    return _KINDS.get(fields["exit_code"], TaskFailed)(text)
 
 
 def environment_of(python: str | Path) -> dict[str, str]:
@@ -341,12 +343,12 @@ def environment_of(python: str | Path) -> dict[str, str]:
         own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     else:
         own = variables_for(installed_torch(python), own)
-        own["PYTHONPATH"] = str(_packages_alone())
+        own["PYTHONPATH"] = str(_our_packages())
         own.pop("PYTHONHOME", None)
     return own
 
 
-def _packages_alone() -> Path:
+def _our_packages() -> Path:
     """A folder with our packages only; in an installed Headroom they lie among all its dependencies."""
     home = Path(pipelines.__file__).parent.parent
     if not (home / "numpy").exists():

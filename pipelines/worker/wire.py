@@ -1,4 +1,4 @@
-"""Values between our own processes: pickles whose large arrays travel in shared memory, not through the pipe.
+"""Messages between our own processes: pickles whose large arrays go through shared memory, not through the socket.
 
 An array of 64 KiB or more is written once into an anonymous memory file, its descriptor sent along the socket, and the
 other side maps it: nothing is copied there, nothing has a name, and so nothing is left behind when a process is killed.

@@ -25,7 +25,7 @@ from pipelines.schema.node import Context, Place
 from pipelines.schema.roles import ROLES
 from pipelines.schema.values import PORTS, Audio, Contour, Text, Words
 from pipelines.weights.environments import built_python
-from pipelines.worker.client import Isolated, Worker
+from pipelines.worker.client import IsolatedNode, Worker
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 #: Libraries warn of their own deprecated calls on import and use.
@@ -117,7 +117,7 @@ def node_of(name, **knobs):
     node = getattr(importlib.import_module(module), kind)(**given)
     if not said.get("environment"):
         return node
-    return Isolated(node, said["_target_"], given, name, python=python_of(name))
+    return IsolatedNode(node, said["_target_"], given, name, python=python_of(name))
 
 
 def python_of(name):

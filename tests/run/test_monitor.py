@@ -27,7 +27,7 @@ class Heard:
 def test_a_card_is_sampled_with_all_it_says() -> None:
     card, heard = FakeCard(), Heard()
     card.start(0)
-    Monitor(CudaDevice(card, card, pid=OURS), heard).look()
+    Monitor(CudaDevice(card, card, pid=OURS), heard).sample()
     assert heard.of("sample") == [
         {"used_bytes": 400 * MB, "free_bytes": 7600 * MB, "utilisation": 0.5, "temperature": 60.0, "power_watts": 100.0}
     ]
@@ -35,7 +35,7 @@ def test_a_card_is_sampled_with_all_it_says() -> None:
 
 def test_the_cpu_is_sampled_by_rss_and_load() -> None:
     heard = Heard()
-    Monitor(CpuDevice(), heard).look()
+    Monitor(CpuDevice(), heard).sample()
     (sample,) = heard.of("sample")
     assert sample["used_bytes"] > 10 * MB
     assert sample["cpu_percent"] >= 0
@@ -55,7 +55,7 @@ def test_each_cause_has_its_own_alert() -> None:
 
 
 class Slow(SimulatedDevice):
-    """A device that is slow to look at, on a clock of its own."""
+    """A device that is slow to answer, on a clock of its own."""
 
     now = 0.0
 
@@ -67,7 +67,7 @@ class Slow(SimulatedDevice):
 def test_a_slow_look_is_taken_more_rarely() -> None:
     heard = Heard()
     monitor = Monitor(Slow(total_bytes=10), heard, clock=lambda: Slow.now)
-    took = monitor.look()
+    took = monitor.sample()
     assert took >= 0.004
     pauses: list[float] = []
 
@@ -84,7 +84,7 @@ def test_a_slow_look_is_taken_more_rarely() -> None:
 def _until(true: Callable[[], object]) -> None:
     deadline = time.monotonic() + 20
     while not true():
-        assert time.monotonic() < deadline, "the monitor does not look"
+        assert time.monotonic() < deadline, "the monitor takes no samples"
         time.sleep(0.001)
 
 

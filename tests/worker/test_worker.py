@@ -22,7 +22,7 @@ from pipelines.schema.node import Context, Node, Place
 from pipelines.schema.units import MIB
 from pipelines.schema.values import Audio, Contour, File, Note, Notes, Text, Word, Words
 from pipelines.worker import wire
-from pipelines.worker.client import Isolated, Worker
+from pipelines.worker.client import IsolatedNode, Worker
 from tests.run.standins.known import Known
 
 HERE = "tests.run.standins"
@@ -275,8 +275,8 @@ def test_it_is_reached_in_a_program_with_many_open_files(tmp_path: Path, monkeyp
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def isolated(name: str = "Known", **knobs: object) -> Isolated:
-    return Isolated(Known(), f"{HERE}.known.{name}", knobs, "test/node", trusted=[HERE])
+def isolated(name: str = "Known", **knobs: object) -> IsolatedNode:
+    return IsolatedNode(Known(), f"{HERE}.known.{name}", knobs, "test/node", trusted=[HERE])
 
 
 def test_an_item_after_a_death_has_a_new_process(tmp_path: Path) -> None:
@@ -338,7 +338,9 @@ def test_an_interpreter_that_is_not_there_is_a_sentence() -> None:
 def test_it_stands_in_for_a_node_and_its_bytes_come_back(tmp_path: Path) -> None:
     device = CpuDevice()
     pids: list[int] = []
-    node = Isolated(Known(), f"{HERE}.known.Known", {"weights": 128}, "test/known", trusted=[HERE], started=pids.append)
+    node = IsolatedNode(
+        Known(), f"{HERE}.known.Known", {"weights": 128}, "test/known", trusted=[HERE], started=pids.append
+    )
     assert isinstance(node, Node)
     before = device.used_bytes()
     model = node.load(Place())

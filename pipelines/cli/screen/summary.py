@@ -29,7 +29,7 @@ def summarise(
         f"{format_seconds(record.elapsed())}."
     )
     name_finals(out, record.folder, outputs, ends)
-    for line in summary(record.facts.get("stream") or {}):
+    for line in summary(record.fields.get("stream") or {}):
         out.print(Text(f"  {line}", style="dim"), soft_wrap=True)
     out.print(Text(f"Record: {record.folder}", style="dim"), soft_wrap=True)
     for task, error in reversed(outcome.failed.items()):  # the first nearest the prompt
