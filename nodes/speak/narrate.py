@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -37,7 +38,7 @@ class Piece:
     sentence: Sentence
 
 
-class Speaking:
+class Speaking(ABC):
     """What all speaking nodes have in common: their ports, and `run` and `stream` made of the `pieces` a node gives.
 
     rate: Hz of the speech, which is mono.
@@ -47,9 +48,9 @@ class Speaking:
     outputs: ClassVar[Mapping[str, Port]] = OUTPUTS
     rate: ClassVar[int]
 
+    @abstractmethod
     def pieces(self, model: Any, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Piece]:
         """The speech in order. chunks: the text as it arrives; None where `inputs` holds the whole of it."""
-        raise NotImplementedError
 
     def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
         """`audio` float32 [1, frames] at `rate` Hz and `words`, its lines.
