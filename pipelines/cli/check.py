@@ -11,8 +11,6 @@ import json
 from pathlib import Path
 
 from pipelines.cli.main import no_rest
-from pipelines.schema.plan import Plan
-from pipelines.schema.problem import Problem
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Check and print the verdict."""
     no_rest(rest, "check")
-    from pipelines.plan.check import check
+    from pipelines.api import check
 
-    file = args.plan / "plan.json" if args.plan.is_dir() else args.plan
-    plan = Plan.read(file)
-    verdict = check(Problem.read(args.problem or file.with_name("problem.json")), plan)
+    verdict = check(args.plan, args.problem)
     if args.format == "json":
         print(
             json.dumps(

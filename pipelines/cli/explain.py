@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.cli.main import no_rest
-from pipelines.cli.plan import add_selection
+from pipelines.cli.plan import add_selection, selection_of
 from pipelines.plan.check import certified
 from pipelines.schema.errors import UsageError
 from pipelines.schema.plan import Plan
@@ -40,20 +40,16 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
         problem = Problem.read(args.problem)
         made = Plan.read(args.plan) if args.plan is not None else plan(problem)
         return _tell(problem, certified(problem, made), plan)
+    from pipelines.api import plan_settings
     from pipelines.cli.screen.show import console, heading
     from pipelines.cli.verbs import composed_settings
-    from pipelines.session.choice import plan_for
-    from pipelines.session.prepare import prepare
-    from pipelines.session.selection import Selection
 
     settings = composed_settings(rest)
     if settings is None:
         return 0
-    prepared = prepare(settings, Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust)))
-    problem = prepared.choice.problem
-    made = certified(problem, plan_for(prepared.inventory.settings.tier, problem))
-    console().print(heading(prepared, made))
-    return _tell_of(prepared, made)
+    result = plan_settings(settings, selection_of(args))
+    console().print(heading(result.prepared, result.plan))
+    return _tell_of(result.prepared, result.plan)
 
 
 def _tell_of(prepared: Prepared, made: Plan) -> int:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.cli.main import no_rest
 from pipelines.plan.check import certified
 from pipelines.schema.problem import Problem
+
+if TYPE_CHECKING:
+    from pipelines.session.selection import Selection
 
 FORMATS = ("text", "json", "mermaid", "dot")
 
@@ -38,34 +42,36 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
                         help="let the config name classes of this package, too (repeatable)")  # fmt: skip
 
 
+def selection_of(args: argparse.Namespace) -> Selection:
+    """What the flags of `add_selection` said."""
+    from pipelines.session.selection import Selection
+
+    return Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
+
+
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """Plan and print."""
     if args.problem is not None:
         no_rest(rest, "plan --problem")
         return _bare(args.problem, args.format)
+    from pipelines.api import plan_settings
     from pipelines.cli.verbs import composed_settings
-    from pipelines.session.choice import plan_for
-    from pipelines.session.prepare import prepare
-    from pipelines.session.selection import Selection
 
     settings = composed_settings(rest)
     if settings is None:
         return 0
-    selection = Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
-    prepared = prepare(settings, selection)
-    problem, variants = prepared.choice.problem, prepared.choice.variants
-    made = certified(problem, plan_for(prepared.inventory.settings.tier, problem))
+    result = plan_settings(settings, selection_of(args))
     if args.format == "json":
-        print(made.to_json(), end="")
+        print(result.plan.to_json(), end="")
     elif args.format == "text":
         from pipelines.cli.screen.show import console, show_plan
 
-        show_plan(console(), prepared, made)
+        show_plan(console(), result.prepared, result.plan)
     else:
         from pipelines.graph.draw import dot, mermaid
 
         draw = mermaid if args.format == "mermaid" else dot
-        print(draw(prepared.inventory.graph, {node: variant.name for node, variant in variants.items()}), end="")
+        print(draw(result.prepared.inventory.graph, result.variants), end="")
     return 0
 
 

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.cli.fetching import bring
 from pipelines.cli.screen.show import console, table
+from pipelines.cli.screen.watch import Screen
 from pipelines.config import catalog
 from pipelines.config.variants import load_variant
 from pipelines.schema.config import Variant
@@ -27,6 +27,7 @@ from pipelines.schema.roles import ROLES
 from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
 from pipelines.session.availability import Terms, look_up
+from pipelines.session.fetching import fetch_variant
 from pipelines.weights import WeightsLocation, WeightsSpec
 from pipelines.weights.environments import environments
 from pipelines.weights.locations import fetch_command
@@ -122,7 +123,7 @@ def _fetch(out: Console, variants: Sequence[Variant], terms: Terms, settings: Se
     if terms.offline:
         raise UsageError("offline=true fetches nothing. Leave it away to fetch.")
     for variant in variants:
-        path = bring(variant, terms, out)
+        path = fetch_variant(variant, terms, Screen(out))
         out.print(
             f"{variant.name}: {path or 'nothing to fetch, its weights are in its library or it needs none.'}",
             soft_wrap=True,

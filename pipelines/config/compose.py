@@ -40,6 +40,12 @@ class Composed:
     folder: Path | None = None
 
 
+def write_resolved(folder: Path, resolved: Mapping[str, Any]) -> None:
+    """Write `config_resolved.yaml`: the config with every interpolation worked out."""
+    text = OmegaConf.to_yaml(OmegaConf.create(dict(resolved)))
+    (folder / "config_resolved.yaml").write_text(text, encoding="utf-8")
+
+
 class Composer:
     """One Hydra instance over the shipped tree and the user's own folder (`-cd`). Use as a context manager."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipelines.config.catalog import conf_dir
 from pipelines.config.suggestions import is_there, no_flag, not_a_setting
@@ -15,6 +15,8 @@ from pipelines.schema.errors import UsageError
 
 #: Values of these keys are quoted for Hydra, so that names with spaces, commas and accents work as typed.
 QUOTED = ("input", "text", "lyrics", "voice", "artist", "title", "weights_dir", "outputs_dir", "translations", "genre")
+#: Words that Hydra's grammar reads as something else than a text.
+_NO_TEXTS = ("true", "false", "null", "nan", "inf")
 _OVERRIDE = re.compile(r"^([+~]{0,2})([A-Za-z_][\w./@-]*)=(.*)$", re.DOTALL)
 
 
@@ -70,3 +72,26 @@ def quoted(text: str) -> str:
     escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", text).replace("${", "\\${")
     trailing = re.search(r"\\+$", escaped)
     return f"'{escaped}{trailing[0] if trailing else ''}'"
+
+
+def override(key: str, value: Any) -> str:
+    """`key=value` in Hydra's grammar, whatever signs a text holds.
+
+    >>> override("input", ["a b.ogg", "c.ogg"]), override("tier.streams", 2), override("seed", None)
+    ("input=['a b.ogg',c.ogg]", 'tier.streams=2', 'seed=null')
+    """
+    return f"{key}={_in_grammar(value)}"
+
+
+def _in_grammar(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_in_grammar(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(_in_grammar, value)) + "]"
+    text = str(value)
+    is_plain = re.fullmatch(r"[A-Za-z_/.][\w./-]*", text) and text.lower() not in _NO_TEXTS
+    return text if is_plain else quoted(text)
