@@ -149,6 +149,8 @@ def test_moments_are_as_defined(problem: Problem, seed: int) -> None:
         if isinstance(step, Unload):  # the definition has what is left; the step begins with the model still there
             heights[at] += problem.models[step.model].weights_bytes
     assert predicted_peaks(problem, made.steps) == heights
+    assert max([problem.context_bytes, *heights]) == made.peak_bytes
+    assert all(heights[at] == step.peak_bytes for at, step in enumerate(made.steps) if isinstance(step, Run))
     assert [moment(problem, made.steps, at).total for at in range(len(made.steps))] == heights
     for at, step in enumerate(made.steps):
         if not isinstance(step, Run):
