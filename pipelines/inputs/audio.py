@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.inputs.decoders import by_av, by_soundfile, quiet
-from pipelines.inputs.riff import shortfall
+from pipelines.inputs.riff import Shortfall, shortfall
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.names import safe_name
 from pipelines.schema.values import Audio
@@ -28,12 +28,15 @@ def open_audio(path: Path, folder: Path, warn: Callable[[str], None] = lambda se
         raise TaskFailed(f"There is no file {str(path)!r}.")
     with quiet(path):
         audio = by_soundfile(path) or _decode(path, folder)
-        promised, there = shortfall(path) or (audio.seconds, audio.seconds)
+        short = shortfall(path)
         if _frames_in(audio, path) < audio.frames:  # of an MP3 libsndfile believes the header
-            audio = _decode(path, folder)
-            there = audio.seconds
-    if there < promised:
-        warn(f"{path} breaks off: its header promises {promised:.1f} s, and the {there:.1f} s that are there are used.")
+            promised, audio = audio.seconds, _decode(path, folder)
+            short = Shortfall(promised, audio.seconds) if audio.seconds < promised else None
+    if short:
+        warn(
+            f"{path} breaks off: its header promises {short.promised:.1f} s, "
+            f"and the {short.there:.1f} s that are there are used."
+        )
     return audio
 
 

@@ -42,7 +42,7 @@ def by_av(path: Path) -> Iterator[tuple[Any, Any]]:
 
 @contextmanager
 def quiet(path: Path) -> Iterator[None]:
-    """Keep what mpg123, inside libsndfile, writes about MP3 files from stderr: our sentences name the file.
+    """Drop what mpg123, inside libsndfile, writes to stderr about MP3 files: our own messages name the file.
 
     The whole process's stderr is silent meanwhile, so only one caller may be in here at a time.
     """

@@ -18,10 +18,10 @@ _SETTLED_NS = 2_000_000_000
 
 
 def digest_of(path: Path | None, spec: WeightsSpec, cache: Path | None = None) -> str:
-    """The SHA-256 of the weights at `path`: over names and digests of its files, sorted; a lone file's own. Hex.
+    """The SHA-256 of the weights at `path` in hex: of a file its own, of a folder that over its sorted names and digests.
 
-    Files that are no part of the model (`WeightsSpec.names_in`) do not count, so the same weights have the same digest wherever they
-    lie. `""` for None or a place that cannot be read.
+    Files that are no part of the model (`WeightsSpec.names_in`) do not count, so the same weights have the same digest
+    wherever they lie. `""` for None and for a place that cannot be read.
     """
     if path is None:
         return ""
@@ -36,17 +36,20 @@ def digest_of(path: Path | None, spec: WeightsSpec, cache: Path | None = None) -
 
 
 def file_digest(path: Path, cache: Path | None = None) -> str:
-    """The SHA-256 of a file's bytes, in hex, from the cache where path, size and time of change are as they were."""
+    """The SHA-256 of a file's bytes, in hex, from the cache where path, size and time of change are as they were.
+
+    cache: a folder, the user's unless given. Raises `OSError` where the file cannot be read.
+    """
     path = path.resolve()
     seen = path.stat()
-    about = {"path": str(path), "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
+    stamp = {"path": str(path), "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
     note = (cache or user_folders().digests) / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
     known = _read(note)
-    if all(known.get(key) == value for key, value in about.items()) and isinstance(known.get("sha256"), str):
+    if all(known.get(key) == value for key, value in stamp.items()) and isinstance(known.get("sha256"), str):
         return str(known["sha256"])
     digest = sha256_of(path)
     if time.time_ns() - seen.st_mtime_ns > _SETTLED_NS:
-        _write(note, {**about, "sha256": digest})
+        _write(note, {**stamp, "sha256": digest})
     return digest
 
 
@@ -58,8 +61,8 @@ def _read(note: Path) -> dict[str, object]:
     return data if isinstance(data, dict) else {}
 
 
-def _write(note: Path, facts: Mapping[str, object]) -> None:
+def _write(note: Path, entry: Mapping[str, object]) -> None:
     """A cache that cannot be written only costs time."""
     with suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(note, json.dumps(facts))
+        write_atomic(note, json.dumps(entry))

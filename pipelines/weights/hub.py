@@ -1,4 +1,4 @@
-"""A place weights are fetched from: the small interface the fetcher needs, and Hugging Face's hub behind it.
+"""A place that weights are fetched from: the interface that fetching needs, and Hugging Face's hub behind it.
 
 The library lists (names, sizes, digests, access); the bytes come by plain ranged requests, because an interrupted file must go
 on where it stopped in a later process too, and the library begins it anew there.
@@ -26,7 +26,7 @@ _PATIENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file of a repository. sha256: hex, None where the hub tells none (small files). blob: git's own name."""
+    """A file of a repository, of `size` bytes. sha256: hex, None where the hub has none (small files). blob: git's own name."""
 
     name: str
     size: int
@@ -43,7 +43,7 @@ class Listing:
 
 
 class Hub(Protocol):
-    """Where files come from. Both raise `SurroundingsFailed` where it cannot be reached, `TaskFailed` where it says no."""
+    """Where files come from. Both methods raise `SurroundingsFailed` where it cannot be reached, `TaskFailed` where it refuses."""
 
     def listing(self, source: Source) -> Listing:
         """The files of `source.repo` at its revision."""
@@ -112,7 +112,7 @@ class HuggingFace:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but a token given for one host is not told to another."""
+    """Follows redirects, but a token given for one host is not sent to another."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         new = super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -129,7 +129,7 @@ def _remote(sibling: Any) -> RemoteFile:
 
 
 def _as_ours(error: Exception, repo: str, base: str) -> HeadroomError:
-    """The library's refusals are told apart by name: their module has moved between its versions."""
+    """The error of ours for one of the library's, known by its name: their module has moved between its versions."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if "GatedRepoError" in kinds:
         return TaskFailed(

@@ -36,12 +36,12 @@ class WantedFile:
     blob: str | None = None
 
     def part(self, folder: Path) -> Path:
-        """Where its bytes gather: named by their digest, so that another revision's are never gone on with."""
+        """Where its bytes gather: named by their digest, so that another revision's are never resumed."""
         path = folder / self.name
         return path.with_name(f"{path.name}.{(self.sha256 or self.blob or self.commit)[:8]}.part")
 
     def is_right(self, path: Path, digest: str) -> bool:
-        """Whether the file at `path`, of SHA-256 `digest`, is this one as far as anybody says."""
+        """Whether the file at `path`, of SHA-256 `digest`, is this one, as far as its size and digest are known."""
         if path.stat().st_size != self.size:
             return False
         if self.sha256 is not None:

@@ -1,4 +1,4 @@
-"""The note beside fetched weights that says what they are, and the comparison of files with the digests they should have."""
+"""The manifest beside fetched weights, which has the digest of each file, and the comparison of files with it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One file. state: `ok`, `differs`, `missing`, or `unrecorded` where nobody said what it should be. found, expected: hex."""
+    """One file. state: `ok`, `differs`, `missing`, or `unrecorded` where no digest of it is known. found, expected: hex."""
 
     name: str
     state: str

@@ -71,7 +71,7 @@ class WeightsSpec:
 
     @staticmethod
     def of(variant: Variant) -> WeightsSpec | None:
-        """What the file of `variant` says, None where it needs no weights. Raises `UsageError` naming the key that is wrong."""
+        """Read from the file of `variant`, None where it needs no weights. Raises `UsageError` naming the key that is wrong."""
         if not variant.weights:
             return None
         where = f"model/{variant.name}.weights"

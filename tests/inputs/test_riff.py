@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.inputs.riff import shortfall
+from pipelines.inputs.riff import Shortfall, shortfall
 
 RATE = 8000
 
@@ -23,9 +23,9 @@ def test_what_is_missing_is_told_in_seconds(tmp_path, subtype, size):
     whole = path.read_bytes()
     begin = whole.index(b"data") + 8
     path.write_bytes(whole[: begin + size * 2 * RATE])
-    promised, there = shortfall(path)
-    assert (promised, there) == (4.0, 1.0)
-    assert there == soundfile.info(path).duration
+    short = shortfall(path)
+    assert short == Shortfall(promised=4.0, there=1.0)
+    assert short.there == soundfile.info(path).duration
 
 
 @pytest.mark.parametrize("form", ["AIFF", "AU", "W64"])
@@ -35,9 +35,9 @@ def test_other_containers_that_break_off_are_known_too(tmp_path, form, subtype):
     assert shortfall(path) is None
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    promised, there = shortfall(path)
-    assert promised == pytest.approx(4.0, abs=0.01)
-    assert there == soundfile.info(path).duration == pytest.approx(2.0, abs=0.01)
+    short = shortfall(path)
+    assert short.promised == pytest.approx(4.0, abs=0.01)
+    assert short.there == soundfile.info(path).duration == pytest.approx(2.0, abs=0.01)
     for length in range(0, 200, 3):
         path.write_bytes(whole[:length])
         shortfall(path)  # headers that break off are no error
@@ -51,7 +51,7 @@ def test_chunks_before_and_after_the_sound_are_no_sound(tmp_path):
     path.write_bytes(whole[:at] + extra + whole[at:] + extra)
     assert shortfall(path) is None
     path.write_bytes(whole[:at] + extra + whole[at : at + 8 + 4 * RATE])
-    assert shortfall(path) == (4.0, 1.0)
+    assert shortfall(path) == Shortfall(4.0, 1.0)
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF024, 0])
