@@ -64,6 +64,18 @@ def trace(events: Sequence[Event], limit_bytes: int | None) -> dict[str, Any]:
     return {"displayTimeUnit": "ms", "traceEvents": rows}
 
 
+def write_drawings(
+    folder: Path, events: Sequence[Event], limit_bytes: int | None, title: str, *, picture: bool
+) -> None:
+    """`trace.json` for Perfetto, and `memory.png` where matplotlib is installed and a picture is wanted."""
+    write_trace(folder / "trace.json", events, limit_bytes)
+    if picture:
+        try:
+            write_memory_png(folder / "memory.png", events, limit_bytes, title)
+        except ImportError:
+            return
+
+
 def write_trace(path: Path, events: Sequence[Event], limit_bytes: int | None) -> None:
     """Write `trace.json`."""
     path.write_text(json.dumps(trace(events, limit_bytes), default=str), encoding="utf-8")

@@ -16,7 +16,7 @@ from pipelines.graph.draw import mermaid
 from pipelines.plan.check import certified
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.engine import Engine
-from pipelines.run.instruments import draw, libraries_of, warm_up
+from pipelines.run.imports import import_libraries, libraries_of
 from pipelines.run.job import Job
 from pipelines.run.monitor import Monitor
 from pipelines.run.outcome import Outcome
@@ -24,6 +24,7 @@ from pipelines.run.record import Record, cannot_write, surroundings
 from pipelines.run.recovery import Recovery, rung_lines
 from pipelines.run.resume import check_earlier_results
 from pipelines.run.tasks import outputs_of
+from pipelines.run.trace import write_drawings
 from pipelines.schema.errors import ExitCode, SurroundingsFailed
 from pipelines.schema.ids import TaskId
 from pipelines.schema.plan import Plan
@@ -137,7 +138,7 @@ def _execute(
     )
     device.assume_context(job.problem.context_bytes)
     if device.computes_on_host:
-        warm_up(libraries_of(job, "host"))
+        import_libraries(libraries_of(job, "host"))
     engine.emit("run_started", schema=EVENT_SCHEMA, items=len(job.items), tasks=len(job.problem.tasks),
                 steps=len(plan.steps), limit_bytes=plan.limit_bytes, context_bytes=device.used_bytes())  # fmt: skip
     for item, error in inventory.unreadable.items():
@@ -148,8 +149,10 @@ def _execute(
         with _for_later(engine):
             learn_footprints(inventory, device, engine.observed, outcome.failed)
     finally:
-        draw(record.folder, events, plan.limit_bytes, inventory.settings.pipeline.name,
-             picture=inventory.settings.options.memory_plot)  # fmt: skip
+        settings = inventory.settings
+        write_drawings(
+            record.folder, events, plan.limit_bytes, settings.pipeline.name, picture=settings.options.memory_plot
+        )
         record.update(**_failures(events), rungs=rung_lines(recovery.tried), stream=streams_of(events))
         with _for_later(engine):
             learn_leaks(engine.returns)  # of a run that failed, too: a leak may be why

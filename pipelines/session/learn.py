@@ -8,7 +8,7 @@ from pipelines.devices.leaks import Return
 from pipelines.devices.protocol import Device
 from pipelines.footprints.store import FootprintStore
 from pipelines.paths import user_folders
-from pipelines.run.instruments import remember
+from pipelines.run.learning import keep_observations
 from pipelines.run.outcome import Observed
 from pipelines.session.inventory import Inventory, known_leaks
 
@@ -20,7 +20,7 @@ def learn_footprints(
 
     Raises `SurroundingsFailed` where the store cannot be written.
     """
-    remember(FootprintStore(user_folders().footprints, frozen=inventory.frozen), observed, device, failed)
+    keep_observations(FootprintStore(user_folders().footprints, frozen=inventory.frozen), observed, device, failed)
 
 
 def learn_leaks(returns: Iterable[Return]) -> None:

@@ -9,8 +9,8 @@ from pipelines.devices import leaks
 from pipelines.devices.cuda import UNMEASURED_CONTEXT, CudaDevice
 from pipelines.footprints import regression, store
 from pipelines.run import memory, models
-from pipelines.run.instruments import _MEASURED
 from pipelines.run.ladder import MODES
+from pipelines.run.learning import MEASURED
 from pipelines.schema.units import MIB
 
 PAGE = " ".join((Path(__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8").split())
@@ -30,7 +30,7 @@ PAGE = " ".join((Path(__file__).parents[2] / "docs" / "memory.md").read_text(enc
         f"the {regression._QUANTILE:.0%} quantile".replace("%", " %"),
         f"`memory_mode=conservative` multiplies margins by {MODES['conservative'].margin_factor}",
         f"`aggressive` by {MODES['aggressive'].margin_factor}",
-        f"(`{_MEASURED[0]}`, `{_MEASURED[1]}` or `{_MEASURED[2]}`, never `declared`)",
+        f"(`{MEASURED[0]}`, `{MEASURED[1]}` or `{MEASURED[2]}`, never `declared`)",
         f"At most {store._NEWEST} are used for a key",
     ],
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from benchmarks.memory.harness import Bench
 from pipelines.devices.cpu import CpuDevice
 from pipelines.footprints.store import FootprintStore, Key
-from pipelines.run.instruments import remember
+from pipelines.run.learning import keep_observations
 from pipelines.run.outcome import Observed
 from pipelines.schema.plan import Load, Run, Unload
 from pipelines.schema.units import MIB
@@ -24,7 +24,7 @@ def run(item, node):
 
 def remembered(tmp_path, observed, node="n0", failed=()):
     store = FootprintStore(tmp_path / "f.jsonl")
-    kept = remember(store, observed, DEVICE, failed)
+    kept = keep_observations(store, observed, DEVICE, failed)
     return kept, [seen.bytes // MIB for seen in store.read().of(Key.of(JOB.choice[node], "", DEVICE.footprint_key))]
 
 
@@ -67,7 +67,7 @@ def test_what_one_variant_took_is_not_remembered_of_the_one_that_replaced_it(tmp
     later = replace(JOB, choice={**JOB.choice, "n0": small}, digests={"small": "abc"})
     store = FootprintStore(tmp_path / "f.jsonl")
     observed = [step(run(0, 0), 100, 190, 100), step(run(1, 0), 100, 105, 100, job=later)]
-    assert remember(store, observed, DEVICE) == 2
+    assert keep_observations(store, observed, DEVICE) == 2
     found = [store.read().of(Key.of(*key, DEVICE.footprint_key)) for key in ((JOB.choice["n0"], ""), (small, "abc"))]
     assert [[seen.bytes // MIB for seen in each] for each in found] == [[90], [5]]
 
