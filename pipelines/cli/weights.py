@@ -28,10 +28,11 @@ from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
 from pipelines.session.availability import Terms, look_up
 from pipelines.session.fetching import fetch_variant
-from pipelines.weights import WeightsLocation, WeightsSpec
+from pipelines.weights import WeightsLocation
 from pipelines.weights.environments import environments
 from pipelines.weights.locations import fetch_command
 from pipelines.weights.manifest import Verdict, verify
+from pipelines.weights.spec import names_in
 
 ACTIONS = ("list", "fetch", "verify")
 
@@ -100,11 +101,11 @@ def _list(out: Console, variants: Sequence[Variant], terms: Terms) -> None:
 
 
 def _size(variant: Variant, found: WeightsLocation) -> str:
-    spec = WeightsSpec.of(variant)
+    spec = variant.weights
     if spec is None:
         return "-"
     if found.path is not None:
-        names = spec.names_in(found.path) if found.path.is_dir() else [""]
+        names = names_in(spec, found.path) if found.path.is_dir() else [""]
         return format_bytes(sum((found.path / name).stat().st_size for name in names))
     return f"~{format_bytes(spec.size)}" if spec.size else "-"
 
@@ -134,7 +135,7 @@ def _verify(out: Console, named: Sequence[Variant], variants: Sequence[Variant],
     made = table("variant", "file", "SHA-256", "state")
     wrong: list[str] = []
     for variant in variants:
-        spec, found = WeightsSpec.of(variant), look_up(variant, terms).weights
+        spec, found = variant.weights, look_up(variant, terms).weights
         if spec is None or found.path is None:
             if variant in named and spec is not None:
                 raise TaskFailed(

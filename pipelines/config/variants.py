@@ -23,6 +23,7 @@ from pipelines.schema.fields import (
     read_fields,
 )
 from pipelines.schema.hardware import MemoryKind
+from pipelines.weights.spec import read_spec
 
 #: Earlier spellings of the entry of `context` that is an accelerator's own: what its driver and runtime hold.
 _CONTEXT_NAMES = {"cuda": "accelerator"}
@@ -41,8 +42,14 @@ def read_variant(role: str, name: str, data: Any) -> Variant:
     values = read_fields(data, VARIANT, where)
     if "_target_" not in values:
         raise UsageError(f"{where} has no `_target_` naming its node class.")
-    footprints = _footprints(values.pop("footprint", {}), f"{where}.footprint")
-    return Variant(f"{role}/{name}", role, target=values.pop("_target_"), footprints=footprints, **values)
+    return Variant(
+        f"{role}/{name}",
+        role,
+        target=values.pop("_target_"),
+        weights=read_spec(values.pop("weights", {}), f"{role}/{name}"),
+        footprints=_footprints(values.pop("footprint", {}), f"{where}.footprint"),
+        **values,
+    )
 
 
 def _footprints(data: Mapping[str, Any], where: str) -> dict[MemoryKind, Footprint]:
@@ -84,7 +91,7 @@ FOOTPRINT: Mapping[str, Reader[Any]] = {
 }
 #: Where a node's work is done: in this process, or in one of its own.
 ISOLATION = choice("thread", "process")
-#: The fields of `Variant`, with `_target_` for `target` and `footprint` for `footprints`. `weights` is read by `pipelines.weights`.
+#: The fields of `Variant`, with `_target_` for `target` and `footprint` for `footprints`.
 VARIANT: Mapping[str, Reader[Any]] = {
     "_target_": TEXT,
     "quality": NUMBER,

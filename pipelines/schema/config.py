@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.schema.hardware import MemoryKind
+from pipelines.schema.weights import WeightsSpec
 
 #: The quantities a footprint may be linear in, and where each comes from. `<knob>` is any numeric knob of the variant.
 TERMS = {
@@ -47,7 +48,7 @@ class Variant:
 
     origin: `<role>/<file stem>`, the file it comes from. changes: what makes it another model than the file's, in order:
     `@cpu`, `@<node>`, `+<knob>=<value>`. quality: rank within the role, higher is better.
-    weights: how to find them (`{repo:|path:|hub:..., sha256:...}`), empty where none are needed or the library ships them.
+    weights: which files it needs, None where it needs none or its library brings them.
     footprints: by the memory it occupies, `host` or `accelerator`; read them with `footprint_in`.
     device: `cpu` where it is kept off the card, None for the run's own device. isolation: `thread` or `process`.
     requires: modules that must be importable. environment: a pinned package list of its own, where pins conflict.
@@ -60,7 +61,7 @@ class Variant:
     quality: float = 0.0
     licence: str = ""
     knobs: Mapping[str, Any] = field(default_factory=dict)
-    weights: Mapping[str, Any] = field(default_factory=dict)
+    weights: WeightsSpec | None = None
     footprints: Mapping[MemoryKind, Footprint] = field(default_factory=dict)
     isolation: str = "thread"
     device: str | None = None

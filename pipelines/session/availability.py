@@ -16,7 +16,7 @@ from pipelines.schema.config import Variant
 from pipelines.schema.errors import HeadroomError, TaskFailed, UsageError
 from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
-from pipelines.weights import WeightsLocation, WeightsSpec, locate
+from pipelines.weights import WeightsLocation, locate
 from pipelines.weights.environments import built_python
 from pipelines.weights.locations import fetch_command
 
@@ -174,5 +174,5 @@ def _may_install(variant: Variant, terms: Terms) -> bool:
 
 
 def _size(variant: Variant) -> str:
-    spec = WeightsSpec.of(variant)
+    spec = variant.weights
     return f" ({format_bytes(spec.size)})" if spec and spec.size else ""

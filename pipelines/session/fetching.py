@@ -13,7 +13,6 @@ from pipelines.session.watcher import Watcher
 from pipelines.weights.environments import environment_for
 from pipelines.weights.fetch import fetch
 from pipelines.weights.hub import Hub, HuggingFace
-from pipelines.weights.spec import WeightsSpec
 
 
 def fetch_variant(variant: Variant, terms: Terms, watcher: Watcher, hub: Hub | None = None) -> Path | None:
@@ -29,7 +28,7 @@ def fetch_variant(variant: Variant, terms: Terms, watcher: Watcher, hub: Hub | N
         watcher.say(f"Building the environment of {variant.name}: {', '.join(variant.environment)}.")
         environment_for(variant.environment, trusted=True)
     path = look_up(variant, terms).weights.path
-    if path is not None or WeightsSpec.of(variant) is None:
+    if path is not None or variant.weights is None:
         return path
     with watcher.transfer() as report:
         return fetch(variant, terms.home, hub or HuggingFace(), report, begin=watcher.say)

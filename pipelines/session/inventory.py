@@ -32,7 +32,7 @@ from pipelines.session.availability import Availability, Terms, look_up
 from pipelines.session.device import limit_of
 from pipelines.session.selection import EVERYTHING, Selection, make_graph
 from pipelines.stream.stages import can_continue_chain, can_start_chain
-from pipelines.weights import WeightsSpec, digest_of
+from pipelines.weights import digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +158,7 @@ def known_leaks() -> KnownLeaks:
 
 def weights_digest(variant: Variant, path: Path | None) -> str:
     """SHA-256 of a variant's weights at `path`; `""` where its library brings them or it has none."""
-    spec = WeightsSpec.of(variant)
-    return digest_of(path, spec) if spec else ""
+    return digest_of(path, variant.weights) if variant.weights else ""
 
 
 def _items(settings: Settings, *, keep_going: bool) -> FoundItems:

@@ -2,6 +2,6 @@
 
 from pipelines.weights.digests import digest_of
 from pipelines.weights.locations import WeightsLocation, locate
-from pipelines.weights.spec import Source, WeightsSpec
+from pipelines.weights.spec import read_spec
 
-__all__ = ["Source", "WeightsLocation", "WeightsSpec", "digest_of", "locate"]
+__all__ = ["WeightsLocation", "digest_of", "locate", "read_spec"]

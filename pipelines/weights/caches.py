@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.schema.weights import Source, WeightsSpec
 from pipelines.weights.patterns import files_in, unmatched
-from pipelines.weights.spec import Source, WeightsSpec
 
 
 @dataclass(frozen=True, slots=True)

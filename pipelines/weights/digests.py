@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipelines.files import sha256_of, write_atomic
 from pipelines.paths import user_folders
-from pipelines.weights.spec import WeightsSpec
+from pipelines.schema.weights import WeightsSpec
+from pipelines.weights.spec import names_in
 
 #: A file changed this recently may change again without its time showing it.
 _SETTLED_NS = 2_000_000_000
@@ -20,7 +21,7 @@ _SETTLED_NS = 2_000_000_000
 def digest_of(path: Path | None, spec: WeightsSpec, cache: Path | None = None) -> str:
     """The SHA-256 of the weights at `path` in hex: of a file its own, of a folder that over its sorted names and digests.
 
-    Files that are no part of the model (`WeightsSpec.names_in`) do not count, so the same weights have the same digest
+    Files that are no part of the model (`names_in`) do not count, so the same weights have the same digest
     wherever they lie. `""` for None and for a place that cannot be read.
     """
     if path is None:
@@ -28,7 +29,7 @@ def digest_of(path: Path | None, spec: WeightsSpec, cache: Path | None = None) -
     try:
         if path.is_file():
             return file_digest(path, cache)
-        names = spec.names_in(path)
+        names = names_in(spec, path)
         lines = [f"{name}\0{file_digest(path / name, cache)}\n" for name in names]
     except OSError:
         return ""

@@ -17,11 +17,11 @@ from pipelines.files import file_lock
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import SurroundingsFailed, UsageError
 from pipelines.schema.units import format_bytes
+from pipelines.schema.weights import WeightsSpec
 from pipelines.weights.hub import Hub
 from pipelines.weights.install import install, is_whole
 from pipelines.weights.listing import WantedFile, wanted_files
 from pipelines.weights.manifest import Manifest
-from pipelines.weights.spec import WeightsSpec
 from pipelines.weights.transfer import Progress, Transfer
 
 #: Bytes left free on the disk.
@@ -50,7 +50,7 @@ def fetch(
     SurroundingsFailed : no network, disk full, no permission. What came is kept and resumed next time.
     TaskFailed : the hub has not got them, or gave other bytes than it should.
     """
-    spec = WeightsSpec.of(variant)
+    spec = variant.weights
     if spec is None:
         raise UsageError(f"{variant.name} needs no weights, or its library brings them.")
     target = home / spec.folders[0]

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipelines.schema.errors import HeadroomError, SurroundingsFailed, TaskFailed
+from pipelines.schema.weights import Source
 from pipelines.weights.extras import DISTRIBUTION
-from pipelines.weights.spec import Source
 
 _BLOCK = 1 << 20
 #: Seconds without a byte after which a connection is given up. The file can be resumed.

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.files import sha256_of
+from pipelines.schema.weights import WeightsSpec
 from pipelines.weights.manifest import NAME, Manifest, read_manifest
 from pipelines.weights.patterns import files_in, unmatched
-from pipelines.weights.spec import WeightsSpec
 
 
 def is_whole(folder: Path, spec: WeightsSpec) -> bool:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.schema.errors import TaskFailed
+from pipelines.schema.weights import Source, WeightsSpec
 from pipelines.weights.hub import Hub, RemoteFile
 from pipelines.weights.patterns import matching, unmatched
-from pipelines.weights.spec import Source, WeightsSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.schema.config import Variant
+from pipelines.schema.weights import WeightsSpec
 from pipelines.weights.caches import cache_places
 from pipelines.weights.environments import built_python
 from pipelines.weights.modules import modules_fault
-from pipelines.weights.spec import WeightsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class WeightsLocation:
 def locate(variant: Variant, home: Path) -> WeightsLocation:
     """Find what `variant` needs: its modules or an environment of its own, then its weights. Reads none, needs no network.
 
-    home: the weights folder. Raises `UsageError` for a variant whose file says something wrong of its weights.
+    home: the weights folder.
     """
-    found = _find_weights(WeightsSpec.of(variant), home)
+    found = _find_weights(variant.weights, home)
     fault = "" if variant.environment else modules_fault(variant.requires)
     if fault:
         return WeightsLocation(unmet=fault)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import sha256_of
-from pipelines.weights.spec import WeightsSpec
+from pipelines.schema.weights import WeightsSpec
+from pipelines.weights.spec import names_in
 
 NAME = ".headroom-weights.json"
 SCHEMA = "headroom/weights/1"
@@ -64,7 +65,7 @@ def verify(place: Path, spec: WeightsSpec) -> list[Verdict]:
     expected = {**(recorded.sha256 if recorded else {}), **spec.sha256}
     if place.is_file():
         return [_verdict(place.name, place, expected.get(place.name, ""))]
-    names = sorted({*spec.names_in(place), *expected})
+    names = sorted({*names_in(spec, place), *expected})
     return [_verdict(name, place / name, expected.get(name, "")) for name in names]
 
 

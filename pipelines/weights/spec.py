@@ -4,93 +4,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipelines.schema.config import Variant
 from pipelines.schema.errors import UsageError
 from pipelines.schema.fields import BYTES, NAMES, Kind, Reader, each, read_fields, text
+from pipelines.schema.weights import Source, WeightsSpec
 from pipelines.weights.patterns import files_in, matching, unmatched
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One repository of a hub.
+def read_spec(data: Any, origin: str) -> WeightsSpec | None:
+    """The `weights:` of the variant `origin` (`<role>/<name>`), None where it needs none. Raises `UsageError` naming the key."""
+    if not data:
+        return None
+    where = f"model/{origin}.weights"
+    given = read_fields(data, _FIELDS, where)
+    more = given.get("with", {})
+    return WeightsSpec(
+        path=given.get("path"),
+        folders=tuple(dict.fromkeys((given.get("folder", origin), origin))),
+        files=(*given.get("files", ()), *(f"{folder}/*" for folder in more)),
+        optional=given.get("optional", ()),
+        sources=(
+            *([_source(given, "", where)] if "hub" in given else []),
+            *(_source(fields, folder, f"{where}.with.{folder}") for folder, fields in more.items()),
+        ),
+        size=given.get("size"),
+        sha256=given.get("sha256", {}),
+        tts=given.get("tts"),
+        library=given.get("library", ()),
+    )
 
-    Attributes
-    ----------
-    repo : `OWNER/NAME`.
-    files, optional : glob patterns of names under `subfolder`. Each of `files` must match; `optional` may match nothing.
-    subfolder : the folder of the repository that holds the files, `""` for its root.
-    revision : a branch, a tag or a commit; None for the main branch.
-    into : the folder below the weights folder that the files go to, `""` for the folder itself.
-    """
 
-    repo: str
-    files: tuple[str, ...]
-    optional: tuple[str, ...] = ()
-    subfolder: str = ""
-    revision: str | None = None
-    into: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsSpec:
-    """Which files a variant needs, and where they may be found or fetched.
-
-    Attributes
-    ----------
-    path : a file or folder named by the user; then nothing else counts.
-    folders : folders below the weights folder, in the order they are looked in. Weights are fetched to the first.
-    files, optional : glob patterns of relative names. Each of `files` must match; `optional` may match nothing.
-    sources : where the files are fetched from.
-    size : bytes to fetch, None where not known.
-    sha256 : relative name -> digest in hex.
-    tts : the folder's name in the data folder of the TTS library.
-    library : names of the same files in torch hub's cache.
-    """
-
-    path: str | None = None
-    folders: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
-    size: int | None = None
-    sha256: Mapping[str, str] = field(default_factory=dict)
-    tts: str | None = None
-    library: tuple[str, ...] = ()
-
-    def names_in(self, folder: Path) -> list[str]:
-        """Relative names of the model's files in `folder`: those that are named where they are all there, else every file."""
-        names = files_in(folder)
-        for layout in (self.files, self.library):
-            if layout and not unmatched(names, layout):
-                return matching(names, (*layout, *self.optional))
-        return names
-
-    @staticmethod
-    def of(variant: Variant) -> WeightsSpec | None:
-        """Read from the file of `variant`, None where it needs no weights. Raises `UsageError` naming the key that is wrong."""
-        if not variant.weights:
-            return None
-        where = f"model/{variant.name}.weights"
-        given = read_fields(variant.weights, _FIELDS, where)
-        more = given.get("with", {})
-        return WeightsSpec(
-            path=given.get("path"),
-            folders=tuple(dict.fromkeys((given.get("folder", variant.origin), variant.origin))),
-            files=(*given.get("files", ()), *(f"{folder}/*" for folder in more)),
-            optional=given.get("optional", ()),
-            sources=(
-                *([_source(given, "", where)] if "hub" in given else []),
-                *(_source(fields, folder, f"{where}.with.{folder}") for folder, fields in more.items()),
-            ),
-            size=given.get("size"),
-            sha256=given.get("sha256", {}),
-            tts=given.get("tts"),
-            library=given.get("library", ()),
-        )
+def names_in(spec: WeightsSpec, folder: Path) -> list[str]:
+    """Relative names of the model's files in `folder`: those that are named where they are all there, else every file."""
+    names = files_in(folder)
+    for layout in (spec.files, spec.library):
+        if layout and not unmatched(names, layout):
+            return matching(names, (*layout, *spec.optional))
+    return names
 
 
 def _source(given: Mapping[str, Any], into: str, where: str) -> Source:

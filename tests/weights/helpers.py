@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.schema.config import Variant
+from pipelines.schema.weights import Source
+from pipelines.weights import read_spec
 from pipelines.weights.fetch import fetch
 from pipelines.weights.hub import HuggingFace, Listing, RemoteFile
-from pipelines.weights.spec import Source
 from tests.weights.hub_server import COMMIT, FakeHub
 
 MODEL = bytes(range(256)) * 12_000  # 3 MB: several blocks
@@ -19,7 +20,8 @@ REPO = {"model.bin": MODEL, "config.json": CONFIG, "vocabulary.json": b"[]", "RE
 
 def variant(**weights: object) -> Variant:
     given = {"folder": "tiny", "hub": "owner/tiny", "files": ["model.bin", "config.json", "vocabulary.*"], **weights}
-    return Variant("transcribe/tiny", "transcribe", "x", weights={k: v for k, v in given.items() if v is not None})
+    weights = read_spec({key: value for key, value in given.items() if value is not None}, "transcribe/tiny")
+    return Variant("transcribe/tiny", "transcribe", "x", weights=weights)
 
 
 def get(one: Variant, home: Path, hub: FakeHub, **rest: object) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.weights import WeightsSpec, digest_of, locate
+from pipelines.weights import digest_of, locate
 from tests.weights.helpers import CONFIG, MODEL, get, variant
 from tests.weights.hub_server import COMMIT, FakeHub
 
@@ -35,6 +35,6 @@ def test_the_library_s_own_cache_is_found_without_a_network(
 
     theirs = snapshot_download("owner/tiny", cache_dir=os.environ["HF_HUB_CACHE"], local_files_only=True)
     assert Path(theirs) == found.path
-    spec = WeightsSpec.of(variant())
+    spec = variant().weights
     assert spec is not None
     assert digest_of(found.path, spec) == digest_of(get(variant(), tmp_path, hub), spec) != ""

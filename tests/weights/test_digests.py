@@ -10,12 +10,12 @@ import pytest
 
 from pipelines.paths import user_folders
 from pipelines.schema.config import Variant
-from pipelines.weights import WeightsSpec, digests
+from pipelines.weights import digests, read_spec
 from pipelines.weights.digests import digest_of, file_digest
 
 
 def variant(name: str = "speak/toy", requires: tuple[str, ...] = (), **weights: object) -> Variant:
-    return Variant(name, name.partition("/")[0], "x", weights=weights, requires=requires)
+    return Variant(name, name.partition("/")[0], "x", weights=read_spec(weights, name), requires=requires)
 
 
 def put(path: Path, data: bytes = b"x") -> Path:
@@ -25,7 +25,7 @@ def put(path: Path, data: bytes = b"x") -> Path:
 
 
 def test_a_digest_is_of_names_and_bytes_wherever_they_lie(tmp_path: Path) -> None:
-    spec = WeightsSpec.of(variant(files=["a.bin", "sub/*"]))
+    spec = variant(files=["a.bin", "sub/*"]).weights
     assert spec is not None
     for place in ("one", "two"):
         put(tmp_path / place / "a.bin", b"a")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.schema.config import Variant
-from pipelines.weights import extras, locate
+from pipelines.weights import extras, locate, read_spec
 from pipelines.weights.extras import extras_for
 
 
 def variant(name: str = "speak/toy", requires: tuple[str, ...] = (), **weights: object) -> Variant:
-    return Variant(name, name.partition("/")[0], "x", weights=weights, requires=requires)
+    return Variant(name, name.partition("/")[0], "x", weights=read_spec(weights, name), requires=requires)
 
 
 EXTRAS = [

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from pipelines.schema.config import Variant
-from pipelines.weights import WeightsSpec, locate
+from pipelines.weights import locate, read_spec
 from pipelines.weights.digests import digest_of
 
 
 def variant(name: str = "speak/toy", requires: tuple[str, ...] = (), **weights: object) -> Variant:
-    return Variant(name, name.partition("/")[0], "x", weights=weights, requires=requires)
+    return Variant(name, name.partition("/")[0], "x", weights=read_spec(weights, name), requires=requires)
 
 
 def put(path: Path, data: bytes = b"x") -> Path:
@@ -55,7 +55,7 @@ def test_torch_hub_s_checkpoints_are_found_and_only_the_model_s_count(tmp_path: 
     assert locate(toy, tmp_path).path is None
     put(place / "a-1234.th")
     assert locate(toy, tmp_path).path == place
-    spec = WeightsSpec.of(toy)
+    spec = toy.weights
     assert spec is not None
     before = digest_of(place, spec)
     put(place / "other-5678.th", b"changed")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipelines.weights import WeightsSpec
 from pipelines.weights.manifest import NAME, verify
 from tests.weights.helpers import MODEL, get, variant
 from tests.weights.hub_server import FakeHub
@@ -13,7 +12,7 @@ from tests.weights.hub_server import FakeHub
 
 def test_verify_finds_a_changed_a_missing_and_an_unknown_file(hub: FakeHub, tmp_path: Path) -> None:
     folder = get(variant(), tmp_path, hub)
-    spec = WeightsSpec.of(variant())
+    spec = variant().weights
     assert spec is not None
     assert {verdict.state for verdict in verify(folder, spec)} == {"ok"}
     (folder / "model.bin").write_bytes(MODEL[:-1] + b"!")

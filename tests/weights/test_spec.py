@@ -6,19 +6,20 @@ import pytest
 
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import UsageError
-from pipelines.weights import Source, WeightsSpec
+from pipelines.schema.weights import Source, WeightsSpec
+from pipelines.weights import read_spec
 
 
 def variant(**weights: object) -> Variant:
     given = {"folder": "tiny", "hub": "owner/tiny", "files": ["model.bin", "config.json"], **weights}
-    return Variant("transcribe/tiny", "transcribe", "x", weights=given)
+    return Variant("transcribe/tiny", "transcribe", "x", weights=read_spec(given, "transcribe/tiny"))
 
 
 def test_everything_a_file_may_say() -> None:
     other = {"hub": "a/b", "revision": "v1", "subfolder": "s", "files": "c.bin", "optional": ["d.txt"]}
-    spec = WeightsSpec.of(
-        variant(size="1 MiB", sha256={"model.bin": "AB" * 32}, tts="t", library="m.th", **{"with": {"sub": other}})
-    )
+    spec = variant(
+        size="1 MiB", sha256={"model.bin": "AB" * 32}, tts="t", library="m.th", **{"with": {"sub": other}}
+    ).weights
     assert spec == WeightsSpec(
         folders=("tiny", "transcribe/tiny"),
         files=("model.bin", "config.json", "sub/*"),
@@ -34,7 +35,7 @@ def test_everything_a_file_may_say() -> None:
 
 
 def test_a_variant_without_weights_has_no_spec() -> None:
-    assert WeightsSpec.of(Variant("pitch/x", "pitch", "x")) is None
+    assert read_spec({}, "pitch/x") is None
 
 
 @pytest.mark.parametrize(
@@ -48,4 +49,4 @@ def test_a_variant_without_weights_has_no_spec() -> None:
 )  # fmt: skip
 def test_places_outside_and_misspelt_settings_are_refused(weights: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"model/transcribe/tiny\.weights"):
-        WeightsSpec.of(variant(**weights))
+        variant(**weights)
