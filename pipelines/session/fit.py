@@ -18,7 +18,9 @@ from pipelines.session.selection import EVERYTHING, Selection
 
 @dataclass(frozen=True)
 class Fitting:
-    """Attributes
+    """What was found.
+
+    Attributes
     ----------
     limit_bytes : the limit in force, None for all of the device.
     nodes : those that have a choice.

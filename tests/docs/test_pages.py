@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 
 import numpy as np
@@ -107,3 +109,18 @@ def test_the_index_names_every_page():
 def test_the_planner_s_figures_are_those_of_its_results():
     table = [line for line in read("benchmarks/results/planner.md").splitlines() if line.strip()]
     assert [line for line in table if line not in read("docs/figures.md")] == []
+
+
+def test_headroom_from_python(tmp_path, monkeypatch):
+    """The script of the page, as it stands there, in an empty folder with a song."""
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("song.wav", np.zeros((8000, 2)) + 0.1, 8000)
+    (block,) = re.findall(r"```python\n# stems.py\n(.*?)```", (ROOT / "docs/python.md").read_text("utf-8"), re.DOTALL)
+    (tmp_path / "stems.py").write_text(block, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    result = subprocess.run([sys.executable, "stems.py"], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "plan: {'separate': 'separate/center'}" in result.stdout
+    assert "run: ok" in result.stdout
+    assert len(re.findall(r"^made: .*\.wav$", result.stdout, re.MULTILINE)) == 2
+    assert "fit:" in result.stdout
