@@ -12,7 +12,7 @@ from pipelines.session.prepare import Prepared
 from pipelines.session.watcher import Watcher
 from pipelines.weights.environments import environment_for
 from pipelines.weights.fetch import fetch
-from pipelines.weights.hub import Hub, HuggingFace
+from pipelines.weights.hub import Hub
 
 
 def fetch_variant(variant: Variant, terms: Terms, watcher: Watcher, hub: Hub | None = None) -> Path | None:
@@ -30,6 +30,8 @@ def fetch_variant(variant: Variant, terms: Terms, watcher: Watcher, hub: Hub | N
     path = look_up(variant, terms).weights.path
     if path is not None or variant.weights is None:
         return path
+    from pipelines.weights.huggingface import HuggingFace  # what speaks HTTP is loaded where something is fetched
+
     with watcher.transfer() as report:
         return fetch(variant, terms.home, hub or HuggingFace(), report, begin=watcher.say)
 

@@ -6,9 +6,6 @@ import re
 from collections.abc import Collection
 from importlib import metadata
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 DISTRIBUTION = "headroom-runner"
 #: Modules whose distribution has another name.
 _DISTRIBUTIONS = {"TTS": "coqui-tts"}
@@ -32,6 +29,8 @@ def extras_for(absent: Collection[str], required: Collection[str]) -> list[str]:
 
 def _extras() -> dict[str, set[str]]:
     """Extra -> normalised names of the distributions it brings."""
+    from packaging.requirements import Requirement
+
     try:
         lines = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
@@ -39,10 +38,16 @@ def _extras() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for line in lines:
         if extra := _EXTRA.search(line):
-            found.setdefault(extra[1], set()).add(canonicalize_name(Requirement(line).name))
+            found.setdefault(extra[1], set()).add(_normal(Requirement(line).name))
     return found
 
 
 def _distribution(module: str) -> str:
     head = module.partition(".")[0]
-    return canonicalize_name(_DISTRIBUTIONS.get(head, head))
+    return _normal(_DISTRIBUTIONS.get(head, head))
+
+
+def _normal(name: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(name)

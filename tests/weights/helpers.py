@@ -10,7 +10,8 @@ from pipelines.schema.config import Variant
 from pipelines.schema.weights import Source
 from pipelines.weights import read_spec
 from pipelines.weights.fetch import fetch
-from pipelines.weights.hub import HuggingFace, Listing, RemoteFile
+from pipelines.weights.hub import Listing, RemoteFile
+from pipelines.weights.huggingface import HuggingFace
 from tests.weights.hub_server import COMMIT, FakeHub
 
 MODEL = bytes(range(256)) * 12_000  # 3 MB: several blocks

@@ -10,7 +10,7 @@ from pipelines.schema.errors import SurroundingsFailed, UsageError
 from pipelines.weights import fetch as fetching
 from pipelines.weights import locate
 from pipelines.weights.fetch import fetch
-from pipelines.weights.hub import HuggingFace
+from pipelines.weights.huggingface import HuggingFace
 from pipelines.weights.manifest import NAME, read_manifest
 from tests.weights.helpers import CONFIG, MODEL, REPO, Full, Unreachable, get, variant
 from tests.weights.hub_server import COMMIT, FakeHub
