@@ -1,4 +1,4 @@
-"""python -m benchmarks.mutants --room plan --sample 150 --seed 0: how many small faults in a room its tests notice.
+"""python -m benchmarks.mutants --room plan --sample 150 --seed 0 --jobs 2: how many small faults of a room its tests notice.
 
 Mutants are drawn by the seed from all of `pipelines/ROOM`, tried one at a time in a copy of the tree, never in the checkout,
 each against the tests of `tests/ROOM` (and `--tests`) that call the changed function. A mutant is killed when a test fails
@@ -15,15 +15,17 @@ import json
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.mutants.mutations import Mutation, mutations
-from benchmarks.mutants.trial import Test, Tree
+from benchmarks.mutants.trial import Test, Tree, checked_in
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
+#: Rooms whose faults would cost most: what is planned, and what counts and frees memory.
+ROOMS = ("plan", "devices", "run")
 EQUIVALENT = Path(__file__).parent / "equivalent.json"
 
 
@@ -50,36 +52,59 @@ class Outcome:
 
 def main() -> None:
     args = _arguments()
+    for room in args.room or ROOMS:
+        report = _measured(room, args)
+        print(f"{room}: score {report['score']}", flush=True)
+        if not args.file:
+            _record(room, report)
+
+
+def _measured(room: str, args: argparse.Namespace) -> dict[str, object]:
+    """Try the mutants of one room."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        tree = Tree(ROOT, Path(folder))
-        chosen, possible = _sample(tree.folder, args.room, args.file, args.sample, args.seed)
-        tests = tree.tests(args.room, [f"tests/{args.room}", *args.tests])
-        print(f"{len(tests)} tests, {sum(test.seconds for test in tests):.0f} s; {len(chosen)} of {possible} mutants")
-        outcomes = list(_outcomes(tree, chosen, tests))
-    report = summary(outcomes, known_equivalent()) | {"possible": possible, "sample": len(chosen), "seed": args.seed}
-    print(f"score {report['score']}")
-    if not args.file:
-        _record(args.room, report)
+        tree = Tree(ROOT, checked_in(ROOT), Path(folder) / "0", args.examples)
+        chosen, possible = _sample(tree.folder, room, args.file, args.sample, args.seed)
+        tests = tree.tests(room, [f"tests/{room}", *args.tests])
+        seconds = sum(test.cpu for test in tests)
+        print(f"{room}: {len(tests)} tests, {seconds:.0f} s; {len(chosen)} of {possible} mutants", flush=True)
+        copies = (Tree(tree.folder, tree.files, Path(folder) / str(n), args.examples) for n in range(1, args.jobs))
+        parts = [(each, chosen[n :: args.jobs], tests) for n, each in enumerate((tree, *copies))]
+        with get_context("fork").Pool(args.jobs) as pool:
+            outcomes = [outcome for part in pool.map(_outcomes, parts, chunksize=1) for outcome in part]
+    outcomes.sort(key=lambda each: (each.mutation.file, each.mutation.start))
+    drawn = {"possible": possible, "sample": len(chosen), "seed": args.seed, "examples": args.examples}
+    return summary(outcomes, known_equivalent()) | drawn
 
 
-def _outcomes(tree: Tree, chosen: list[Mutation], tests: list[Test]) -> Iterator[Outcome]:
-    """Try the mutants one after another, and say what became of each."""
+def _outcomes(part: tuple[Tree, list[Mutation], list[Test]]) -> list[Outcome]:
+    """Try mutants one after another, and say what became of each."""
+    tree, chosen, tests = part
+    made = []
     for mutation in chosen:
         text = (tree.folder / mutation.file).read_text()
         line = text[: mutation.start].count("\n")
         before, after = (each.splitlines()[line].strip() for each in (text, mutation.apply(text)))
-        made = Outcome(mutation, before, after, tree.outcome(mutation, tests))
-        print(f"{made.outcome:9} {mutation.file}:{mutation.line}  {before}  ->  {after}", flush=True)
-        yield made
+        made.append(Outcome(mutation, before, after, tree.outcome(mutation, tests)))
+        print(f"{made[-1].outcome:9} {mutation.file}:{mutation.line}  {before}  ->  {after}", flush=True)
+    return made
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
     parser.add_argument(
-        "--room", required=True, help="a folder of pipelines/, with its tests in the same folder of tests/"
+        "--room",
+        action="append",
+        help=f"a folder of pipelines/, with its tests in tests/ (default: {', '.join(ROOMS)})",
     )
     parser.add_argument("--sample", type=int, default=150, metavar="N", help="mutants tried; 0 for all")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="copies of the tree worked in at a time")
+    parser.add_argument(
+        "--examples",
+        type=int,
+        metavar="N",
+        help="most examples of a property test: faster, and the score a lower bound",
+    )
     parser.add_argument("--file", help="only files whose path holds this text; nothing is written")
     parser.add_argument("--tests", nargs="*", default=[], metavar="PATH", help="further tests that speak for the room")
     return parser.parse_args()

@@ -45,11 +45,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, None, None]:
     """Collect the marks of one test, its fixtures included."""
     called: set[tuple[str, int]] = getattr(builtins, MARK)
     called.clear()
-    started = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     yield
-    _found[item.nodeid] = {"seconds": time.perf_counter() - started, "calls": sorted(called)}
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    _found[item.nodeid] = {"wall": wall, "cpu": cpu, "calls": sorted(called)}
 
 
 def pytest_sessionfinish() -> None:
-    """Write {test: {"seconds": s, "calls": [[file, line], ...]}} to the file that MUTANTS_CALLS names."""
+    """Write {test: {"wall": seconds, "cpu": seconds, "calls": [[file, line], ...]}} to the file that MUTANTS_CALLS names."""
     Path(os.environ["MUTANTS_CALLS"]).write_text(json.dumps(_found))
