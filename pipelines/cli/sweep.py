@@ -22,6 +22,7 @@ from rich.text import Text
 from pipelines.cli.screen.live import of_task
 from pipelines.cli.screen.show import console, table
 from pipelines.config.compose import Composed, Composer
+from pipelines.config.flags import quoted
 from pipelines.schema.errors import ExitCode, Interrupted, UsageError
 from pipelines.schema.units import MIB
 
@@ -110,10 +111,9 @@ def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str]
     )
     hydra = [part for flag in ("config_dir", "config_name", "config_path") if (value := getattr(flags, flag))
              for part in (f"--{flag.replace('_', '-')}", str(value))]  # fmt: skip
-    folder = str(composed.folder).replace("'", "\\'")
     # -P: what lies in the folder one happens to be in is not imported in place of ours.
     command = [sys.executable, "-P", "-m", "pipelines.cli.main", "run", *own_flags, *hydra, *composed.source.overrides,
-               f"hydra.run.dir='{folder}'"]  # fmt: skip
+               f"hydra.run.dir={quoted(str(composed.folder))}"]  # fmt: skip
     paths = os.pathsep.join(path for path in sys.path if path)
     environment = {**os.environ, "PYTHONPATH": paths}
     # A process group of its own: a terminal's Ctrl-C reaches it once, through us.

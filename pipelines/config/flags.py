@@ -34,7 +34,8 @@ def parse_hydra_flags(arguments: Sequence[str]) -> argparse.Namespace:
         raise UsageError(no_flag(strange[0], known, search))
     for index, word in enumerate(flags.overrides):
         if "=" not in word and not word.startswith("~"):
-            raise UsageError(not_a_setting(flags.overrides, index, search))
+            typed = {quote(argument): argument for argument in arguments}
+            raise UsageError(not_a_setting([typed.get(each, each) for each in flags.overrides], index, search))
     flags.overrides = [*from_environment(flags.overrides), *map(_as_listed, flags.overrides)]
     return flags
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config.catalog import load_yaml
+from pipelines.config.flags import quoted
 from pipelines.schema.errors import UsageError
 
 
@@ -22,8 +23,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 def read_overrides(folder: Path) -> list[str]:
     """Its overrides, and its folder as that of the run to come. Raises `UsageError` where it is no run folder."""
     listed = _read_hydra(folder, "overrides.yaml")
-    escaped = str(folder.resolve()).replace("'", "\\'")
-    return [*(str(override) for override in listed or []), f"hydra.run.dir='{escaped}'"]
+    return [*(str(override) for override in listed or []), f"hydra.run.dir={quoted(str(folder.resolve()))}"]
 
 
 def read_config_folder(folder: Path) -> str | None:

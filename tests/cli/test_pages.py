@@ -109,7 +109,10 @@ def test_list_says_what_is_too_large_for_a_tier(headroom):
         (("plan", "pipeline=stems", "model.separate.knobs.segment=4"), "pin one, as in model/separate=htdemucs."),
         (("plan", "pipeline=stems", "model/separate=center", "model.separate.knobs.lo=4"), "Did you mean 'low'?"),
         (("plan", "pipeline=stems", "tier.allow.pich=[a]"), "Did you mean 'pitch'? Known: convert, pitch, separate"),
-        (("plan", "pipeline=stems", "device.pitch=cpuu"), "it must be cpu, cuda or cuda:N. Did you mean 'cpu'"),
+        (
+            ("plan", "pipeline=stems", "device.pitch=cpuu"),
+            "device.pitch is 'cpuu'; it must be a kind of device, or one by its number (cpu, cuda:1). Did you mean 'cpu'",
+        ),
         (("song.ogg",), "There is no verb 'song.ogg'"),
         (("run", "."), "Did you mean input=."),
         (("run", "pipeline=stems", "a/song.wav"), "settings are KEY=VALUE"),
