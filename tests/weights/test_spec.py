@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import UsageError
 from pipelines.schema.weights import Source, WeightsSpec
 from pipelines.weights import read_spec
+from pipelines.weights.spec import _FIELDS
 
 
 def variant(**weights: object) -> Variant:
@@ -32,6 +36,11 @@ def test_everything_a_file_may_say() -> None:
         tts="t",
         library=("m.th",),
     )
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(_FIELDS)
 
 
 def test_a_variant_without_weights_has_no_spec() -> None:
