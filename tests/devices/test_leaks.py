@@ -52,3 +52,32 @@ def test_leaks_are_remembered_for_the_same_versions_only(tmp_path: Path) -> None
     assert KnownLeaks(path, "torch 2").variants() == frozenset()
     path.write_text("{not json")
     assert KnownLeaks(path, "torch 1").variants() == frozenset()
+
+
+def test_what_others_took_meanwhile_is_not_more_than_the_model_held() -> None:
+    device = SimulatedDevice(8 * GIB, track=False)
+    device.loaded("demucs", GIB)
+    before = device.used_bytes()
+    device.loaded("other", 3 * GIB)
+    clock = FakeClock()
+    found = await_return(device, "demucs", GIB, before, within_seconds=1, clock=clock, sleep=clock.sleep)
+    assert found.kept_bytes == GIB
+    assert found.sentence.startswith("demucs keeps 1,024 MiB of 1,024 MiB 1.")
+
+
+def test_the_first_look_comes_at_once_and_is_enough_for_a_clean_return() -> None:
+    device = SimulatedDevice(8 * GIB, track=False)
+    device.loaded("demucs", GIB)
+    before = device.used_bytes()
+    device.unloaded("demucs")
+    clock = FakeClock()
+    found = await_return(device, "demucs", GIB, before, clock=clock, sleep=clock.sleep)
+    assert (found.kept_bytes, found.seconds, clock.now) == (0, 0, 0)
+    assert found.sentence == "demucs gave its 1,024 MiB back."
+
+
+@pytest.mark.parametrize(
+    ("held", "kept", "clean"), [(40, 32, True), (40, 33, False), (400, 100, True), (400, 101, False)]
+)
+def test_a_leak_is_both_a_quarter_and_more_than_noise(held: int, kept: int, clean: bool) -> None:
+    assert Return("m", held * MIB, kept * MIB, 5).clean is clean

@@ -59,3 +59,28 @@ def test_a_worker_gets_what_is_left_of_the_cap_where_memory_is_ram() -> None:
     other = card()
     with capped(other, GIB):
         assert worker_limit(other) is None
+
+
+def test_enough_room_is_a_whole_sentence_and_nobody_is_waited_for() -> None:
+    def sleep(seconds: float) -> None:
+        raise AssertionError("nothing to wait for")
+
+    others = (Process(7, "Xorg", GIB),)
+    room = room_for(card(foreign=others), 7 * GIB, wait_seconds=3, clock=FakeClock(), sleep=sleep)
+    assert room.enough
+    assert room.sentence == "GPU 0 has 7.0 GiB free."
+    assert not room_for(card(foreign=others), 8 * GIB, clock=FakeClock(), sleep=sleep).enough
+
+
+def test_caches_are_given_back_before_room_is_called_short() -> None:
+    class Caching(SimulatedDevice):
+        def reclaim(self) -> None:
+            self.context = 0
+
+    assert room_for(Caching(total_bytes=8 * GIB, context=4 * GIB, track=False), 6 * GIB).enough
+
+
+def test_the_three_largest_of_the_others_are_named() -> None:
+    others = tuple(Process(pid, f"p{pid}", pid * GIB // 2) for pid in (1, 2, 3, 4))
+    sentence = room_for(card(foreign=others), 6 * GIB).sentence
+    assert "5.0 GiB used by others, pid 4 p4 2.0 GiB, pid 3 p3 1.5 GiB, pid 2 p2 1.0 GiB;" in sentence
