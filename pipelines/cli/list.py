@@ -15,11 +15,10 @@ from rich.console import Console
 from rich.text import Text
 
 from pipelines.cli.screen.show import console, table
-from pipelines.cli.verbs import composed_settings, names_and_settings
+from pipelines.cli.verbs import all_variants, composed_settings, names_and_settings
 from pipelines.config import catalog
 from pipelines.config.pipeline import read_pipeline
 from pipelines.config.tier import load_tier
-from pipelines.config.variants import load_variant
 from pipelines.paths import user_folders
 from pipelines.schema.config import Item, Variant, evaluate
 from pipelines.schema.errors import UsageError, did_you_mean
@@ -77,17 +76,14 @@ def _nodes(out: Console, settings: Settings) -> None:
 def _variants(out: Console, settings: Settings) -> None:
     from pipelines.session.device import find_device, limit_of
 
-    search = settings.source.search
     device, _ = find_device(settings)
     limit, home = limit_of(settings, device), user_folders(settings.options.weights_dir).weights
     made = table("variant", "card", "CPU", "here", "licence", right=(1, 2))
-    for role in ROLES:
-        found = [load_variant(search, role, name) for name in catalog.options(search, f"model/{role}")]
-        for variant in sorted(found, key=lambda v: (-v.quality, v.name)):
-            card, host = _need(variant, "accelerator"), _need(variant, "host")
-            state = _state(variant, host if device.memory == "host" else card, limit, home)
-            licence = variant.licence + ("" if variant.commercial_use else " *")
-            made.add_row(variant.name, _mebibytes(card), _mebibytes(host), state, licence)
+    for variant in all_variants(settings):
+        card, host = _need(variant, "accelerator"), _need(variant, "host")
+        state = _state(variant, host if device.memory == "host" else card, limit, home)
+        licence = variant.licence + ("" if variant.commercial_use else " *")
+        made.add_row(variant.name, _mebibytes(card), _mebibytes(host), state, licence)
     out.print(made)
     held = format_bytes(limit) if limit is not None else "all"
     where = "RAM" if device.memory == "host" else device.name

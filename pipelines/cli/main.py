@@ -17,7 +17,7 @@ from pipelines.schema.errors import DoesNotFit, ExitCode, HeadroomError, UsageEr
 
 #: Verb -> what it does; the module of the same name holds it. Order is that of the help page.
 VERBS: dict[str, str] = {
-    "run": "plan a pipeline and carry it out",
+    "run": "plan a pipeline and run it",
     "plan": "show the plan without loading anything",
     "check": "recompute a plan independently; say whether it holds",
     "explain": "say why each step is there and what more or less memory would change",
@@ -161,11 +161,11 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error.__context__, KeyboardInterrupt):  # Ctrl-C in a library whose clean-up then failed
         return _failed("Interrupted.", ExitCode.INTERRUPTED)
     if isinstance(error, OSError):
-        about = f"{error.filename}: " if error.filename else ""
-        told = f"{about}{error.strerror or error}. Is the disk full, or the place not writable?"
-        return _failed(told, ExitCode.SURROUNDINGS)
-    told = f"This is a bug in Headroom: {type(error).__name__}: {error}. HEADROOM_DEBUG=1 shows where it came from."
-    return _failed(told, ExitCode.TASK_FAILED)
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror or error}. Is the disk full, or the place not writable?"
+        return _failed(message, ExitCode.SURROUNDINGS)
+    message = f"This is a bug in Headroom: {type(error).__name__}: {error}. HEADROOM_DEBUG=1 shows where it came from."
+    return _failed(message, ExitCode.TASK_FAILED)
 
 
 def _failed(text: str, code: ExitCode) -> int:
@@ -189,7 +189,7 @@ def entry() -> None:
     code = main()
     try:
         sys.stdout.flush()
-    except OSError:  # said already; what is still buffered must not fail again when the interpreter ends
+    except OSError:  # reported already; what is still buffered must not fail again when the interpreter ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 

@@ -43,7 +43,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def selection_of(args: argparse.Namespace) -> Selection:
-    """What the flags of `add_selection` said."""
+    """The selection that the flags of `add_selection` make."""
     from pipelines.session.selection import Selection
 
     return Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))

@@ -1,4 +1,4 @@
-"""Plan a pipeline and carry it out; everything it leaves is under one folder of outputs/.
+"""Plan a pipeline and run it; everything it leaves is under one folder of outputs/.
 
 headroom run pipeline=ultrasinger input=song.ogg
 headroom run pipeline=ultrasinger input='songs/*.flac' tier=low_end -k

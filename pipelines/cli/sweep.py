@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from pipelines.config.compose import Composed, Composer
 from pipelines.config.flags import quoted
 from pipelines.schema.errors import ExitCode, Interrupted, UsageError
 from pipelines.schema.units import MIB
+from pipelines.session.earlier import read_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _job(composed: Composed, flags: argparse.Namespace, own_flags: Sequence[str]
         errors = _listen(process)
     stop.process = None
     return JobResult(
-        composed.source.overrides, composed.folder, _code(process.returncode), _record(composed.folder), errors
+        composed.source.overrides, composed.folder, _code(process.returncode), read_record(composed.folder), errors
     )
 
 
@@ -140,14 +140,6 @@ def _listen(process: subprocess.Popen[str]) -> str:
 
 def _code(code: int) -> int:
     return code if code >= 0 else 128 - code
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    try:
-        data = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
 
 
 def _report(results: Sequence[JobResult]) -> None:
@@ -187,7 +179,7 @@ def _report(results: Sequence[JobResult]) -> None:
 
 
 def _why(result: JobResult) -> str:
-    """What a job's own record says went wrong, else the last thing it said."""
+    """What a job's own record says went wrong, else the last error it reported."""
     if result.record.get("error"):
         return str(result.record["error"])
     failed = result.record.get("failed") or {}
@@ -195,8 +187,8 @@ def _why(result: JobResult) -> str:
         task, error = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         return of_task(task, str(error)) + more
-    said = [line.removeprefix("error: ") for line in result.error.splitlines() if line.startswith("error: ")]
-    return said[-1] if said else f"it ended with exit code {result.exit_code} and said nothing."
+    errors = [line.removeprefix("error: ") for line in result.error.splitlines() if line.startswith("error: ")]
+    return errors[-1] if errors else f"it ended with exit code {result.exit_code} and said nothing."
 
 
 def _write_csv(results: Sequence[JobResult], keys: Sequence[str]) -> None:
@@ -216,12 +208,12 @@ def _write_csv(results: Sequence[JobResult], keys: Sequence[str]) -> None:
         )
         for result in results:
             record = result.record
-            facts = [
+            fields = [
                 record.get(name, "")
                 for name in ("limit_bytes", "predicted_peak_bytes", "measured_peak_bytes", "seconds")
             ]
             values = [_value(result, key) for key in keys]
-            writer.writerow([result.folder.name, *values, record.get("status", "not begun"), result.exit_code, *facts])
+            writer.writerow([result.folder.name, *values, record.get("status", "not begun"), result.exit_code, *fields])
 
 
 def _value(result: JobResult, key: str) -> str:

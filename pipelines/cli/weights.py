@@ -19,11 +19,9 @@ from rich.text import Text
 
 from pipelines.cli.screen.show import console, table
 from pipelines.cli.screen.watch import Screen
-from pipelines.config import catalog
-from pipelines.config.variants import load_variant
+from pipelines.cli.verbs import all_variants, composed_settings, named_variants, names_and_settings
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import Differs, TaskFailed, UsageError, did_you_mean
-from pipelines.schema.roles import ROLES
 from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
 from pipelines.session.availability import Terms, look_up
@@ -47,36 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, rest: list[str]) -> int:
     """List, fetch or verify."""
-    from pipelines.cli.verbs import composed_settings, names_and_settings
-
     names, given = names_and_settings(args.variants)
     settings = composed_settings([*given, *rest, "pipeline=ultrasinger"])
     if settings is None:
         return 0
-    variants = _named(settings, names)
+    variants = named_variants(settings, names)
     terms = Terms.of(settings)
     if args.action == "list":
-        _list(console(), variants or _all(settings), terms)
+        _list(console(), variants or all_variants(settings), terms)
     elif args.action == "fetch":
         _fetch(console(), variants, terms, settings)
     else:
-        _verify(console(), variants, variants or _all(settings), terms)
+        _verify(console(), variants, variants or all_variants(settings), terms)
     return 0
-
-
-def _all(settings: Settings) -> list[Variant]:
-    search = settings.source.search
-    found = [load_variant(search, role, name) for role in ROLES for name in catalog.options(search, f"model/{role}")]
-    return sorted(found, key=lambda v: (list(ROLES).index(v.role), -v.quality, v.name))
-
-
-def _named(settings: Settings, names: Sequence[str]) -> list[Variant]:
-    search = settings.source.search
-    known = [f"{role}/{name}" for role in ROLES for name in catalog.options(search, f"model/{role}")]
-    for name in names:
-        if name not in known:
-            raise UsageError(f"There is no variant {name!r}. {did_you_mean(name, known)}")
-    return [load_variant(search, *name.split("/", 1)) for name in dict.fromkeys(names)]
 
 
 def _list(out: Console, variants: Sequence[Variant], terms: Terms) -> None:
@@ -117,7 +98,7 @@ def _short(missing: str) -> str:
 
 def _fetch(out: Console, variants: Sequence[Variant], terms: Terms, settings: Settings) -> None:
     if not variants:
-        known = [variant.name for variant in _all(settings) if look_up(variant, terms).weights.fetchable]
+        known = [variant.name for variant in all_variants(settings) if look_up(variant, terms).weights.fetchable]
         raise UsageError(
             f"Name what to fetch, for example headroom weights fetch transcribe/small. {did_you_mean('', known)}"
         )
@@ -154,8 +135,11 @@ def _verify(out: Console, named: Sequence[Variant], variants: Sequence[Variant],
 
 def _state(verdict: Verdict) -> Text:
     style = {"ok": "green", "unrecorded": "dim"}.get(verdict.state, "bold red")
-    told = {"unrecorded": "nobody recorded what it should be", "differs": f"differs, should be {verdict.expected[:16]}"}
-    return Text(told.get(verdict.state, verdict.state), style=style)
+    message = {
+        "unrecorded": "nobody recorded what it should be",
+        "differs": f"differs, should be {verdict.expected[:16]}",
+    }
+    return Text(message.get(verdict.state, verdict.state), style=style)
 
 
 def _advice(variant: Variant, fetchable: bool) -> str:
