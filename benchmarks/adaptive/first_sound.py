@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pipelines.paths import user_folders
+
 TEXT = (
     "The lighthouse keeper wrote every evening. He noted the wind, the ships, and the colour of the sea. "
     "On the last page there was only a drawing of the moon. Nobody knows who tore out the page before it."
@@ -56,7 +58,13 @@ def _heard(outputs: Path, *settings: str) -> Mapping[str, Any]:
 
 def _run(outputs: Path, *settings: str) -> None:
     command = [sys.executable, "-m", "pipelines.cli.main", "run", *_PINNED, *settings, f"outputs_dir={outputs}"]
-    environment = {**os.environ, "HEADROOM_HOME": str(outputs.parent / "home")}
+    mine = user_folders()  # measured footprints are the benchmark's own; weights and digests stay the user's
+    environment = {
+        **os.environ,
+        "HEADROOM_HOME": str(outputs.parent / "home"),
+        "HEADROOM_WEIGHTS": str(mine.weights),
+        "HEADROOM_CACHE": str(mine.cache),
+    }
     subprocess.run(command, check=True, capture_output=True, timeout=300, env=environment)
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipelines.files import file_lock
+from pipelines.files import file_lock, write_atomic
 from pipelines.footprints.regression import DECLARED_MARGIN, Regression, Sample, margin, regress
 from pipelines.libraries import memory_versions
 from pipelines.schema.config import Footprint, Item, Variant
@@ -168,10 +167,8 @@ class FootprintStore:
                 good, bad = self._lines()  # others may have added to it meanwhile, or were in the middle of a line
                 if not bad:
                     return good
-                fresh = self.path.with_suffix(".new")
-                fresh.write_text("".join(_line(key, seen) for key, seen in good), encoding="utf-8")
                 aside.write_bytes(self.path.read_bytes())
-                os.replace(fresh, self.path)
+                write_atomic(self.path, "".join(_line(key, seen) for key, seen in good))
         except OSError as error:
             self.warn(f"{bad} lines of {self.path} are damaged, and it cannot be repaired: {error}.")
             return good
