@@ -28,8 +28,9 @@ def _number(text: str) -> int | float:
 
 def _flag(text: str) -> bool | str:
     """True or false as people write it; any other text as it stands."""
-    word = text.lower()
-    return True if word in ("true", "1", "yes", "on") else False if word in ("false", "0", "no", "off") else text
+    if text.lower() in ("true", "1", "yes", "on"):
+        return True
+    return False if text.lower() in ("false", "0", "no", "off") else text
 
 
 def _variable(kind: Kind[T], sets: str | Callable[[T], Keys], parse: Callable[[str], Any] = _number) -> Kind[Keys]:
