@@ -52,6 +52,7 @@ _.expect
 _.vram_stats
 _.from_json
 _.mono
+sentences  # a whole text at once: the tests hold the flowing form against it
 _._net  # holds the network alive
 
 # Settings that are read and checked, and wait for the nodes that give them effect.
