@@ -10,7 +10,8 @@ UV       := UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(BIN)/uv pip install --quiet --py
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 # For one's own loop: the rooms whose tests are quick, and of the others what is broken most easily.
-FAST := tests/schema tests/graph tests/plan tests/run tests/devices tests/footprints tests/inputs tests/stream
+FAST := tests/schema tests/graph tests/plan tests/run tests/devices tests/footprints tests/inputs tests/stream tests/docs/test_pages.py \
+	tests/cli/test_pages.py tests/nodes/ultrastar tests/nodes/test_wav.py
 
 .PHONY: help setup demo test test-fast test-pythons check coverage mutants lint hooks bench clean
 
@@ -47,13 +48,14 @@ coverage: $(STAMP)  ## which lines the tests do not reach (the fast ones; SLOW=1
 	$(PYTEST) -q --cov --cov-report=term:skip-covered --cov-report=html $(if $(SLOW),,-m "not slow")
 
 mutants: $(STAMP)  ## how many small changes of the planner and the memory rooms no test notices (hours)
-	$(BIN)/python -m benchmarks.mutants
+	for room in plan devices footprints run; do nice $(BIN)/python -m benchmarks.mutants --room $$room || exit 1; done
 
 lint: $(STAMP)   ## style, types, layers, and nothing that nothing uses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/vulture
 
 hooks: $(STAMP)  ## do `make lint` before each commit
 	$(BIN)/pre-commit install
@@ -62,4 +64,4 @@ bench: $(STAMP)  ## remake every figure of docs/figures.md (some hours on two co
 	$(BIN)/python -m benchmarks
 
 clean:           ## remove caches; runs and the environment stay
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build *.egg-info

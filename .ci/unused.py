@@ -43,7 +43,8 @@ _.spent_seconds
 predicted_peak_bytes
 outputs_dir
 
-# For programs that import us, and the benchmarks.
+# For programs that import us, the benchmarks and the tests.
+sentences  # of a whole text, as the tests have it
 Master
 _.onto
 _.measure_context

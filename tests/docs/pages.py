@@ -60,7 +60,7 @@ def call(command, folder):
     """Run a line of a page as a person's shell would: by the installed command, in `folder`, with no help from a path."""
     words = shlex.split(command, comments=True)
     script = Path(sysconfig.get_path("scripts")) / words[0]
-    return subprocess.run([script, *words[1:]], cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run([script, *words[1:]], cwd=folder, capture_output=True, text=True, timeout=1800, check=False)
 
 
 def _sung(*hertz, seconds=0.7):

@@ -262,6 +262,7 @@ def mutate(problem: Problem, steps: tuple[Step, ...], draw: random.Random) -> tu
     return tuple(made)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(problems(), seeds, st.integers(1, 2), st.booleans())
 def test_a_changed_plan_passes_only_where_it_is_another_true_plan(

@@ -16,6 +16,8 @@ from tests.plan.definition import filled
 from tests.plan.oracle_makespan import least_makespan
 from tests.plan.problems import problems, tight, walk
 
+pytestmark = pytest.mark.slow  # some 3 s of the processor each
+
 
 @settings(max_examples=80, deadline=None)
 @given(problems(tasks=4, models=2), st.integers(0, 2**32))
