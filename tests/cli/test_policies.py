@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,18 +188,6 @@ def test_only_what_must_go_to_the_cpu_goes(two):
     assert "separate is planned on the CPU" not in result.out
 
 
-def test_a_device_the_user_named_for_a_role_is_not_changed(headroom):
-    given = (*TOY, "tier.limit=3MiB", "++tier.cpu_fallback=[separate]")
-    assert headroom("plan", *given, "device.separate=cuda", toy=True).code == 4
-
-
-def test_on_the_cpu_there_is_nothing_to_fall_back_to(headroom):
-    given = [each for each in TOY if not each.startswith("device")]
-    assert (
-        headroom("plan", *given, "device=cpu", "tier.limit=92MiB", "++tier.cpu_fallback=[separate]", toy=True).code == 4
-    )
-
-
 class Hostile(SimulatedDevice):
     """No model of these roles ever has room on it."""
 
@@ -228,13 +215,6 @@ def test_the_ladder_takes_its_cpu_rung_for_the_tiers_roles_only(two, monkeypatch
 
 
 # -- streams --------------------------------------------------------------------------------------------------------
-
-
-def test_no_streams_is_the_cpu_whatever_the_device(headroom):
-    result = headroom("plan", *TOY, "tier.streams=0", "tier.limit=200MiB", toy=True)
-    assert result.code == 0
-    assert "tier.streams=0: everything runs on the CPU" in result.out
-    assert ", CPU: " in result.out.splitlines()[0]
 
 
 def test_no_streams_makes_the_tier_that_of_the_cpu(headroom, monkeypatch):
@@ -300,24 +280,6 @@ def test_a_card_held_smaller_has_the_tier_of_a_smaller_card(monkeypatch, kind):
         detected_tier(DeviceSpec(kind, total=32 * GIB), [conf_dir()])
 
 
-OLD = Card("NVIDIA GeForce GTX 1050", 2 * GIB, (6, 1))
-TWO = Detection(Hardware((OLD, replace(BIG, index=1))), "high_end", "", replace(BIG, index=1))
-
-
-def test_auto_runs_on_the_card_whose_tier_it_takes(headroom, monkeypatch):
-    opened: list[str] = []
-
-    def fake(spec, **more):
-        opened.append(spec)
-        return SimulatedDevice(total_bytes=24 * GIB, name=spec)
-
-    monkeypatch.setattr(detection, "detect", lambda *a, **k: TWO)
-    monkeypatch.setattr(on_device, "open_device", fake)
-    assert "tier high_end" in headroom("plan", "pipeline=dub", "text=x").out.splitlines()[0]
-    assert "tier low_end" in headroom("plan", "pipeline=dub", "text=x", "device=cuda").out.splitlines()[0]
-    assert opened == ["cuda:1", "cuda:0"]
-
-
 def test_a_real_card_is_opened_smaller_and_the_limit_with_it(headroom, monkeypatch):
     def fake(spec, *, total=None, **more):
         return SimulatedDevice(total_bytes=total or 24 * GIB, name=spec)
@@ -329,14 +291,6 @@ def test_a_real_card_is_opened_smaller_and_the_limit_with_it(headroom, monkeypat
         plan = headroom("plan", "pipeline=dub", "text=x", f"tier={tier}", "--format", "json")
         assert json.loads(plan.out)["limit_bytes"] == limit
     assert "has no effect" not in headroom("plan", "pipeline=dub", "text=x").out
-
-
-def test_a_card_torch_cannot_use_leaves_the_cpu_and_says_why(headroom, monkeypatch):
-    found = Detection(Hardware((OLD,)), "cpu", "", None, notes=("cuda:0: torch has no code for it.",))
-    monkeypatch.setattr(detection, "detect", lambda *a, **k: found)
-    said = headroom("plan", "pipeline=dub", "text=x").out
-    assert "torch has no code for it" in said
-    assert ", CPU: " in said.splitlines()[0]
 
 
 def test_a_simulated_card_is_held_too_and_its_limit_with_it(headroom, monkeypatch):

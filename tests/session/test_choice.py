@@ -9,7 +9,7 @@ from pipelines.schema.settings import DeviceSpec, RunOptions, StreamOptions, Tie
 from pipelines.session.candidates import find_candidates
 from pipelines.session.choice import choose, plan_for, problem_left
 from pipelines.session.inventory import NodeTraits
-from tests.session.made import NODES, VARIANTS, inventory
+from tests.session.made import CARD, NODES, VARIANTS, inventory
 
 
 def chosen(made):
@@ -54,6 +54,13 @@ def test_a_role_goes_to_the_cpu_only_where_the_tier_lets_it():
     fixed = DeviceSpec(roles={"transcribe": "cuda"})
     with pytest.raises(DoesNotFit):
         chosen(inventory(limit=300, variants=small, tier=lets, device_spec=fixed))
+
+
+def test_on_the_cpu_there_is_nothing_to_fall_back_to():
+    host = replace(CARD, kind="cpu", memory="host", footprint_key="cpu/2")
+    small = {**VARIANTS, "transcribe": VARIANTS["transcribe"][:1]}
+    with pytest.raises(DoesNotFit):
+        chosen(inventory(limit=300, variants=small, device=host, tier=Tier("lets", cpu_fallback=("transcribe",))))
 
 
 STREAMING = (NODES[0], replace(NODES[1], stream=True))
