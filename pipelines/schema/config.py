@@ -24,11 +24,18 @@ TERMS = {
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes and seconds of a variant on one kind of device. `workspace` and `seconds` are sums of `TERMS`.
+    """Bytes and seconds of a variant in one kind of memory.
 
-    weights, load_peak: bytes. workspace: bytes per unit of each term. seconds: run seconds per unit of each term.
-    context: bytes each library holds once imported or initialised, by library name; counted once per process.
-    source: where the figures come from (`measured 2026-11 on ...`, `<project> README`, `estimate`).
+    Attributes
+    ----------
+    weights : bytes that stay while the model is loaded.
+    load_peak : bytes at the highest moment of its loading; None for no more than `weights`.
+    workspace : term of `TERMS` -> bytes for each unit of it; a run takes their sum.
+    seconds : term of `TERMS` -> seconds of a run for each unit of it.
+    load_seconds, reload_seconds : seconds of the first load and of each later one; None for the same.
+    output : bytes of its result that stay on the device.
+    context : library -> bytes that it holds once it is imported or initialised; counted once for each process.
+    source : where the figures come from (`measured 2026-11 on ...`, `<project> README`, `estimate`).
     """
 
     weights: int = 0
@@ -46,13 +53,24 @@ class Footprint:
 class Variant:
     """A model with settings: one file of `conf/model/<role>/`, and what was changed of it for a node or by the run.
 
-    origin: `<role>/<file stem>`, the file it comes from. changes: what makes it another model than the file's, in order:
-    `@cpu`, `@<node>`, `+<knob>=<value>`. quality: rank within the role, higher is better.
-    weights: which files it needs, None where it needs none or its library brings them.
-    footprints: by the memory it occupies, `host` or `accelerator`; read them with `footprint_in`.
-    device: `cpu` where it is kept off the card, None for the run's own device. isolation: `thread` or `process`.
-    requires: modules that must be importable. environment: a pinned package list of its own, where pins conflict.
-    needs_consent: its licence must be accepted by the user (`accept_licence=[<file stem>]`) before it is used.
+    Attributes
+    ----------
+    origin : `<role>/<file stem>`, the file it comes from.
+    role : the role it can fill, a name of `pipelines.schema.roles.ROLES`.
+    target : its node class, as in `nodes.separate.demucs.Demucs`.
+    quality : rank within the role, higher is better.
+    licence : of its weights, as text.
+    commercial_use : whether the licence allows it.
+    needs_consent : the user must accept the licence (`accept_licence=[<file stem>]`) before it is used.
+    knobs : parameters of its class; open by design, because each class has its own.
+    weights : which files it needs; None where it needs none or its library brings them.
+    footprints : by the memory it occupies, `host` or `accelerator`; read them with `footprint_in`.
+    isolation : `thread`, in this process, or `process`, in one of its own.
+    device : `cpu` where it is kept off the accelerator; None for the run's own device.
+    environment : a pinned package list of its own, where pins conflict with ours.
+    requires : modules that must be importable.
+    about : a line for people.
+    changes : what makes it another model than the file's, in order: `@cpu`, `@<node>`, `+<knob>=<value>`.
     """
 
     origin: str
@@ -99,8 +117,17 @@ class Variant:
 class NodeSpec:
     """One entry of a pipeline's `nodes:`. Exactly one of `role` (the tier and the user choose a variant) and `target`.
 
-    inputs: input port -> `node.port` or `item.port`. after: nodes that must end first without passing a value.
-    stream: takes its first input piece by piece while it is being made, where both nodes can.
+    Attributes
+    ----------
+    name : its name in the pipeline.
+    role : what it does; a variant is chosen for it.
+    target : the node class itself, where there is nothing to choose.
+    inputs : input port -> `node.port` or `item.port`.
+    knobs : parameters of its class, over those of the variant; open by design.
+    after : nodes that must end first without passing a value.
+    isolation, device : as a variant's, and outrank them; None for the variant's own.
+    footprint : of a node with a `target`; None for that of its class.
+    stream : takes its first input piece by piece while it is being made, where both nodes can.
     """
 
     name: str
@@ -117,7 +144,15 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class PipelineSpec:
-    """One file of `conf/pipeline/`. items: the ports an item offers, by name (`audio`, `text`), with their port types."""
+    """One file of `conf/pipeline/`.
+
+    Attributes
+    ----------
+    name : the file's name.
+    nodes : its nodes, in the file's order.
+    items : name of a port that an item offers (`audio`, `text`) -> its port type.
+    about : a line for `headroom list pipelines`.
+    """
 
     name: str
     nodes: tuple[NodeSpec, ...]
@@ -127,9 +162,15 @@ class PipelineSpec:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One input. seconds, channels: from the file's header. characters: of its text. path: the input file, where there is one.
+    """One input.
 
-    settings: by name, open by design: a table's columns become settings, and a node looks up those that it knows.
+    Attributes
+    ----------
+    name : unique in a run, and safe as the name of a folder.
+    path : the input file; None where there is none.
+    seconds, channels : of its sound, from the file's header.
+    characters : of its text.
+    settings : by name. Open by design: a table's columns become settings, and a node looks up those that it knows.
     """
 
     name: str
