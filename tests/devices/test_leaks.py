@@ -81,3 +81,36 @@ def test_the_first_look_comes_at_once_and_is_enough_for_a_clean_return() -> None
 )
 def test_a_leak_is_both_a_quarter_and_more_than_noise(held: int, kept: int, clean: bool) -> None:
     assert Return("m", held * MIB, kept * MIB, 5).clean is clean
+
+
+def test_looks_become_rarer_and_each_of_them_reclaims() -> None:
+    class Slow(SimulatedDevice):
+        """Gives its bytes back with the fourth look."""
+
+        looks = 0
+
+        def reclaim(self) -> None:
+            self.looks += 1
+            if self.looks == 4:
+                super().unloaded("demucs")
+
+    device, clock, pauses = Slow(8 * GIB, track=False), FakeClock(), list[float]()
+    clock.sleep(100)
+    device.loaded("demucs", GIB)
+    before = device.used_bytes()
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock.sleep(seconds)
+
+    found = await_return(device, "demucs", GIB, before, clock=clock, sleep=sleep)
+    assert found.clean
+    assert pauses == pytest.approx([0.05, 0.075, 0.1125])
+    assert found.seconds == pytest.approx(sum(pauses))
+
+
+def test_without_time_to_wait_there_is_one_look() -> None:
+    device, clock = SimulatedDevice(8 * GIB, track=False), FakeClock()
+    device.loaded("demucs", GIB)
+    found = await_return(device, "demucs", GIB, device.used_bytes(), within_seconds=0, clock=clock, sleep=clock.sleep)
+    assert (found.clean, found.kept_bytes, clock.now) == (False, GIB, 0)
