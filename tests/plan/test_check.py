@@ -338,3 +338,12 @@ def test_the_checker_shares_no_code_with_the_planner() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipelines"):
                 assert node.module.startswith("pipelines.schema") or node.module.rsplit(".", 1)[1] in own
+
+
+def test_seconds_may_differ_by_rounding_and_no_more() -> None:
+    problem = Problem.of([Model("m", 1, 0.5, 0.5, 1)], [Task("t", ("m",), 0, 0.25)], None)
+    true = filled(problem, [Load("m", 1), Run(("t",), 1)], 0.5)
+    assert check(problem, true).ok
+    assert check(problem, replace(true, lower_bound=0.5 + 4e-7)).ok
+    assert check(problem, replace(true, load_seconds=0.5 + 4e-7)).ok
+    assert not check(problem, replace(true, load_seconds=0.5 + 1.6e-6)).ok

@@ -60,3 +60,20 @@ def test_outputs_that_pile_up_force_residencies() -> None:
 def test_the_highest_bound_is_taken() -> None:
     instance = Instance.of(_opposite(2))
     assert forced_reloads.loads(instance) == 7.0 > compulsory.loads(instance)
+
+
+def test_reloads_of_less_than_a_second_count_as_well() -> None:
+    problem = _opposite(2)
+    cheap = {"a": 0.5, "b": 0.25}
+    models = [replace(model, reload_seconds=cheap[model.id]) for model in problem.models.values()]
+    assert forced_reloads.feedback_bound(Instance.of(Problem.of(models, problem.tasks, 10))) == 5.25
+
+
+def test_cycles_longer_than_two_are_met_once() -> None:
+    models = [Model(name, 6, 1.0, cost, 6) for name, cost in (("a", 3.0), ("b", 2.0), ("c", 4.0))]
+    tasks = [
+        task
+        for first, second in (("a", "b"), ("b", "c"), ("c", "a"))
+        for task in (Task(f"{first}1", (first,)), Task(f"{second}2", (second,), after=(f"{first}1",)))
+    ]
+    assert forced_reloads.feedback_bound(Instance.of(Problem.of(models, tasks, 10))) == 5.0

@@ -194,3 +194,31 @@ def test_the_largest_useful_limit_needs_no_reload(problem: Problem, seed: int) -
         used = {name for task in problem.tasks for name in task.models}
         once = sum(problem.models[name].load_seconds for name in used)
         assert least_load_seconds(replace(problem, limit_bytes=max(limits))) == once
+
+
+def _reloading() -> tuple[Problem, Plan]:
+    models = [Model(name, 6, 1.0, 1.0, 6) for name in ("a", "b")]
+    tasks = [Task("1", ("a",)), Task("2", ("b",), after=("1",)), Task("3", ("a",), after=("2",))]
+    problem = Problem.of(models, tasks, 10)
+    return problem, plan(problem)
+
+
+def test_a_limit_under_which_nothing_is_saved_is_not_shown() -> None:
+    problem, made = _reloading()
+    assert [price.limit_bytes for price in explain(problem, made, plan).prices.more] == [12]
+    assert explain(problem, made, lambda other: made).prices.more == ()
+
+
+def test_an_unload_at_the_very_limit_could_have_stayed() -> None:
+    problem, made = _reloading()
+    reasons = {limit: next(b for b in explain(replace(problem, limit_bytes=limit), made, plan).barriers if b.kind == "unload")
+               for limit in (11, 12)}  # fmt: skip
+    assert (reasons[11].for_step is None, reasons[12].for_step is None) == (False, True)
+
+
+def test_forty_barriers_are_shown_and_the_others_counted() -> None:
+    problem, made = _reloading()
+    found = explain(problem, made, plan)
+    many = replace(found, barriers=(found.barriers[0],) * 41)
+    assert "... and 1 more loads and unloads." in lines(many)
+    assert not any("more loads and unloads" in line for line in lines(replace(many, barriers=many.barriers[:40])))

@@ -10,7 +10,7 @@ from pipelines.plan.finish.assemble import assemble
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.moves import LoadMove, Move, RunMove, UnloadMove
 from pipelines.schema.plan import Load, Plan, Run
-from pipelines.schema.problem import Problem
+from pipelines.schema.problem import Problem, Task
 from tests.plan.problems import problems, walk
 
 
@@ -38,3 +38,8 @@ def test_every_number_is_as_defined(problem: Problem, seed: int) -> None:
     assert made.stages == right.stages
     assert made.peak_bytes == right.peak_bytes
     assert (made.load_seconds, made.makespan_seconds) == pytest.approx((right.load_seconds, right.makespan_seconds))
+
+
+def test_a_stage_without_bytes_has_a_peak_of_none() -> None:
+    instance = Instance.of(Problem.of([], [Task("t")], None))
+    assert assemble(instance, [RunMove((0,))], 0.0, method="by hand").stages[0].peak_bytes == 0
