@@ -8,6 +8,7 @@ Policies: `sequential` (LOW_VRAM=true) holds the models that one caller uses and
 (LOW_VRAM=false) keeps everything; `planned` keeps what fits under the limit, and unloads first what is needed last and cheapest
 to load again. A caller is a thread or a coroutine; uses inside a use count as the same caller's. Callers wait for each other
 rather than pass the limit; where waiting would be a deadlock, the caller that would complete it gets `OutOfMemory` instead.
+The page is docs/residency.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Models shared by one caller: what stays, what goes, what is logged and told."""
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,12 @@ from pipelines.schema.errors import OutOfMemory, UsageError
 from pipelines.schema.units import GIB
 from tests.devices.fakes import FakeCard
 from tests.run.shelf import F5, RVC, XTTS, Ledger, home, use
+
+
+def test_the_page_s_example_does_what_it_says():
+    page = (Path(__file__).parents[2] / "docs" / "residency.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(compile(example, "docs/residency.md", "exec"), {})
 
 
 def test_sequential_holds_one_model_and_lets_go_at_once():
