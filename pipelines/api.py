@@ -16,7 +16,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.config.compose import Composer
 from pipelines.config.flags import override, parse_hydra_flags
@@ -31,12 +31,13 @@ from pipelines.schema.record import Event
 from pipelines.schema.settings import Settings
 from pipelines.session.choice import plan_for
 from pipelines.session.earlier import read_config_folder, read_overrides
-from pipelines.session.execute import RunResult
-from pipelines.session.fit import Fitting, fit_pipeline
 from pipelines.session.prepare import Prepared, prepare
-from pipelines.session.run import RunRequest, run_composed
+from pipelines.session.result import RunResult
 from pipelines.session.selection import EVERYTHING, Selection
 from pipelines.session.watcher import Watcher
+
+if TYPE_CHECKING:
+    from pipelines.session.fit import Fitting
 
 __all__ = ["FitResult", "FrontierPoint", "PlanResult", "RunResult", "Verdict", "check", "fit", "plan", "run"]
 
@@ -171,6 +172,8 @@ def run(
     DoesNotFit, OutOfMemory, TaskFailed, UsageError, InvalidError, SurroundingsFailed, Interrupted
         What ended the run. Its record says the same.
     """
+    from pipelines.session.run import RunRequest, run_composed  # a plan starts faster without the engine
+
     earlier = None if resume is None else Path(resume)
     words = [*([] if earlier is None else read_overrides(earlier)), *_words(pipeline, settings)]
     flags = _flags(words, config_dir)
@@ -191,6 +194,8 @@ def fit(
 
     The parameters are those of `plan`. That nothing fits is an answer here and not an error.
     """
+    from pipelines.session.fit import fit_pipeline
+
     return _fit_result(fit_pipeline(_read(pipeline, settings, config_dir), selection))
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipelines.run.recovery import Recovery, rung_lines
 from pipelines.run.resume import check_earlier_results
 from pipelines.run.tasks import outputs_of
 from pipelines.run.trace import write_drawings
-from pipelines.schema.errors import ExitCode, SurroundingsFailed
+from pipelines.schema.errors import SurroundingsFailed
 from pipelines.schema.ids import TaskId
 from pipelines.schema.plan import Plan
 from pipelines.schema.record import EVENT_SCHEMA, Event
@@ -33,40 +33,8 @@ from pipelines.session.choice import plan_for, problem_left
 from pipelines.session.learn import learn_footprints, learn_leaks
 from pipelines.session.prepare import Prepared
 from pipelines.session.replan import Replanner
+from pipelines.session.result import RunResult
 from pipelines.session.watcher import Watcher
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """How a run ended.
-
-    Attributes
-    ----------
-    folder : the run's folder, with `run.json` in it.
-    status : `ok`, or `failed` where tasks failed and others went on (`keep_going`).
-    artifacts : the files of each finished task, by task id.
-    finals : those of the nodes that no other waits for: what a person came for.
-    peak_bytes : the measured peak on the device; None where nothing was left to do.
-    plan : of what was left to do, None where nothing was.
-    failed : by task (of unreadable input: by item), the sentence. skipped: by task, the one it waited for.
-    streams : by task of a chain, how its sound reached a listener.
-    """
-
-    folder: Path
-    status: str
-    artifacts: Mapping[str, tuple[Path, ...]]
-    finals: tuple[Path, ...] = ()
-    peak_bytes: int | None = None
-    plan: Plan | None = None
-    seconds: float = 0.0
-    failed: Mapping[str, str] = field(default_factory=dict)
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """What the command line ends with."""
-        return ExitCode.OK if self.status == "ok" else ExitCode.TASK_FAILED
 
 
 def first_fields(prepared: Prepared, job: Job, command: Sequence[str]) -> dict[str, Any]:

@@ -30,10 +30,11 @@ from pipelines.schema.errors import (
     UsageError,
 )
 from pipelines.session.earlier import read_record
-from pipelines.session.execute import RunResult, execute_run, finished_result, first_fields
+from pipelines.session.execute import execute_run, finished_result, first_fields
 from pipelines.session.fetching import with_fetched
 from pipelines.session.job import make_job
 from pipelines.session.prepare import prepare
+from pipelines.session.result import RunResult
 from pipelines.session.selection import EVERYTHING, Selection
 from pipelines.session.watcher import Watcher
 

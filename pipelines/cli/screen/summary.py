@@ -7,7 +7,7 @@ from rich.text import Text
 
 from pipelines.cli.screen.live import of_task
 from pipelines.schema.units import format_bytes, format_seconds
-from pipelines.session.execute import RunResult
+from pipelines.session.result import RunResult
 from pipelines.stream.report import summary
 
 #: Files named at the end: few enough to read.

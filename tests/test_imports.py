@@ -1,15 +1,25 @@
-"""Looking for weights costs no library that only fetching or a failure needs: a plan starts as fast without them."""
+"""A plan's start costs no module that only a run, a fetch or a failure needs."""
 
 import subprocess
 import sys
 
-HEAVY = ("torch", "ssl", "urllib.request", "filelock", "packaging.requirements", "pathvalidate", "huggingface_hub")
+HEAVY = (
+    "pipelines.run.engine",
+    "pipelines.weights.fetch",
+    "torch",
+    "ssl",
+    "urllib.request",
+    "filelock",
+    "packaging.requirements",
+    "pathvalidate",
+    "huggingface_hub",
+)
 CODE = """
 import sys
+import pipelines.api
 from pipelines.inputs.items import find_items
 from pipelines.schema.config import Variant
 from pipelines.schema.weights import WeightsSpec
-from pipelines.session.fetching import fetch_variant
 from pipelines.weights import locate
 from pipelines.paths import user_folders
 
