@@ -1,1 +1,4 @@
-"""What the steps of pipelines do: one small file a node. Nodes know `pipelines.schema` and nothing else of ours."""
+"""What the steps of pipelines do: a folder a role, a file or a package a variant; `audio`, `text` and `weights` are shared helpers.
+
+Nodes import `pipelines.schema` and nothing else of `pipelines`.
+"""

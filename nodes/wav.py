@@ -1,4 +1,4 @@
-"""The end of a pipeline that makes sound: a WAV file."""
+"""The last node of a pipeline that makes sound: a WAV file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Wav(Plain):
         """
         audio = inputs["audio"]
         assert isinstance(audio, Audio)
-        blocks = _told(audio.blocks(_BLOCK), audio.frames, context)
+        blocks = _reporting(audio.blocks(_BLOCK), audio.frames, context)
         return {"file": self._written(blocks, audio.rate, audio.channels, context)}
 
     def stream(self, model: None, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Value]:
@@ -77,7 +77,7 @@ class Wav(Plain):
         return File(path)
 
 
-def _told(blocks: Iterator[Samples], frames: int, context: Context) -> Iterator[Samples]:
+def _reporting(blocks: Iterator[Samples], frames: int, context: Context) -> Iterator[Samples]:
     """`blocks`, and how far along they are."""
     for index, block in enumerate(blocks):
         yield block

@@ -22,13 +22,13 @@ def streaming(count: int, ours: bool) -> dict[str, Any]:
     import torch
     from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
 
-    from nodes.speak.xtts.model import _fold_weight_norm
     from nodes.speak.xtts.vocoder import Vocoder
+    from nodes.weights.loading import fold_weight_norm
 
     torch.manual_seed(0)
     decoder = HifiDecoder().eval()
     if ours:
-        _fold_weight_norm(decoder.waveform_decoder)
+        fold_weight_norm(decoder.waveform_decoder)
     latents, speaker, seen = torch.randn(count, 1024), torch.randn(1, 512, 1), []
     decoder.waveform_decoder.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[-1]))
 

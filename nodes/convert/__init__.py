@@ -1,1 +1,1 @@
-"""Nodes that change whose voice is heard and leave the words alone."""
+"""Nodes that put another voice in place of the one in a sound and leave the words alone."""

@@ -142,14 +142,14 @@ def _mono(chunk: Value, rate: int) -> Samples:
 
 def _own_voice(pieces: Iterator[tuple[Cut, Array]], rate: int) -> tuple[Voice | None, Iterator[tuple[Cut, Array]]]:
     """The voice of a sound's first seconds, longer where nothing in them is voiced; and all the pieces, those heard for it included."""
-    heard: list[tuple[Cut, Array]] = []
+    opening: list[tuple[Cut, Array]] = []
     voice = None
     for cut, pitch in pieces:
-        heard.append((cut, pitch))
-        if cut.stop >= _OWN * rate and (voice := _voice([(cut.samples, pitch) for cut, pitch in heard], rate)):
+        opening.append((cut, pitch))
+        if cut.stop >= _OWN * rate and (voice := _voice([(cut.samples, pitch) for cut, pitch in opening], rate)):
             break
-    voice = voice or _voice([(cut.samples, pitch) for cut, pitch in heard], rate)
-    return voice, itertools.chain(heard, pieces)
+    voice = voice or _voice([(cut.samples, pitch) for cut, pitch in opening], rate)
+    return voice, itertools.chain(opening, pieces)
 
 
 def _target(audio: Audio, segment: float) -> Voice:

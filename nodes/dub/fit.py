@@ -1,4 +1,4 @@
-"""`nodes.dub.fit.Fit`: the name that `_target_` has in pipelines written before `time_fit` was called so."""
+"""`nodes.dub.fit.Fit`: the former name of `nodes.dub.time_fit.Fit`, which pipelines may still hold as `_target_`."""
 
 from nodes.dub.time_fit import Fit
 

@@ -1,4 +1,4 @@
-"""From a timed transcript to the lines that a dub says in its place. Translates by a file; knows no language itself.
+"""From a timed transcript to the lines that a dub says in its place. Translations come from a file.
 
 A line ends at a long enough pause, at a sentence's end, or before it grows too long to be fitted well.
 """
@@ -142,5 +142,5 @@ def _key(text: str) -> str:
 
 
 def _with_text(line: Word, text: str) -> Word:
-    said = clean(text).replace("\n", " ")
-    return Word(said, line.start, line.end, line.confidence) if speakable(said) else line
+    cleaned = clean(text).replace("\n", " ")
+    return Word(cleaned, line.start, line.end, line.confidence) if speakable(cleaned) else line

@@ -1,4 +1,4 @@
-"""Speech over an instrumental: the music steps back while somebody speaks. Block by block, whatever the length."""
+"""Speech over an instrumental that is lowered while somebody speaks, mixed block by block."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Mix(Plain):
         voice = ForwardReader(speech, "The speech", rate, 1)
         for start in range(0, total, rate):
             frames = min(rate, total - start)
-            said = voice.read(start, frames)[0] * self.speech
+            spoken = voice.read(start, frames)[0] * self.speech
             stop = min(start + frames, music.frames)
             played = (
                 checked(music, "The instrumental", start, stop)
@@ -76,19 +76,19 @@ class Mix(Plain):
                 else np.zeros((music.channels, 0), np.float32)
             )
             played = np.pad(played, ((0, 0), (0, frames - played.shape[1]))) * self.music
-            curve, gain = self._gains(said, rate, gain)
-            yield (played * curve + said).astype(np.float32)
+            curve, gain = self._gains(spoken, rate, gain)
+            yield (played * curve + spoken).astype(np.float32)
 
-    def _gains(self, said: Samples, rate: int, gain: float) -> tuple[Samples, float]:
+    def _gains(self, spoken: Samples, rate: int, gain: float) -> tuple[Samples, float]:
         """The music's gain for each frame, going on from `gain`, and where it ends."""
         import numpy as np
 
         step = rate // _STEPS
         knots = [gain]
-        for at in range(0, len(said), step):
-            speaking = np.abs(said[at : at + step]).max() > _SPEECH
+        for at in range(0, len(spoken), step):
+            speaking = np.abs(spoken[at : at + step]).max() > _SPEECH
             change = (1 - self.duck) / _STEPS
             gain = max(gain - change / _FALL, self.duck) if speaking else min(gain + change / _RISE, 1.0)
             knots.append(gain)
-        curve = np.interp(np.arange(len(said)), np.minimum(np.arange(len(knots)) * step, len(said)), knots)
+        curve = np.interp(np.arange(len(spoken)), np.minimum(np.arange(len(knots)) * step, len(spoken)), knots)
         return curve.astype(np.float32), gain

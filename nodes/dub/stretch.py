@@ -1,4 +1,4 @@
-"""Speech made shorter or longer without changing its pitch (WSOLA). Not a node.
+"""Speech made shorter or longer without changing its pitch (WSOLA).
 
 Frames of 40 ms are overlapped by half at the output. Each is taken from near where the tempo says it should be, at the place
 within 10 ms where it looks most like what would have followed the frame before, so that periods join up.

@@ -1,4 +1,4 @@
-"""Puts each spoken line where the original was said, faster where it would not end in time. Knows no words, only times."""
+"""Puts each spoken line where the original was said, faster where it would not end in time."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Fit(Plain):
         """(first frame, samples) of each line, in order and not overlapping."""
         free, late = 0, []
         for index, (slot, word) in enumerate(zip(_slots(lines, speech.rate, total), spoken.words, strict=True)):
-            samples = _said(speech, word)
+            samples = _spoken_line(speech, word)
             start = max(slot.start, free)
             room = max(slot.start + slot.frames - start, 1)
             frames = min(len(samples), max(room, round(len(samples) / self.fastest)))
@@ -109,7 +109,7 @@ def _slots(lines: Words, rate: int, total: int) -> Iterator[Slot]:
     return (Slot(start, max(end - start, 1)) for start, end in zip(starts, ends, strict=True))
 
 
-def _said(speech: Audio, word: Word) -> Samples:
+def _spoken_line(speech: Audio, word: Word) -> Samples:
     """A line of the speech, mono, without the silence at its edges; no samples for one of no length."""
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""What is heard, frame by frame: pitch, voicing, loudness and signs of an onset on one grid. Not yet notes.
+"""The sound frame by frame, before notes are found in it: pitch, voicing, loudness and signs of an onset on one grid.
 
 Pitch trackers differ in hop and in what their confidence means; everything after this module sees 10 ms frames and a voicing
 in 0..1 whose threshold was found in the song itself.

@@ -1,4 +1,4 @@
-"""What the notes are set in: tempo, key and phrases. Nothing here moves or changes a note."""
+"""Tempo, key and phrases of a song. Nothing here moves or changes a note."""
 
 from __future__ import annotations
 

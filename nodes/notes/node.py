@@ -1,4 +1,4 @@
-"""The node that turns words and a pitch contour into notes. The hearing is in `frames` and `segment`, the words in `syllables`."""
+"""The node that turns words and a pitch contour into notes; `frames` and `segment` find the notes, `syllables` places the words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words onto notes: which note sings which syllable. The notes stay as they were heard; a wrong word costs text only."""
+"""Words onto notes: which note sings which syllable. Notes stay where they were found, so a wrong word costs text only."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def sing(segments: Sequence[Segment], words: Words) -> list[Note]:
     """Every segment as a note with its text: a syllable, `~`, or, where a word has no note of its own, that word joined to
     the nearest note's."""
     owners = _owners(segments, words.words)
-    said: list[list[tuple[int, str]]] = [[] for _ in segments]
+    sung: list[list[tuple[int, str]]] = [[] for _ in segments]
     for index, word in enumerate(words.words):
         mine = [i for i, owner in enumerate(owners) if owner == index]
         for place, piece in _placed(segments, mine or _nearest(segments, word), word, words.language):
-            said[place].append((index, piece))
-    texts = ["".join(piece for _, piece in sorted(pieces, key=lambda p: p[0])) or HELD for pieces in said]
+            sung[place].append((index, piece))
+    texts = ["".join(piece for _, piece in sorted(pieces, key=lambda p: p[0])) or HELD for pieces in sung]
     return [Note(s.start * HOP, s.stop * HOP, s.midi, text) for s, text in zip(segments, texts, strict=True)]
 
 

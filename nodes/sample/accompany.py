@@ -1,4 +1,4 @@
-"""A synthesised stereo accompaniment: bass and drums in the centre as in a real mix, chords panned wide. Not the voice."""
+"""A synthesised stereo accompaniment: bass and drums in the centre as in a real mix, chords panned wide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Public-domain melodies with public-domain words, as text, and their reader. Not how they are sung.
+"""Public-domain melodies with public-domain words, as text, and their reader.
 
 A line is a phrase: its words, syllables joined by hyphens, and its notes. A note is `E4/1.5` (pitch / quarter notes, one where
 unsaid); notes joined by `+` share a syllable; `r/1` is a rest. Words are all from before 1915 and their authors died before 1935.

@@ -1,4 +1,4 @@
-"""Words spoken by espeak-ng inside this process, with the time of every phoneme. Not how they are sung.
+"""Words spoken by espeak-ng inside this process, with the time of every phoneme.
 
 Each call of `speak` has a library of its own, so calls neither remember nor disturb one another.
 """

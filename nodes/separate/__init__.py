@@ -1,1 +1,1 @@
-"""The singing and the rest of a mix, apart."""
+"""Nodes that part the singing from the rest of a mix."""

@@ -1,4 +1,4 @@
-"""What a separating node leaves: the voice, and the mix less the voice, written as they are made."""
+"""The two outputs of a separating node, voice and mix less voice, written as they are made."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Nodes that say a text. Each variant is a file; what they share is `sentences` (how a text is cut) and `narrate`."""
+"""Nodes that say a text. Each variant is a package; `narrate` has what they share."""

@@ -1,4 +1,4 @@
-"""What every speaking node does around its model: sentences in, pieces of sound out, and when each line was said."""
+"""What every speaking node does around its model: sentences in, pieces of sound out, and when each line is said."""
 
 from __future__ import annotations
 
@@ -109,15 +109,22 @@ def flowing(pieces: Iterable[Piece], rate: int, language: str) -> Generator[Audi
     for piece in pieces:
         end = at + len(piece.samples)
         if lines and lines[-1][0] == piece.sentence.line:
-            line, said, start, _ = lines[-1]
-            lines[-1] = (line, said if said[-1] is piece.sentence else [*said, piece.sentence], start, end)
+            line, sentences, start, _ = lines[-1]
+            lines[-1] = (
+                line,
+                sentences if sentences[-1] is piece.sentence else [*sentences, piece.sentence],
+                start,
+                end,
+            )
         else:
             lines.append((piece.sentence.line, [piece.sentence], at, end))
         at = end
         yield Audio.of(piece.samples, rate)
     if not at:
         raise TaskFailed("The model gave no sound for this text. Say more, or choose another voice or variant.")
-    words = tuple(Word(" ".join(s.text for s in said), start / rate, end / rate) for _, said, start, end in lines)
+    words = tuple(
+        Word(" ".join(s.text for s in sentences), start / rate, end / rate) for _, sentences, start, end in lines
+    )
     return {"words": Words(words, language)}
 
 

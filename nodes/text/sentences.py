@@ -1,4 +1,4 @@
-"""How a text of any length and any origin becomes sentences that a speech model can say. Not how numbers are read.
+"""How a text of any length and any origin becomes sentences that a speech model can say.
 
 A sentence ends at a line's end or at a mark that what follows confirms, and nothing further on can change it. So a text that
 arrives in pieces is cut exactly as the whole would be.
@@ -37,8 +37,8 @@ def clean(text: str) -> str:
     >>> clean("a\\x00b\\t c\\r\\n\\r\\n  d\\u200b \\U0001f600")
     'ab c\\nd'
     """
-    kept = unicodedata.normalize("NFC", "".join(_heard(text.replace("\r\n", "\n").replace("\r", "\n"))))
-    lines = (" ".join(line.split()) for line in kept.split("\n"))
+    audible = unicodedata.normalize("NFC", "".join(_audible(text.replace("\r\n", "\n").replace("\r", "\n"))))
+    lines = (" ".join(line.split()) for line in audible.split("\n"))
     return "\n".join(line for line in lines if line)
 
 
@@ -62,13 +62,13 @@ def sentences(text: str, limit: int = 250) -> list[Sentence]:
 
 def flowing_sentences(pieces: Iterable[str], limit: int = 250) -> Iterator[Sentence]:
     """`sentences` of a text that arrives in `pieces`; each is given as soon as it is complete."""
-    said = False
+    speaks = False
     for raw, line in _complete(pieces):
         for part in _within(clean(raw).replace("\n", " "), limit):
             if speakable(part):
-                said = True
+                speaks = True
                 yield Sentence(part, line)
-    if not said:
+    if not speaks:
         raise TaskFailed("The text has nothing that can be said: no letter and no digit. Give it words with text=.")
 
 
@@ -98,7 +98,7 @@ def _within(text: str, limit: int) -> Iterator[str]:
     yield text
 
 
-def _heard(text: str) -> Iterator[str]:
+def _audible(text: str) -> Iterator[str]:
     """The characters that stand for sound or separate it."""
     for index, character in enumerate(text):
         kind = unicodedata.category(character)

@@ -1,1 +1,1 @@
-"""Words and when they are said."""
+"""Nodes that tell words and when they are said or sung."""

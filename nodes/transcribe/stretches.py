@@ -1,4 +1,4 @@
-"""Where in a long sound anybody is heard, and its samples a stretch at a time. Knows nothing of words."""
+"""Where in a long sound somebody speaks or sings, and its samples a stretch at a time."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nodes.audio.forward_reader import ForwardReader
 from nodes.audio.reading import mono_blocks
 from nodes.transcribe.stretches import RATE, Stretch, levels, stretches
-from nodes.weights.faults import read_as
+from nodes.weights.faults import reading
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio, Word, Words
@@ -89,7 +89,7 @@ class Whisper:
             raise TaskFailed(
                 f"{place.device} cannot compute in {compute}, only in {', '.join(sorted(known))}. Choose another variant."
             )
-        with read_as(f"The Whisper model {folder}", "Fetch it again."):
+        with reading(f"The Whisper model {folder}", "Fetch it again."):
             model = WhisperModel(
                 str(folder), device=device, device_index=int(index or 0), compute_type=compute,
                 cpu_threads=self.threads or _threads(),
@@ -128,25 +128,25 @@ class Whisper:
             group = [(start, sound) for start, sound in group if not self.vad or _speaks(sound)]
             if group and not language:
                 language = model.model.detect_language(group[0][1])[0]
-            words += self._heard(model, group, language, context)
+            words += self._decoded(model, group, language, context)
             context.progress(min((first + self.batch) / len(windows), 1.0), "listening")
         return {"words": Words(tuple(_ascending(words)), language or "en")}
 
     def _language(self, model: Any, context: Context) -> str:
         """The one asked for, `en` where the model knows no other, empty where it is to be heard."""
-        asked = str(context.settings.get("language") or "").lower().partition("-")[0]
+        wanted = str(context.settings.get("language") or "").lower().partition("-")[0]
         if not model.model.model.is_multilingual:
-            if asked not in ("", "en"):
+            if wanted not in ("", "en"):
                 raise TaskFailed(
-                    f"This Whisper model knows English only, not {asked!r}. Choose one without .en in its name."
+                    f"This Whisper model knows English only, not {wanted!r}. Choose one without .en in its name."
                 )
             return "en"
         known = model.model.supported_languages
-        if asked and asked not in known:
-            raise TaskFailed(f"Whisper knows no language {asked!r}. It knows {', '.join(sorted(known))}.")
-        return asked
+        if wanted and wanted not in known:
+            raise TaskFailed(f"Whisper knows no language {wanted!r}. It knows {', '.join(sorted(known))}.")
+        return wanted
 
-    def _heard(
+    def _decoded(
         self, model: Any, group: Sequence[tuple[float, Samples]], language: str, context: Context
     ) -> Iterator[Word]:
         """The words of some windows (second at which each starts, its samples), decoded together."""

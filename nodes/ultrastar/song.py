@@ -1,4 +1,4 @@
-"""The node that leaves a song a game can play: `song.txt` and its audio beside it, in the task's own folder."""
+"""The node that makes a song for a karaoke game: `song.txt` and its audio beside it, in the folder of the task."""
 
 from __future__ import annotations
 

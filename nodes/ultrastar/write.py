@@ -1,4 +1,4 @@
-"""Notes as the text of an UltraStar song (format version 1). Pure: seconds in, text out. Not the files.
+"""Notes as the text of an UltraStar song (format version 1): seconds in, text out.
 
 Times are rounded to beats once, from the absolute second, so no error adds up; the beat is made short enough for that.
 """

@@ -1,1 +1,1 @@
-"""Help for nodes that read weights."""
+"""What nodes share for weights: loading them without copies, their faults as sentences, their precision."""

@@ -1,4 +1,4 @@
-"""Broken weights as sentences. Not which weights a node needs."""
+"""Broken weights as sentences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipelines.schema.errors import HeadroomError, TaskFailed
 
 
 @contextmanager
-def read_as(what: str, advice: str = "") -> Iterator[None]:
+def reading(what: str, advice: str = "") -> Iterator[None]:
     """Raise `TaskFailed` saying that `what` cannot be used, and why, for whatever goes wrong with its files in this block.
 
     Readers of damaged files raise nearly anything, so anything is caught but what is not the files' fault: a missing

@@ -1,4 +1,4 @@
-"""Loading torch weights at the price of reading them: nothing is filled twice, nothing is copied, nothing is executed.
+"""Loading torch weights in the time it takes to read them: nothing is filled twice, copied or executed.
 
 A library's loader usually fills a fresh network with random numbers, reads the whole file into memory beside it and
 copies one onto the other: three passes and twice the bytes or more. Here the network is built with its random fills
@@ -98,6 +98,15 @@ def unpickled(path: Path, allowed: Iterable[Any] = ()) -> Any:
             named = re.search(r"GLOBAL (\S+)", str(error))
             what = f"it asks for {named[1]}" if named else "it is not a torch file, or damaged"
             raise pickle.UnpicklingError(f"{what}, and only weights are read") from error
+
+
+def fold_weight_norm(module: torch.nn.Module) -> None:
+    """Compute each normed weight once and forget its two factors: fewer bytes, and no work in every call."""
+    from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+
+    for part in module.modules():
+        if is_parametrized(part, "weight"):
+            remove_parametrizations(part, "weight")
 
 
 @contextmanager

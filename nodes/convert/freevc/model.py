@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nodes.weights.faults import read_as
-from nodes.weights.loading import load_module, read_checkpoint
+from nodes.weights.faults import reading
+from nodes.weights.loading import fold_weight_norm, load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed
 
 if TYPE_CHECKING:
@@ -48,13 +48,12 @@ def load(folder: Path | None, device: str) -> Loaded:
             "freevc24; the other two it would download from github.com/coqui-ai/TTS/releases (v0.13.0_models). Put all four there."
         )
     _compile()
-    with read_as(f"The FreeVC checkpoint in {folder}"):
+    with reading(f"The FreeVC checkpoint in {folder}"):
         return Loaded(_network(folder, device), device)
 
 
 def _network(folder: Path, device: str) -> Any:
     import TTS.vc.models.freevc as library
-    from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
     from TTS.vc.configs.freevc_config import FreeVCConfig
     from TTS.vc.layers.freevc.wavlm.wavlm import WavLM, WavLMConfig
 
@@ -62,8 +61,8 @@ def _network(folder: Path, device: str) -> Any:
     config.load_json(str(folder / "config.json"))
     if not config.model_args.use_spk:
         raise ValueError("config.json says use_spk: false; only models with the separate speaker encoder are known.")
-    heard = read_checkpoint(folder / "WavLM-Large.pt")
-    said = _plain(heard["cfg"])
+    wavlm = read_checkpoint(folder / "WavLM-Large.pt")
+    shape = _plain(wavlm["cfg"])
 
     class Local(library.FreeVC):  # type: ignore[misc]
         def load_pretrained_speaker_encoder(self) -> None:
@@ -71,13 +70,11 @@ def _network(folder: Path, device: str) -> Any:
             self.enc_spk_ex = _speaker_encoder()
 
     def build() -> Any:
-        with _instead(library, "get_wavlm", lambda: WavLM(WavLMConfig(said))):
+        with _instead(library, "get_wavlm", lambda: WavLM(WavLMConfig(shape))):
             return Local(config)
 
-    network = load_module(build, _state(folder, heard["model"]), device)
-    for part in network.modules():
-        if is_parametrized(part, "weight"):
-            remove_parametrizations(part, "weight")
+    network = load_module(build, _state(folder, wavlm["model"]), device)
+    fold_weight_norm(network)
     del network.enc_q  # listens to the target in training only
     return network
 
@@ -92,12 +89,12 @@ def _compile() -> None:
     from librosa.feature import melspectrogram, rms  # noqa: F401
 
 
-def _state(folder: Path, heard: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _state(folder: Path, wavlm: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """All weights by the network's names. What model.pth holds of the other files' networks outranks them."""
     speaker = read_checkpoint(folder / "speaker_encoder.pt")["model_state"]
     own = read_checkpoint(folder / "model.pth")["model"]
     return {
-        **{f"wavlm.{name}": tensor for name, tensor in heard.items()},
+        **{f"wavlm.{name}": tensor for name, tensor in wavlm.items()},
         **{f"enc_spk_ex.{name}": t for name, t in speaker.items() if name.startswith(("lstm.", "linear."))},
         **own,
     }
@@ -141,9 +138,9 @@ def _speaker_encoder() -> Any:
 
 @contextmanager
 def _instead(module: Any, name: str, value: Any) -> Iterator[None]:
-    kept = getattr(module, name)
+    original = getattr(module, name)
     setattr(module, name, value)
     try:
         yield
     finally:
-        setattr(module, name, kept)
+        setattr(module, name, original)

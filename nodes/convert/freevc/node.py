@@ -89,11 +89,13 @@ class FreeVc:
 
         around = int(_AROUND * _RATE)
         first = max(start - around, 0)
-        heard = samples[first : stop + around]
-        heard = np.pad(
-            heard, (0, stop + around - first - len(heard)), mode="reflect" if len(heard) > around else "constant"
+        padded = samples[first : stop + around]
+        padded = np.pad(
+            padded,
+            (0, stop + around - first - len(padded)),
+            mode="reflect" if len(padded) > around else "constant",
         )
-        sound = torch.from_numpy(heard)[None].to(model.device)
+        sound = torch.from_numpy(padded)[None].to(model.device)
         made: Any = model.network.inference(model.network.extract_wavlm_features(sound), g=voice)
         begin, count = ((at * model.rate // _RATE) for at in (start - first, stop - start))
         return np.asarray(made[0, 0, begin : begin + count].float().cpu().numpy(), np.float32)

@@ -1,4 +1,4 @@
-"""What is said, without who says it: HuBERT features of a chunk of sound, its convolutions in windows.
+"""HuBERT features of a chunk of sound, which tell the words and not the speaker; its convolutions go over windows.
 
 The first convolutions run at up to 3,200 frames a second and hold 12.5 MB a second of sound; everything after them runs at
 50. They are local except for one normalisation over the whole chunk, whose mean and variance are taken in a first pass.
@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nodes.weights.faults import read_as
+from nodes.weights.faults import reading
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed
 
@@ -32,7 +32,7 @@ def load_hubert(folder: Path, device: str, dtype: torch.dtype, version: str) -> 
             f"There is no HuBERT in {folder}, which every RVC voice needs: config.json and its weights as transformers saves them. "
             "lengyue233/content-vec-best on the hub has them; fairseq's hubert_base.pt is another format."
         )
-    with read_as(f"The HuBERT in {folder}"):
+    with reading(f"The HuBERT in {folder}"):
         return _network(folder / "config.json", read_checkpoint(weights[0]), device, dtype, version)
 
 
@@ -52,8 +52,8 @@ def _network(config: Path, state: dict[str, torch.Tensor], device: str, dtype: t
 
     deeper = tuple(f"encoder.layers.{layer}." for layer in range(shape.num_hidden_layers, 48))
     unused = ("masked_spec_embed", *deeper, *(() if version == "v1" else ("final_proj.",)))
-    heard = {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
-    network = load_module(build, heard, device, dtype)
+    needed = {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
+    network = load_module(build, needed, device, dtype)
     torch.nn.utils.parametrize.remove_parametrizations(network.encoder.pos_conv_embed.conv, "weight")
     return network
 
@@ -64,8 +64,8 @@ def features(network: Any, samples: torch.Tensor, window: int = _WINDOW) -> torc
 
     with torch.inference_mode():
         local = _local(network.feature_extractor, samples, window)
-        said = network.encoder(network.feature_projection(local.transpose(1, 2))).last_hidden_state
-        projected: torch.Tensor = network.final_proj(said) if hasattr(network, "final_proj") else said
+        encoded = network.encoder(network.feature_projection(local.transpose(1, 2))).last_hidden_state
+        projected: torch.Tensor = network.final_proj(encoded) if hasattr(network, "final_proj") else encoded
     return projected
 
 

@@ -14,7 +14,7 @@ from nodes.convert.rvc.features import load_hubert
 from nodes.convert.rvc.network import Synthesizer
 from nodes.convert.rvc.rmvpe import load_rmvpe
 from nodes.convert.rvc.vocoder import Shape
-from nodes.weights.faults import read_as
+from nodes.weights.faults import reading
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed, did_you_mean
 
@@ -111,7 +111,7 @@ def load_voice(path: Path, device: str, dtype: torch.dtype) -> Voice:
     advice = (
         "A voice is the small file exported for inference (weight, config, version), not one of training (G_*.pth)."
     )
-    with read_as(f"The RVC voice {path}", advice):
+    with reading(f"The RVC voice {path}", advice):
         found = read_checkpoint(path)
         version = str(found.get("version", "v1"))
         shape = _shape(found, version)
@@ -187,6 +187,6 @@ def _index(voice: Path) -> Index | None:
         raise TaskFailed(
             f"{named[0]} needs the package faiss-cpu to be read. Install it, or move the file away."
         ) from None
-    with read_as(f"The index {named[0]}"):
+    with reading(f"The index {named[0]}"):
         searcher = faiss.read_index(str(named[0]))
         return Index(searcher, searcher.reconstruct_n(0, searcher.ntotal))

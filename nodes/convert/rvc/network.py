@@ -177,8 +177,8 @@ class Coupling(nn.Module):
         self.post = nn.Conv1d(shape.hidden, shape.inter // 2, 1)
 
     def forward(self, x: Tensor, voice: Tensor) -> Tensor:
-        kept, moved = x.chunk(2, dim=1)
-        return torch.cat([kept, moved - self.post(self.enc(self.pre(kept), voice))], dim=1)
+        first, second = x.chunk(2, dim=1)
+        return torch.cat([first, second - self.post(self.enc(self.pre(first), voice))], dim=1)
 
 
 class Gated(nn.Module):
@@ -194,8 +194,8 @@ class Gated(nn.Module):
         )
 
     def forward(self, x: Tensor, voice: Tensor) -> Tensor:
-        told, skipped = self.cond_layer(voice).chunk(len(self.in_layers), dim=1), torch.zeros_like(x)
-        for gate, out, mine in zip(self.in_layers, self.res_skip_layers, told, strict=True):
+        conditions, skipped = self.cond_layer(voice).chunk(len(self.in_layers), dim=1), torch.zeros_like(x)
+        for gate, out, mine in zip(self.in_layers, self.res_skip_layers, conditions, strict=True):
             shape, opening = (gate(x) + mine).chunk(2, dim=1)
             made = out(torch.tanh(shape) * torch.sigmoid(opening))
             if made.shape[1] > x.shape[1]:

@@ -109,17 +109,17 @@ class Rvc:
             raise TaskFailed(
                 f"Voice {voice.name!r} has speakers 0 to {voice.network.shape.speakers - 1}, not {self.speaker}."
             )
-        heard, made, done = _without_rumble(samples), np.zeros(frames, np.float32), 0
+        source, made, done = _without_rumble(samples), np.zeros(frames, np.float32), 0
         del samples
-        for chunk in self._chunks(model, voice, heard, context):
+        for chunk in self._chunks(model, voice, source, context):
             done += len(part := chunk[: frames - done])
             made[done - len(part) : done] = part
         if self.envelope < 1:
-            _make_as_loud(made, rate, heard, self.envelope)
+            _make_as_loud(made, rate, source, self.envelope)
         made /= max(float(max(made.max(), -made.min())) / 0.99, 1.0)
         return {"audio": Audio.of(made, rate)}
 
-    def _chunks(self, model: Loaded, voice: Voice, heard: Samples, context: Context) -> Iterator[Samples]:
+    def _chunks(self, model: Loaded, voice: Voice, source: Samples, context: Context) -> Iterator[Samples]:
         """Each chunk's samples without what was heard around it."""
         import numpy as np
         import torch
@@ -127,16 +127,16 @@ class Rvc:
         from nodes.convert.rvc.pitch import coarse, hertz_of
 
         pad = _PAD * _RATE
-        padded = _mirrored(heard, pad)
+        padded = _mirrored(source, pad)
         pitch = (
             hertz_of(self.pitch, model, padded, context) * 2 ** (self.semitones / 12)
             if voice.network.shape.pitched
             else None
         )
-        cuts = _cuts(heard, self.segment)
+        cuts = _cuts(source, self.segment)
         noise = torch.Generator(model.device).manual_seed(context.seed)
         for index, (start, stop) in enumerate(itertools.pairwise(cuts)):
-            last = stop == len(heard)
+            last = stop == len(source)
             sound = padded[start:] if last else padded[start : stop + 2 * pad + _FRAME]
             hertz = None if pitch is None else pitch[start // _FRAME : None if last else (stop + 2 * pad) // _FRAME]
             pair = None if hertz is None else (coarse(hertz), hertz)
@@ -158,10 +158,10 @@ class Rvc:
 
         from nodes.convert.rvc.features import features
 
-        said = features(model.hubert, torch.from_numpy(sound)[None].to(model.device, model.dtype))
-        moved = self._toward_training(said, voice)
-        frames = min(2 * said.shape[1], len(sound) // _FRAME, *(() if pitch is None else (len(pitch[1]),)))
-        said, moved = (x.repeat_interleave(2, dim=1)[:, :frames] for x in (said, moved))
+        content = features(model.hubert, torch.from_numpy(sound)[None].to(model.device, model.dtype))
+        moved = self._toward_training(content, voice)
+        frames = min(2 * content.shape[1], len(sound) // _FRAME, *(() if pitch is None else (len(pitch[1]),)))
+        content, moved = (x.repeat_interleave(2, dim=1)[:, :frames] for x in (content, moved))
         pair = None
         if pitch is not None:
             pair = (
@@ -169,18 +169,18 @@ class Rvc:
                 torch.from_numpy(pitch[1][:frames])[None].float().to(model.device),
             )
             if self.protect < 0.5:
-                share = torch.where(pair[1] >= 1, 1.0, self.protect).to(said.dtype)[..., None]
-                moved = moved * share + said * (1 - share)
+                share = torch.where(pair[1] >= 1, 1.0, self.protect).to(content.dtype)[..., None]
+                moved = moved * share + content * (1 - share)
         pieces = voice.network.convert(moved, pair, self.speaker, noise, _WINDOW)
         return np.concatenate([piece.float().cpu().numpy() for piece in pieces])
 
-    def _toward_training(self, said: torch.Tensor, voice: Voice) -> torch.Tensor:
+    def _toward_training(self, content: torch.Tensor, voice: Voice) -> torch.Tensor:
         import torch
 
         if voice.index is None or not self.index:
-            return said
-        near = torch.from_numpy(voice.index.near(said[0].float().cpu().numpy()))[None].to(said)
-        return near * self.index + said * (1 - self.index)
+            return content
+        near = torch.from_numpy(voice.index.near(content[0].float().cpu().numpy()))[None].to(content)
+        return near * self.index + content * (1 - self.index)
 
 
 def _without_rumble(samples: Samples) -> Samples:
@@ -225,11 +225,11 @@ def _cuts(samples: Samples, segment: float) -> list[int]:
     return [*cuts, len(samples)]
 
 
-def _make_as_loud(made: Samples, rate: int, heard: Samples, share: float) -> None:
+def _make_as_loud(made: Samples, rate: int, source: Samples, share: float) -> None:
     """Move the loudness of `made` over half seconds, in place, to that of `heard`; `share` of its own stays."""
     import numpy as np
 
-    own, wanted = _loudness(made, rate), _loudness(heard, _RATE)
+    own, wanted = _loudness(made, rate), _loudness(source, _RATE)
     for start in range(0, len(made), _BLOCK):
         at = (np.arange(start, min(start + _BLOCK, len(made))) + 0.5) / len(made)
         gain = np.power(_between(wanted, at), 1 - share) * np.power(np.maximum(_between(own, at), 1e-6), share - 1)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from nodes.weights.faults import read_as
+from nodes.weights.faults import reading
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed
 
@@ -40,7 +40,7 @@ def load_rmvpe(path: Path, device: str, dtype: torch.dtype | None = None) -> Rmv
         raise TaskFailed(
             f"There is no {path}, which pitch: rmvpe needs. Put rmvpe.pt there or choose pitch: crepe or swift_f0."
         )
-    with read_as(f"{path}", "It is not a checkpoint of RMVPE."):
+    with reading(f"{path}", "It is not a checkpoint of RMVPE."):
         state = read_checkpoint(path)
         channels = state["cnn.weight"].shape[1]
         return load_module(lambda: Rmvpe(channels), state, device, dtype)
@@ -73,12 +73,12 @@ def _read(layers: nn.Sequential, parts: list[Tensor]) -> Iterator[NDArray[np.flo
     both = cast("Both", layers[0])
     forwards, state = list[Tensor](), both.silence(parts[0])
     for part in parts:
-        heard, state = both.one_way(part, state)
-        forwards.append(heard)
+        output, state = both.one_way(part, state)
+        forwards.append(output)
     state = both.silence(parts[0])
     while parts:
-        heard, state = both.one_way(parts.pop().flip(1), state, "_reverse")
-        salience = layers[1:](torch.cat([forwards.pop(), heard.flip(1)], dim=-1))
+        output, state = both.one_way(parts.pop().flip(1), state, "_reverse")
+        salience = layers[1:](torch.cat([forwards.pop(), output.flip(1)], dim=-1))
         yield _hertz(salience[0].float().cpu().numpy())
 
 
@@ -151,8 +151,8 @@ class Both(nn.Module):
         weights = [getattr(gru, f"{name}_l0{direction}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # cuDNN would have all weights in one block; half of them are not
-            heard, state = torch.gru(x, state, weights, True, 1, 0.0, False, False, True)
-        return heard, state
+            output, state = torch.gru(x, state, weights, True, 1, 0.0, False, False, True)
+        return output, state
 
 
 class Block(nn.Module):

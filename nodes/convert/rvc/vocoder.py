@@ -105,8 +105,8 @@ class Vocoder(nn.Module):
         for first in range(0, frames, window):
             last = min(first + window, frames)
             a, b = max(first - around, 0), min(last + around, frames)
-            heard = None if source is None else source[..., a * hop : b * hop]
-            yield self(latent[..., a:b], heard, voice)[0, 0, (first - a) * hop : (last - a) * hop]
+            excitation = None if source is None else source[..., a * hop : b * hop]
+            yield self(latent[..., a:b], excitation, voice)[0, 0, (first - a) * hop : (last - a) * hop]
 
 
 def _listener(width: int, stride: int) -> nn.Conv1d:
@@ -134,8 +134,8 @@ class Source(nn.Module):
         voiced = (hertz > 0).float().repeat_interleave(hop, dim=-1)
         breath = voiced * _BREATH + (1 - voiced) * _SINE / 3
         drawn = torch.randn(sine.shape, generator=noise, device=sine.device)
-        heard = (sine * voiced + breath * drawn).to(self.l_linear.weight.dtype)
-        return torch.tanh(self.l_linear(heard.transpose(1, 2))).transpose(1, 2)
+        excitation = (sine * voiced + breath * drawn).to(self.l_linear.weight.dtype)
+        return torch.tanh(self.l_linear(excitation.transpose(1, 2))).transpose(1, 2)
 
 
 class Residual1(nn.Module):

@@ -1,4 +1,4 @@
-"""Short-time spectra of a long sound a few frames at a time, and back again. Nothing depends on how many at a time."""
+"""Short-time spectra of a long sound a few frames at a time, and back again. How many at a time changes only memory."""
 
 from __future__ import annotations
 

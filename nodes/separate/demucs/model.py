@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nodes.weights.faults import read_as
+from nodes.weights.faults import reading
 from nodes.weights.loading import load_module, read_checkpoint, unpickled
 from pipelines.schema.errors import TaskFailed
 
@@ -62,11 +62,11 @@ def load_bag(folder: Path, name: str, stem: str, segment: float, device: str) ->
     nets = {s: _network(_file_of(folder, s), device) for s, share in shares.items() if share}
     first = next(iter(nets.values()))
     longest = min([longest or Fraction(10**6), *(Fraction(net.segment) for net in nets.values())])
-    kept = min(Fraction(str(segment)), longest)
+    length = min(Fraction(str(segment)), longest)
     for net in nets.values():
-        net.segment = kept
+        net.segment = length
     parts = tuple(Part(net, shares[s] / whole) for s, net in nets.items())
-    return Bag(parts, at, int(first.samplerate), int(first.audio_channels), kept)
+    return Bag(parts, at, int(first.samplerate), int(first.audio_channels), length)
 
 
 def _members(folder: Path, name: str) -> tuple[list[str], list[list[float]] | None, Fraction | None]:
@@ -77,7 +77,7 @@ def _members(folder: Path, name: str) -> tuple[list[str], list[list[float]] | No
     path = own if own.is_file() else _published(name)
     if path is None:
         return [name], None, None
-    with read_as(f"The demucs bag {path}", _ADVICE):
+    with reading(f"The demucs bag {path}", _ADVICE):
         bag = yaml.safe_load(path.read_text(encoding="utf-8"))
         signatures = [str(signature) for signature in bag["models"]]
         weights = [[float(w) for w in row] for row in bag["weights"]] if bag.get("weights") else None
@@ -114,7 +114,7 @@ def _file_of(folder: Path, signature: str) -> Path:
 
 
 def _stems(path: Path) -> list[str]:
-    with read_as(f"The demucs network {path}", _ADVICE):
+    with reading(f"The demucs network {path}", _ADVICE):
         return [str(stem) for stem in _settings(path)["kwargs"]["sources"]]
 
 
@@ -124,10 +124,10 @@ def _settings(path: Path) -> Mapping[str, Any]:
         from safetensors import safe_open
 
         with safe_open(str(path), framework="pt") as file:
-            said = file.metadata() or {}
-        if said["klass"].rpartition(".")[2] != "HTDemucs":
-            raise ValueError(f"it holds a {said['klass']}, and only HTDemucs is known here")
-        return {"args": _plain(json.loads(said["args"])), "kwargs": _plain(json.loads(said["kwargs"]))}
+            metadata = file.metadata() or {}
+        if metadata["klass"].rpartition(".")[2] != "HTDemucs":
+            raise ValueError(f"it holds a {metadata['klass']}, and only HTDemucs is known here")
+        return {"args": _plain(json.loads(metadata["args"])), "kwargs": _plain(json.loads(metadata["kwargs"]))}
     return _package(unpickled(path, _allowed()))
 
 
@@ -167,7 +167,7 @@ def _network(path: Path, device: str) -> Any:
     from demucs.htdemucs import HTDemucs
 
     _check_digest(path)
-    with read_as(f"The demucs network {path}", _ADVICE):
+    with reading(f"The demucs network {path}", _ADVICE):
         settings = _settings(path)
         state = read_checkpoint(path, _allowed())
         state = state if path.suffix == ".safetensors" else state["state"]

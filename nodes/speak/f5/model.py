@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nodes.weights.faults import read_as
+from nodes.weights.faults import reading
 from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed
 
@@ -49,7 +49,7 @@ def load(folder: Path | None, device: str, dtype: torch.dtype) -> Loaded:
     folder = checkpoint.parent
     advice = "Check it with `headroom weights verify speak/f5`."
     try:
-        with read_as(f"The F5 checkpoint in {folder}", advice), _without_training():
+        with reading(f"The F5 checkpoint in {folder}", advice), _without_training():
             return Loaded(_network(checkpoint, device, dtype), _vocoder(folder / "vocos", device), device)
     except ModuleNotFoundError as error:
         raise TaskFailed(

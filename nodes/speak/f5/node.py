@@ -89,11 +89,11 @@ class F5(Speaking):
         return narrate(
             texts_of(inputs, chunks),
             longest_sentence(voice, self.speed, written),
-            lambda said: iter([self._say(model, voice, spelled(said.text, language), next(seeds))]),
+            lambda sentence: iter([self._speech(model, voice, spelled(sentence.text, language), next(seeds))]),
             context,
         )
 
-    def _say(self, model: Loaded, voice: Reference, text: str, seed: int) -> Samples:
+    def _speech(self, model: Loaded, voice: Reference, text: str, seed: int) -> Samples:
         """One sentence, float32 [frames]."""
         import numpy as np
         import torch
@@ -101,17 +101,17 @@ class F5(Speaking):
 
         loudness = float(np.sqrt(np.mean(np.square(voice.samples))))
         gain = max(_LOUDNESS / loudness, 1.0)
-        heard = torch.from_numpy(voice.samples * np.float32(gain))[None].to(model.device)
-        given = heard.shape[-1] // _HOP
+        prompt = torch.from_numpy(voice.samples * np.float32(gain))[None].to(model.device)
+        prompt_frames = prompt.shape[-1] // _HOP
         speed = self.speed if len(text.encode()) >= 10 else min(self.speed, 0.3)
-        frames = given + int(given / len(voice.text.encode()) * len(text.encode()) / speed)
+        frames = prompt_frames + int(prompt_frames / len(voice.text.encode()) * len(text.encode()) / speed)
         devices = [torch.device(model.device)] if model.device.startswith("cuda") else []
         with torch.random.fork_rng(devices), torch.inference_mode():
             mel, _ = model.network.sample(
-                cond=heard, text=convert_char_to_pinyin([voice.text + text]), duration=frames, steps=self.steps,
+                cond=prompt, text=convert_char_to_pinyin([voice.text + text]), duration=frames, steps=self.steps,
                 cfg_strength=self.guidance, sway_sampling_coef=-1.0, seed=seed % (1 << 31),
             )  # fmt: skip
-            made: torch.Tensor = model.vocoder.decode(mel[:, given:].float().transpose(1, 2))
+            made: torch.Tensor = model.vocoder.decode(mel[:, prompt_frames:].float().transpose(1, 2))
         sound: Samples = np.asarray(made[0].cpu().numpy() / gain, np.float32)
         return _faded(sound, self.rate)
 
@@ -136,9 +136,9 @@ def reference(inputs: Inputs, context: Context) -> Reference:
         raise TaskFailed("F5 needs a voice: give voice= up to 12 s of clear speech and voice_text= what it says.")
     text, seconds = str(context.settings.get("voice_text") or ""), voice.seconds
     if isinstance(words, Words) and not text:
-        kept = [word for word in words.words if word.end <= _LONGEST]
-        text = space_of(words.language).join(word.text.strip() for word in kept)
-        seconds = min(seconds, kept[-1].end + 0.1) if kept and seconds > _LONGEST else seconds
+        within = [word for word in words.words if word.end <= _LONGEST]
+        text = space_of(words.language).join(word.text.strip() for word in within)
+        seconds = min(seconds, within[-1].end + 0.1) if within and seconds > _LONGEST else seconds
     spoken = words.language if isinstance(words, Words) else language_of(inputs, context)
     text = spelled(clean(text).replace("\n", " "), spoken)
     if not text:

@@ -1,4 +1,4 @@
-"""XTTS v2 as coqui-tts defines it, loaded at the price of its bytes, its voices kept, and its latents one at a time.
+"""XTTS v2 as coqui-tts defines it: its checkpoint loaded without a second copy, a cache of voices, latents one at a time.
 
 The library's own loading and generating are not used: the one fills the network before loading it and may write into the
 weights folder, the other draws from the process's random numbers, which no seed of a task could fix.
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nodes.audio.reading import is_silent
-from nodes.weights.faults import read_as
-from nodes.weights.loading import load_module, read_checkpoint
+from nodes.weights.faults import reading
+from nodes.weights.loading import fold_weight_norm, load_module, read_checkpoint
 from pipelines.schema.errors import TaskFailed
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipelines.schema.values import Samples
 
 #: Rate of a reference for XTTS, the shortest the library takes (s), and how many voices are kept.
-REFERENCE_RATE, _SHORTEST, _KEPT = 22050, 0.33, 64
+REFERENCE_RATE, _SHORTEST, _MOST_VOICES = 22050, 0.33, 64
 _FILES = ("model.pth", "config.json", "vocab.json")
 #: Keys of checkpoints that only training needs, or that name parts of the network a second time.
 _IGNORED = ("torch_mel_spectrogram_style_encoder", "torch_mel_spectrogram_dvae", "dvae")
@@ -60,7 +60,7 @@ class Loaded:
             )
         key = hashlib.sha256(reference.tobytes()).hexdigest()
         if key not in self.voices:
-            if len(self.voices) >= _KEPT:
+            if len(self.voices) >= _MOST_VOICES:
                 del self.voices[next(iter(self.voices))]
             self.voices[key] = self._voice(reference)
         return self.voices[key]
@@ -89,7 +89,7 @@ def load(folder: Path | None, device: str, half: bool) -> Loaded:
             f"XTTS has no {', '.join(absent)} in {folder or 'any folder'}. Run `headroom weights fetch speak/xtts`, or put "
             "the files of coqui/XTTS-v2 there."
         )
-    with read_as(f"The XTTS checkpoint in {folder}", "Check it with `headroom weights verify speak/xtts`."):
+    with reading(f"The XTTS checkpoint in {folder}", "Check it with `headroom weights verify speak/xtts`."):
         network = _network(folder, device)
         speakers = _speakers(folder / "speakers_xtts.pth", device)
     if half:
@@ -119,7 +119,7 @@ def _network(folder: Path, device: str) -> Any:
         return network
 
     network = load_module(build, _state(folder / "model.pth"), device)
-    _fold_weight_norm(network.hifigan_decoder.waveform_decoder)
+    fold_weight_norm(network.hifigan_decoder.waveform_decoder)
     return network
 
 
@@ -127,12 +127,12 @@ def _network(folder: Path, device: str) -> Any:
 def _quiet(name: str) -> Iterator[None]:
     """Nothing under an error from the logger `name` in this block."""
     logger = logging.getLogger(name)
-    kept = logger.level
+    level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(kept)
+        logger.setLevel(level)
 
 
 def _state(path: Path) -> dict[str, torch.Tensor]:
@@ -160,15 +160,6 @@ def _speakers(path: Path, device: str) -> dict[str, Voice]:
         name: Voice(entry["gpt_cond_latent"].to(device), entry["speaker_embedding"].to(device))
         for name, entry in read_checkpoint(path).items()
     }
-
-
-def _fold_weight_norm(module: torch.nn.Module) -> None:
-    """Compute each normed weight once and forget its two factors: fewer bytes, and no work in every call."""
-    from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
-
-    for part in module.modules():
-        if is_parametrized(part, "weight"):
-            remove_parametrizations(part, "weight")
 
 
 def _halve(gpt: Any) -> None:
@@ -206,9 +197,9 @@ def _prefix(gpt: Any, tokens: list[int], voice: Voice) -> tuple[torch.Tensor, to
     text = torch.tensor([[gpt.start_text_token, *tokens, gpt.stop_text_token]], device=device)
     start = torch.full((1, 1), gpt.start_audio_token, device=device)
     with torch.inference_mode():
-        said = gpt.text_embedding(text) + gpt.text_pos_embedding(text)
-        begun = gpt.mel_embedding(start) + gpt.mel_pos_embedding(start)
-        embedded = torch.cat([voice.prompt.to(kind), said, begun], dim=1)
+        spoken = gpt.text_embedding(text) + gpt.text_pos_embedding(text)
+        start_sound = gpt.mel_embedding(start) + gpt.mel_pos_embedding(start)
+        embedded = torch.cat([voice.prompt.to(kind), spoken, start_sound], dim=1)
     ids = torch.ones((1, embedded.shape[1]), dtype=torch.long, device=device)
     ids[:, -1] = gpt.start_audio_token
     return ids, embedded

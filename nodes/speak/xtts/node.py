@@ -87,11 +87,11 @@ class Xtts(Speaking):
         limit = model.network.tokenizer.char_limits.get(language, 250)
 
         def say(sentence: Sentence) -> Iterator[Samples]:
-            return self._said(model, sentence, language, voice, sampling, context)
+            return self._speech(model, sentence, language, voice, sampling, context)
 
         return narrate(texts_of(inputs, chunks), limit, say, context)
 
-    def _said(
+    def _speech(
         self, model: Loaded, sentence: Sentence, language: str, voice: Voice, sampling: Sampling, context: Context
     ) -> Iterator[Samples]:
         from nodes.speak.xtts.model import latents

@@ -1,4 +1,4 @@
-"""XTTS latents to samples window by window, equal to vocoding them all at once. Not how latents come about.
+"""XTTS latents to samples window by window, with the same result as vocoding them all at once.
 
 The library vocodes everything again for every chunk it streams, which grows with the square of the length, and its chunks'
 ends are heard without what follows. The vocoder is convolutional: a frame depends on 12.5 frames on each side, so a window

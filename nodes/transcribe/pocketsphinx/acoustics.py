@@ -1,4 +1,4 @@
-"""How well each phone's states explain each frame of a sound, by PocketSphinx's acoustic model. Knows nothing of words.
+"""How well each phone's states explain each frame of a sound, by PocketSphinx's acoustic model.
 
 The library has no call for these scores; it writes them to a log when asked, 10 KB a frame, so they are taken some seconds at a time
 and only those of the phones without context are kept: a singer's vowels have little of the context the others were trained in.
@@ -68,6 +68,6 @@ def _read(log: Path) -> Samples:
     table = np.frombuffer(body[4:], np.int16).reshape(
         -1, states + 1
     )  # after the byte order; each row begins with its length
-    kept = table[:, 1 : 1 + len(PHONES) * STATES].astype(np.float32)
-    found: Samples = -_NATS * (kept - kept.min(axis=1, keepdims=True))
+    costs = table[:, 1 : 1 + len(PHONES) * STATES].astype(np.float32)
+    found: Samples = -_NATS * (costs - costs.min(axis=1, keepdims=True))
     return found

@@ -1,4 +1,4 @@
-"""Given words laid over sound: the likeliest way through their phones, as a singer says them and not as a speaker does.
+"""Aligns given words with sound: the likeliest path through their phones, as a singer says them and not as a speaker does.
 
 A speaker's silence is unlike any phone, and phones last some hundredths of a second; decoders that were trained on speech hold a
 long vowel for silence. Here silence is what is not loud, vowels are held at no cost, and consonants at a high one.
@@ -45,12 +45,12 @@ _SILENCE = len(PHONES) * STATES
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A word of the lyrics, by its place among them; frames [first, end). sure: 0..1, how well its sound is explained."""
+    """A word of the lyrics, by its place among them; frames [first, end). confidence: 0..1, how well its sound is explained."""
 
     index: int
     first: int
     end: int
-    sure: float
+    confidence: float
 
 
 def align(
@@ -66,11 +66,11 @@ def align(
     level: of every `FRAME` of the whole sound. Words for which there is no room are left out, with a warning.
     """
     phones = [str(decoder.lookup_word(pronounce(decoder, word))).split() for word in lyrics]
-    times, explained = _explained(reader, _loud(level), sounding, context)
-    found = _laid(phones, explained) if len(times) else []
+    times, scores = _scores(reader, _loud(level), sounding, context)
+    found = _placed(phones, scores) if len(times) else []
     for word in found:
         begin, end = times[word.first], times[word.end - 1] + 1 / RATE
-        yield Word(lyrics[word.index].text, float(begin), float(end), word.sure)
+        yield Word(lyrics[word.index].text, float(begin), float(end), word.confidence)
     if len(found) < len(phones):
         context.warn(
             f"{len(phones) - len(found)} words of the lyrics, from {lyrics[len(found)].text!r} on, "
@@ -85,7 +85,7 @@ def _loud(level: Samples) -> NDArray[np.bool_]:
     return loud
 
 
-def _explained(
+def _scores(
     reader: PcmReader, loud: NDArray[np.bool_], sounding: Sequence[Stretch], context: Context
 ) -> tuple[NDArray[np.float64], Samples]:
     """The second at which each frame of `sounding` begins, and [frames, states of the phones and silence]: nats <= 0."""
@@ -98,9 +98,9 @@ def _explained(
             by_phone = listener.scores(reader.pcm(start, stop))
             at = start + np.arange(len(by_phone)) / RATE
             silence = np.where(loud[np.minimum(np.rint(at / FRAME).astype(int), len(loud) - 1)], -_LOUD_SILENCE, 0.0)
-            heard = _inside(at, sounding)
-            times.append(at[heard])
-            parts.append(np.column_stack([by_phone, silence.astype(np.float32)])[heard])
+            inside = _inside(at, sounding)
+            times.append(at[inside])
+            parts.append(np.column_stack([by_phone, silence.astype(np.float32)])[inside])
             context.progress(stop / end, "listening")
             start = stop
     return np.concatenate(times), np.concatenate(parts)
@@ -113,16 +113,16 @@ def _inside(times: NDArray[np.float64], sounding: Sequence[Stretch]) -> NDArray[
     return (np.array([stretch.start for stretch in sounding])[at] <= times) & (times < ends[at])
 
 
-def _laid(words: Sequence[Sequence[str]], explained: Samples) -> list[_Found]:
+def _placed(words: Sequence[Sequence[str]], scores: Samples) -> list[_Found]:
     """`words` (phones each) where they lie in the sound; the first of them where there is no room for all."""
     chain, owner = _chain(words)
-    states = path(chain, explained)
+    states = path(chain, scores)
     word_of = owner[states]
-    sure = np.exp(explained[np.arange(len(states)), chain.column[states]])
+    confidence = np.exp(scores[np.arange(len(states)), chain.column[states]])
     found = []
     for index in range(int(word_of.max(initial=-1)) + 1):
         frames = np.flatnonzero(word_of == index)
-        found.append(_Found(index, int(frames[0]), int(frames[-1]) + 1, float(sure[frames].mean())))
+        found.append(_Found(index, int(frames[0]), int(frames[-1]) + 1, float(confidence[frames].mean())))
     return found
 
 

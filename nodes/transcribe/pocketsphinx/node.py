@@ -1,4 +1,4 @@
-"""PocketSphinx: English words heard, or given words aligned, on the CPU with the model its wheel ships.
+"""PocketSphinx: recognises English words, or aligns given ones, on the CPU with the model its wheel ships.
 
 Sound is resampled to 16 kHz and looked at twice: first for where anybody sings at all, then a stretch at a time, cut where it
 is quiet, so memory does not grow with its length. Given words are laid over a window that moves along (`align`).
@@ -69,12 +69,12 @@ class PocketSphinx:
         found = (
             align(model, reader, level, sounding, lyrics, context)
             if lyrics
-            else _heard(model, reader, sounding, context)
+            else _recognised(model, reader, sounding, context)
         )
         return {"words": Words(tuple(found), "en")}
 
 
-def _heard(decoder: Any, reader: PcmReader, sounding: Sequence[Stretch], context: Context) -> Iterator[Word]:
+def _recognised(decoder: Any, reader: PcmReader, sounding: Sequence[Stretch], context: Context) -> Iterator[Word]:
     """What is understood of each stretch."""
     for index, stretch in enumerate(sounding):
         yield from _decoded(decoder, reader.pcm(stretch.start, stretch.end), stretch.start)

@@ -1,4 +1,4 @@
-"""Given words as a decoder wants them: cut from a text, spelled for its dictionary, and pronounced where it does not know them."""
+"""Lyrics as a decoder wants them: cut into words, spelled for its dictionary, and pronounced where it does not know them."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def pronounce(decoder: Any, word: Sung) -> str:
         return known[0]
     name = "-".join(word.parts)
     if decoder.lookup_word(name) is None:
-        said = [decoder.lookup_word(k) if k else sounds(p) for k, p in zip(known, word.parts, strict=True)]
-        decoder.add_word(name, " ".join(said), True)
+        phonemes = [decoder.lookup_word(k) if k else sounds(p) for k, p in zip(known, word.parts, strict=True)]
+        decoder.add_word(name, " ".join(phonemes), True)
     return name
 
 

@@ -1,4 +1,4 @@
-"""The likeliest way of a sound through a chain of states, some of which may be passed over. Arrays in, a path out; knows no words."""
+"""The likeliest path of a sound through a chain of states, some of which may be skipped."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def path(chain: Chain, scores: Samples) -> NDArray[np.int64]:
     first = 2 if chain.skippable[0] else 1
     best[:first] = scores[0, chain.column[:first]]
     starts = range(1, frames, span)
-    kept = []
+    checkpoints = []
     for start in starts:
-        kept.append(best)
+        checkpoints.append(best)
         best = _through(chain, best, scores[start : start + span])
     found = np.empty(frames, np.int64)
     found[-1] = _end(chain, best)
     for start in reversed(starts):
         part = scores[start : start + span]
         moves = np.zeros((len(part), len(chain)), np.int8)
-        _through(chain, kept.pop(), part, moves)
+        _through(chain, checkpoints.pop(), part, moves)
         for at in range(len(part) - 1, -1, -1):
             found[start + at - 1] = found[start + at] - moves[at, found[start + at]]
     return found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nodes.weights.faults import read_as
+from nodes.weights.faults import reading
 from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.schema.errors import TaskFailed, UsageError
 
@@ -11,18 +11,18 @@ from pipelines.schema.errors import TaskFailed, UsageError
 def test_readers_faults_become_a_sentence(error):
     with (
         pytest.raises(TaskFailed, match=r"^X\.pth cannot be used: .+\. Fetch it again\.$"),
-        read_as("X.pth", "Fetch it again."),
+        reading("X.pth", "Fetch it again."),
     ):
         raise error
 
 
 @pytest.mark.parametrize("error", [ImportError("torch"), UsageError("no"), KeyboardInterrupt()])
 def test_what_is_not_the_files_fault_stays(error):
-    with pytest.raises(type(error)), read_as("X.pth"):
+    with pytest.raises(type(error)), reading("X.pth"):
         raise error
 
 
 def test_out_of_memory_is_still_seen():
-    with pytest.raises(TaskFailed) as caught, read_as("X.pth"):
+    with pytest.raises(TaskFailed) as caught, reading("X.pth"):
         raise RuntimeError("CUDA out of memory")
     assert is_out_of_memory(caught.value)
