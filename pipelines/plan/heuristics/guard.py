@@ -27,13 +27,14 @@ from pipelines.plan.model.needs import loading_peak
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Connected components in order of first job. `tail[j]`: highest moment from job j on in its component's own order,
-    its live outputs included; `place[j]` its position there.
+    """Connected components in order of first job.
+
+    of: the component of each job. orders: each component's jobs in its own order. tails: for each position of that order
+    the highest bytes from there on, the component's live outputs included.
     """
 
     of: tuple[int, ...]
     orders: tuple[tuple[int, ...], ...]
-    place: tuple[int, ...]
     tails: tuple[tuple[int, ...], ...]
 
 
@@ -52,7 +53,7 @@ def own_needs(jobs: Jobs) -> list[int]:
 def components(jobs: Jobs, effort: int) -> Components:
     """Components with an order of low peak each; equal ones are worked out once. `effort`: states a hard one may cost."""
     needs = own_needs(jobs)
-    of, place = [0] * len(jobs), [0] * len(jobs)
+    of = [0] * len(jobs)
     orders, tails = [], []
     known: dict[tuple[object, ...], tuple[list[int], tuple[int, ...]]] = {}
     for number, inside in enumerate(connected_components(jobs.preds, jobs.succs)):
@@ -69,14 +70,19 @@ def components(jobs: Jobs, effort: int) -> Components:
         order, tail = known[key]
         orders.append(tuple(inside[index] for index in order))
         tails.append(tail)
-        for position, job in enumerate(orders[-1]):
-            of[job], place[job] = number, position
-    return Components(tuple(of), tuple(orders), tuple(place), tuple(tails))
+        for job in inside:
+            of[job] = number
+    return Components(tuple(of), tuple(orders), tuple(tails))
 
 
 @dataclass(slots=True)
 class Guard:
-    """The state of outputs while an order is being built. `live` is the sum of kept outputs."""
+    """The outputs on the device while an order of jobs is being built.
+
+    live: bytes of kept outputs. waiting: by job, successors that have not run. By component: `cursor`, the position in its
+    own order up to which all jobs ran; `ahead`, bytes of outputs made beyond it; `live_of`, its live bytes. started: for
+    each component begun and not finished, the most bytes that finishing it takes beyond its live ones (its claim).
+    """
 
     jobs: Jobs
     parts: Components
@@ -127,6 +133,7 @@ class Guard:
         return self.parts.tails[part][cursor] + ahead - (self.live_of[part] + gain)
 
     def _bankers(self, part: int, gain: int, extra: int) -> bool:
+        """Whether the started components can be finished one by one, smallest claim first, each freeing its outputs."""
         live = self.live + gain
         claims = [(other, self.live_of[number]) for number, other in self.started.items() if number != part]
         claims.append((extra, self.live_of[part] + gain))

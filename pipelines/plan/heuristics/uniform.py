@@ -33,7 +33,6 @@ class UniformEvaluator:
         ]
         uses = sum(len(row) for row in jobs.lists)
         self._avoidable = uses - sum(1 for m in range(models) if any(mask >> m & 1 for mask in jobs.masks))
-        self._order: list[int] = []
         self._free: list[list[int]] = []
         self._kept: list[int] = []
 
@@ -47,7 +46,6 @@ class UniformEvaluator:
 
     def accept(self, order: Sequence[int], start: int) -> None:
         """Make `order` the one later trials are compared with; it is as the last one before position `start`."""
-        self._order = list(order)
         del self._free[start + 1 :], self._kept[start + 1 :]
         if not self._free:
             self._free, self._kept = [[]], [0]

@@ -30,7 +30,6 @@ class WeightedEvaluator:
         self._keeps = any(jobs.keep)
         used = sorted({model for row in jobs.lists for model in row})
         self.unit = sum(instance.reload_cost[model] for model in used) / max(1, len(used))
-        self._order: list[int] = []
         self._place = [0] * len(jobs)
         self._next_use: list[list[int]] = []
         self._resident: list[int] = []
@@ -41,7 +40,6 @@ class WeightedEvaluator:
 
     def accept(self, order: Sequence[int], start: int) -> None:
         """Make `order` the one later trials are compared with. O(order x models)."""
-        self._order = list(order)
         for place, job in enumerate(order):
             self._place[job] = place
         self._index_next_uses(order)
