@@ -38,7 +38,7 @@ class Graph:
 
     @cached_property
     def dag(self) -> nx.DiGraph:
-        """Node names joined producer -> consumer, for questions about paths. Made when asked for: the import is a third of a plan."""
+        """Node names joined producer -> consumer, for questions about paths. Made when first needed: the import is a third of a plan."""
         import networkx as nx
 
         dag = nx.DiGraph()

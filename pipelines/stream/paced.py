@@ -21,7 +21,7 @@ class PacedStream:
     promised: the real-time factor to believe before it is measured, such as an earlier report's; None is the tier's.
     paced: rest between chunks as the tier asks; without it the listener is simulated and the work never rests.
     clock, sleep: in seconds; tests and benchmarks bring their own. pressure: memory in use as a part of the limit.
-    since: when the request came, by the clock; None is when the first chunk is asked for.
+    since: when the request came, by the clock; None is when the first chunk is requested.
     """
 
     chunks: Iterable[Audio]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Silence because no audio had come. at: seconds since the request. position: seconds of audio heard before it."""
+    """Silence because no audio had come. at: seconds since the request. position: seconds of audio played before it."""
 
     at: float
     seconds: float
@@ -29,7 +29,7 @@ class Playback:
     started_at: float | None = field(default=None, init=False)
     prebuffered: float = field(default=0.0, init=False)
     received: float = field(default=0.0, init=False)
-    heard: float = field(default=0.0, init=False)
+    played: float = field(default=0.0, init=False)
     gaps: list[Gap] = field(default_factory=list, init=False)
     finished: bool = field(default=False, init=False)
     _now: float = field(default=0.0, init=False)
@@ -37,8 +37,8 @@ class Playback:
 
     @property
     def buffered(self) -> float:
-        """Seconds of audio that have arrived and not been heard."""
-        return self.received - self.heard
+        """Seconds of audio that have arrived and not been played."""
+        return self.received - self.played
 
     @property
     def playing(self) -> bool:
@@ -78,7 +78,7 @@ class Playback:
             passed = at - self._now
         if self.playing:
             played = min(passed, self.buffered)
-            self.heard += played
+            self.played += played
             # Float residue is no gap: sums of chunk lengths differ from clock readings in the last digits.
             if passed - played > 1e-9 and not self.finished:
                 self._silent_since = self._now + played
@@ -89,7 +89,7 @@ class Playback:
 
     def _end_gap(self, at: float) -> None:
         assert self._silent_since is not None
-        self.gaps.append(Gap(self._silent_since, at - self._silent_since, self.heard))
+        self.gaps.append(Gap(self._silent_since, at - self._silent_since, self.played))
         self._silent_since = None
 
 

@@ -10,7 +10,7 @@ def test_what_is_heard_follows_the_clock():
     playback.receive(1.0, at=2.0)
     playback.start(2.0)
     playback.advance(2.4)
-    assert playback.heard == pytest.approx(0.4)
+    assert playback.played == pytest.approx(0.4)
     assert playback.buffered == pytest.approx(0.6)
     assert playback.gaps == []
 
