@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.devices.torch_allocator import TorchAllocator
+from pipelines.devices.torch_allocator import AllocatorBytes, TorchAllocator
 from pipelines.schema.units import GIB
 
 
@@ -46,3 +46,30 @@ def test_a_card_that_has_faulted_does_not_hide_its_fault(cuda, monkeypatch):
         monkeypatch.setattr(torch.cuda, name, broken)
     TorchAllocator().empty_cache(0)
     TorchAllocator().limit(0, GIB)
+
+
+def test_its_bytes_are_torch_s_statistics_of_that_card(cuda, monkeypatch):
+    import torch
+
+    figures = {"allocated_bytes": (1, 4), "active_bytes": (2, 5), "reserved_bytes": (3, 6)}
+    stats = {
+        f"{name}.all.{what}": value
+        for name, pair in figures.items()
+        for what, value in zip(("current", "peak"), pair, strict=True)
+    }
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda index: stats if index == 1 else {})
+    assert TorchAllocator().bytes(1) == AllocatorBytes(1, 2, 3, 4, 5, 6)
+    assert TorchAllocator().bytes(0) == AllocatorBytes(0, 0, 0, 0, 0, 0)
+
+
+def test_before_cuda_has_started_it_holds_nothing_and_is_asked_nothing(cuda, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    allocator = TorchAllocator()
+    assert not allocator.started()
+    assert allocator.bytes(0) == AllocatorBytes(0, 0, 0, 0, 0, 0)
+    allocator.reset_peak(0)
+    allocator.empty_cache(0)
+    allocator.limit(0, GIB)
+    assert cuda == []
