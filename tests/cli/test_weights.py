@@ -255,7 +255,7 @@ def test_a_node_runs_in_its_own_environment(toy, tmp_path, monkeypatch):
     assert "environment not built" in words(toy("weights", "list", "separate/own").out)
     build_environment(proof)
     # the stand-in has no packages of its own, so it is lent ours
-    monkeypatch.setattr("pipelines.worker.client._packages_alone", lambda: os.pathsep.join(p for p in sys.path if p))
+    monkeypatch.setattr("pipelines.worker.client._our_packages", lambda: os.pathsep.join(p for p in sys.path if p))
     listed = toy("weights", "list", "separate/own").out
     assert "ready" in listed
     assert "some-package==1.0" in words(listed)
