@@ -206,6 +206,7 @@ PLAN = Format(plan.SCHEMA, Record("The whole file", (
     Field("proved_optimal", FLAG, "true exactly where this plan meets `lower_bound`"),
     Field("method", ANY_TEXT, "which pass of the planner made it", required=False, default=""),
     Field("expansions", COUNT, "work the search spent, in states made and compared", required=False, default=0),
+    Field("emergency_stop", {}, "always false; written for readers of earlier versions", required=False),
     Field("steps", array({"oneOf": [LOAD.schema(), RUN_STEP.schema(), UNLOAD.schema()]}), "in order: see the three kinds of step"),
     Field("stages", array(STAGE.schema()), "see Stages"),
 )), (LOAD, RUN_STEP, UNLOAD, STAGE))  # fmt: skip

@@ -108,6 +108,7 @@ class Plan:
             "proved_optimal": self.proved_optimal,
             "method": self.method,
             "expansions": self.expansions,
+            "emergency_stop": False,  # for readers of earlier versions: no clock ends a search
             "steps": [_step_to_dict(step) for step in self.steps],
             "stages": [{"index": s.index, "tasks": list(s.tasks), "peak_bytes": s.peak_bytes} for s in self.stages],
         }
