@@ -5,6 +5,7 @@ from pipelines.plan.finish.assemble import Assembler, assemble
 from pipelines.plan.finish.prefetch import prefetch
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.slots import to_moves, to_slots
+from pipelines.plan.planner import plan
 from pipelines.schema.plan import Load
 from pipelines.schema.problem import Model, Problem, Task
 from tests.plan.tiny import problems, replay
@@ -59,3 +60,10 @@ def test_it_keeps_the_limit_and_the_loads_and_never_ends_later(problem):
     loads, end, _ = replay(problem, passed(problem, moves))
     assert abs(loads - before.load_seconds) < 1e-9
     assert end <= before.clock.run_end + 1e-9
+
+
+def test_a_load_comes_forward_where_the_others_just_fit_after_it() -> None:
+    models = [Model(name, size, 1.0, 1.0, size) for name, size in (("a", 3), ("b", 3), ("c", 5))]
+    tasks = [Task("1", ("a",), seconds=9.0), Task("2", ("b", "c"), after=("1",))]
+    made = plan(Problem.of(models, tasks, 8))
+    assert [step.model for step in made.steps if isinstance(step, Load) and step.during == "1"] == ["b"]

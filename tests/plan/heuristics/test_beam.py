@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,21 @@ def test_the_search_over_done_sets_finds_the_least_peak(component) -> None:
     order = search_order(before, _after(before), need, keep, effort=10_000)
     assert order is not None
     assert max(profile(order, before, need, keep)) == min(_peaks(before, need, keep))
+
+
+@pytest.mark.parametrize(
+    ("before", "need", "keep", "room", "mix", "work"),
+    [
+        ([(), (0,), (), (0,), (1, 3), (0,)], [5, 3, 0, 1, 1, 1], [3, 2, 0, 1, 0, 0], 6, 0.0, 10_000),
+        ([(), (0,), (), (), (2,), (1, 2, 3)], [0, 8, 0, 3, 1, 0], [0, 5, 0, 1, 0, 0], 8, 0.0, 10_000),
+        ([(), (), (), (0,), (1, 2, 3), (3,)], [6, 7, 5, 3, 0, 3], [5, 5, 3, 0, 0, 0], 10, 1.0, 0),
+    ],
+    ids=["another state saves it", "states that look alike", "a narrow beam that counts shared outputs"],
+)
+def test_components_where_the_first_choice_ends_in_a_dead_end(before, need, keep, room, mix, work) -> None:
+    order = beam_order(before, _after(before), need, keep, room, mix, work)
+    assert order is not None
+    assert max(profile(order, before, need, keep)) <= room
 
 
 def test_a_narrow_beam_prefers_what_frees_most() -> None:

@@ -2,6 +2,7 @@
 
 from pipelines.plan.heuristics.eviction import NEVER, eviction_weights, victim
 from pipelines.plan.heuristics.jobs import plain
+from pipelines.plan.heuristics.loading import blocks_of, choose_evictions, undo_evictions
 from pipelines.plan.heuristics.search import written
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.moves import LoadMove, UnloadMove, load_seconds
@@ -34,3 +35,25 @@ def test_a_model_with_room_stays_and_a_needless_unload_is_undone() -> None:
     assert made[0] == load_seconds(instance, made[1]) == 6.0
     assert [move.model for move in made[1] if isinstance(move, LoadMove)] == [0, 2, 1]
     assert [move.model for move in made[1] if isinstance(move, UnloadMove)] == [2]
+
+
+def _blocks(models: list[Model], sets: list[tuple[str, ...]], limit: int):
+    problem = Problem.of(models, [Task(str(n), names) for n, names in enumerate(sets)], limit)
+    return blocks_of(plain(Instance.of(problem)), range(len(sets)))
+
+
+def test_a_gap_with_just_enough_room_is_closed() -> None:
+    blocks = _blocks([Model("a", 4, 1.0, 1.0, 4), Model("b", 5, 1.0, 1.0, 5)], [("a",), ("b",), ("a",)], 9)
+    residency = choose_evictions(blocks, (1.0, 1.0))
+    assert residency is not None
+    assert residency.stays == [[True], []]
+    residency.stays[0][0] = False
+    undo_evictions(blocks, residency)
+    assert residency.stays == [[True], []]
+
+
+def test_a_needed_model_is_loaded_again_where_that_alone_lets_a_high_load_peak_pass() -> None:
+    blocks = _blocks([Model("a", 4, 1.0, 1.0, 4), Model("b", 4, 1.0, 1.0, 8)], [("a",), ("a", "b")], 8)
+    residency = choose_evictions(blocks, (1.0, 1.0))
+    assert residency is not None
+    assert residency.stays == [[False], []]

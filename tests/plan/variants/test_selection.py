@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,9 @@ from pipelines.plan.variants import selection
 from pipelines.plan.variants.selection import FitNode, Option, choose, frontier
 from pipelines.plan.variants.sets import sets_from_best
 from pipelines.schema.errors import DoesNotFit, InvalidError
+from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Model, Problem, Task
+from pipelines.schema.refusal import Refusal
 from pipelines.schema.units import MIB
 
 #: variant: MiB of weights, seconds of load, seconds of work
@@ -187,3 +190,19 @@ def test_sets_come_best_first_and_each_once() -> None:
     listed = list(sets_from_best(NODES))
     assert [quality for quality, _ in listed] == sorted((quality for quality, _ in listed), reverse=True)
     assert len({tuple(variants.items()) for _, variants in listed}) == 6
+
+
+def test_the_best_set_is_not_called_best_where_a_better_one_was_refused_without_proof() -> None:
+    nodes = [FitNode("n", (Option("low", 0.0), Option("high", 1.0)))]
+
+    def small(variants: Mapping[str, str], limit: int | None) -> Problem:
+        return Problem.of([], [Task(variants["n"])], limit)
+
+    def planner(problem: Problem, *, proved: bool) -> Plan:
+        if problem.tasks[0].id == "high":
+            raise DoesNotFit(Refusal("No plan was found.", proved, None, None, 10, None, ()))
+        return plan(problem)
+
+    for proved in (False, True):
+        found = choose(nodes, small, 10, partial(planner, proved=proved))
+        assert (found.variants, found.best) == ({"n": "low"}, proved)
