@@ -149,7 +149,7 @@ def _measured(name: str, sizes: Sequence[Size], knobs: Mapping[str, Any], answer
         leaked_bytes=answer["leaked"],
         load_seconds=answer["first_load_seconds"],
         reload_seconds=loads[-1].seconds,
-        source=runs[-1].source if runs else loads[-1].source,
+        source=runs[-1].source,
         observations=(*loads, *runs),
         regression=regress([run.sample() for run in runs]),
     )

@@ -100,14 +100,14 @@ def margin(errors: Sequence[float], measured: bool = True) -> float:
     """
     if not measured or not errors:
         return DECLARED_MARGIN
-    floor = SMALLEST_MARGIN + (LARGEST_MARGIN - SMALLEST_MARGIN) * min(1.0, _FLOOR_COUNT / len(errors))
+    floor = SMALLEST_MARGIN + (LARGEST_MARGIN - SMALLEST_MARGIN) * _FLOOR_COUNT / len(errors)
     return min(LARGEST_MARGIN, max(floor, _quantile([max(error, 0.0) for error in errors])))
 
 
 def _quantile(values: Sequence[float]) -> float:
     """The value that 98 % do not pass; of few, the largest."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, math.ceil(_QUANTILE * len(ordered)) - 1)]
+    return ordered[math.ceil(_QUANTILE * len(ordered)) - 1]
 
 
 def _sizes(samples: Sequence[Sample]) -> int:
