@@ -43,16 +43,16 @@ def test_what_does_not_fit_is_raised_with_its_bytes_and_is_an_answer_of_fit():
 
 
 def test_a_run_leaves_a_record_and_says_where_everything_is(capfd):
-    heard, before = [], (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
-    result = api.run("toy", **OURS, **TOY, on_event=lambda event: heard.append(event.kind))
+    detected, before = [], (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    result = api.run("toy", **OURS, **TOY, on_event=lambda event: detected.append(event.kind))
     assert (result.status, result.exit_code) == ("ok", ExitCode.OK)
     assert [path.read_text(encoding="utf-8") for path in result.finals] == ["0.100 s\n"]
     record = json.loads((result.folder / "run.json").read_text(encoding="utf-8"))
     assert (record["status"], record["measured_peak_bytes"]) == ("ok", result.peak_bytes)
     assert set(result.artifacts) == {"x/tone", "x/separate", "x/slow", "x/save"}
     assert api.check(result.folder).ok
-    assert heard[0] == "run_started"
-    assert heard.count("step_finished") == len(result.plan.steps)
+    assert detected[0] == "run_started"
+    assert detected.count("step_finished") == len(result.plan.steps)
     assert capfd.readouterr() == ("", "")
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 

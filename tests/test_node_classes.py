@@ -44,7 +44,7 @@ def test_knobs_are_checked_against_the_constructor():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "said"),
+    ("knobs", "message"),
     [
         ({"batch": 12.5}, "the knob batch is 12.5; it must be a whole number."),
         ({"batch": True}, "the knob batch is True; it must be a whole number."),
@@ -52,8 +52,8 @@ def test_knobs_are_checked_against_the_constructor():
         ({"step": None}, "the knob step is None; it must be a number."),
     ],
 )
-def test_knobs_of_another_kind_than_the_class_says(knobs, said):
-    with pytest.raises(UsageError, match=said):
+def test_knobs_of_another_kind_than_the_class_says(knobs, message):
+    with pytest.raises(UsageError, match=message):
         make_node("nodes.pitch.crepe.Crepe", knobs)
     make_node("nodes.pitch.crepe.Crepe", {"low": 66, "batch": 3})
     make_node("nodes.pitch.swift.Swift", {"threads": None})

@@ -33,7 +33,7 @@ def result(tier: str = "cpu", sentences: int = 4, runs: int = 5) -> dict[str, ob
         folder = Path(root)
         voice = _voice(folder)
         parts = {
-            name: [_heard(folder / f"{name}-{at}", f"tier={tier}", f"text={text}", f"voice={voice}", f"stream.pace={paced}")
+            name: [_detected(folder / f"{name}-{at}", f"tier={tier}", f"text={text}", f"voice={voice}", f"stream.pace={paced}")
                    for at in range(runs)]
             for name, paced in (("unpaced", "false"), ("paced", "true"))
         }  # fmt: skip
@@ -43,12 +43,12 @@ def result(tier: str = "cpu", sentences: int = 4, runs: int = 5) -> dict[str, ob
 
 def _voice(folder: Path) -> Path:
     """Five seconds of another voice to convert to."""
-    said = "text=A higher voice says these few words, so that there is somebody to sound like."
-    _run(folder / "voice", said, "model.speak.knobs.pitch=90", "stream.use=false")
+    message = "text=A higher voice says these few words, so that there is somebody to sound like."
+    _run(folder / "voice", message, "model.speak.knobs.pitch=90", "stream.use=false")
     return next((folder / "voice").rglob("wav/*.wav"))
 
 
-def _heard(outputs: Path, *settings: str) -> Mapping[str, Any]:
+def _detected(outputs: Path, *settings: str) -> Mapping[str, Any]:
     """The report of one run."""
     _run(outputs, *settings)
     record = json.loads(next(outputs.rglob("run.json")).read_text(encoding="utf-8"))

@@ -116,16 +116,16 @@ def row(tier: str, share: float, persistent: bool, count: int, seed: int) -> Row
     """`count` utterances at `share` of the tier's real-time factor."""
     settings, rng = tier_settings(tier), random.Random(f"{tier} {share} {persistent} {seed}")
     rtf = settings.real_time_factor * share
-    heard = []
+    detected = []
     for _ in range(count):
         utterance = draw(rng, rtf, persistent)
         live, at_best = listen(utterance, settings)
-        heard.append((live.report(), at_best))
-    first = np.array([report.first_audio for report, _ in heard])
-    slow = [report for report, _ in heard if report.real_time_factor > 1]
+        detected.append((live.report(), at_best))
+    first = np.array([report.first_audio for report, _ in detected])
+    slow = [report for report, _ in detected if report.real_time_factor > 1]
     low, high = settings.utilisation_range
-    inside = [report for report, _ in heard if report.in_range]
-    outside = [report for report, _ in heard if not report.in_range]
+    inside = [report for report, _ in detected if report.in_range]
+    outside = [report for report, _ in detected if not report.in_range]
     return Row(
         tier=tier,
         rtf=round(rtf, 3),
@@ -136,16 +136,16 @@ def row(tier: str, share: float, persistent: bool, count: int, seed: int) -> Row
         first_audio_95=round(float(np.quantile(first, 0.95)), 3),
         first_audio_max=round(float(first.max()), 3),
         first_audio_allowed=settings.first_audio,
-        avoidable_gaps=sum(len(report.gaps) for report, at_best in heard if not at_best),
-        utterances_with_unavoidable_gaps=sum(1 for _, at_best in heard if at_best),
-        gap_seconds=round(sum(report.gap_seconds for report, _ in heard), 3),
+        avoidable_gaps=sum(len(report.gaps) for report, at_best in detected if not at_best),
+        utterances_with_unavoidable_gaps=sum(1 for _, at_best in detected if at_best),
+        gap_seconds=round(sum(report.gap_seconds for report, _ in detected), 3),
         slower_than_real_time=len(slow),
         said_so=sum(1 for report in slow if any("Slower than real time" in note for note in report.notes)),
-        utilisation_mean=round(float(np.mean([report.utilisation for report, _ in heard])), 3),
+        utilisation_mean=round(float(np.mean([report.utilisation for report, _ in detected])), 3),
         utilisation_range=(low, high),
         in_range=len(inside),
         # Where making takes more than four fifths of the range's upper end, rests to get there would leave next to no reserve.
-        fast_enough_to_rest=sum(1 for report, _ in heard if report.real_time_factor <= 0.8 * high),
+        fast_enough_to_rest=sum(1 for report, _ in detected if report.real_time_factor <= 0.8 * high),
         in_range_of_those=sum(1 for report in inside if report.real_time_factor <= 0.8 * high),
         out_of_range_said=sum(1 for report in outside if any("Utilisation was" in note for note in report.notes)),
     )

@@ -64,13 +64,13 @@ def measure_card(device: CudaDevice) -> dict[str, Any]:
             [100 * MIB] * 80,
         ),
     }
-    facts = {
+    fields = {
         "card": device.name,
         "total_bytes": device.total_bytes,
         "context_bytes": context,
         "torch": torch.__version__,
     }
-    return {**facts, "machine": machine(), "parts": parts}
+    return {**fields, "machine": machine(), "parts": parts}
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def job_of(count: int, chain: int) -> Job:
     return Job(graph, items, {}, {name: NoOp() for name in names}, {}, problem, make_plan(problem))
 
 
-def carry(count: int, chain: int, folder: Path) -> dict[str, Any]:
+def execute_job(count: int, chain: int, folder: Path) -> dict[str, Any]:
     """One run of the real engine; seconds a step that no node had."""
     job = job_of(count, chain)
     record = Record(folder)
@@ -106,7 +106,7 @@ def overhead(count: int, chain: int, repeats: int, where: str | None) -> dict[st
     found, files = [], []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory(dir=where) as folder:
-            found.append(carry(count, chain, Path(folder) / "run"))
+            found.append(execute_job(count, chain, Path(folder) / "run"))
             files.append(bare(count, Path(folder)))
     each = [row["overhead_ms_a_step"] for row in found]
     return {
@@ -137,7 +137,7 @@ def latency(repeats: int) -> dict[str, Any]:
 def profile(count: int, chain: int) -> None:
     """Where a step's time goes, on the screen."""
     with tempfile.TemporaryDirectory() as folder, cProfile.Profile() as profiler:
-        carry(count, chain, Path(folder))
+        execute_job(count, chain, Path(folder))
     pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
 
 

@@ -56,20 +56,20 @@ def one(kind: str, step: int, folder: Path) -> dict[str, Any]:
             _ACTIONS[kind](device)
 
     bench = Bench(_SIZES, _TOTAL, fault=fault)
-    code, said = 0, ""
+    code, message = 0, ""
     try:
         outcome = bench.run(device, folder)
         code = 0 if len(outcome.done) == len(_SIZES) else int(ExitCode.TASK_FAILED)
     except HeadroomError as error:
-        code, said = int(error.exit_code), str(error)
+        code, message = int(error.exit_code), str(error)
     except Exception as error:
-        code, said = -1, f"{type(error).__name__}: {error}"
+        code, message = -1, f"{type(error).__name__}: {error}"
     lost, leaked = _lost(bench, folder), device.used_bytes()
     # An unload that fails must not cost the run more than its node; what it did is already on disk.
     allowed = KINDS[kind] | ({0, int(ExitCode.TASK_FAILED)} if where[0] == "unload" else set())
     ok = code in allowed and not lost and leaked == 0 and bool(fired)
-    facts = {"kind": kind, "step": f"{where[0]} {where[1]}", "code": code, "lost": lost, "leaked": leaked, "ok": ok}
-    return facts if ok else {**facts, "said": said, "fired": bool(fired)}
+    fields = {"kind": kind, "step": f"{where[0]} {where[1]}", "code": code, "lost": lost, "leaked": leaked, "ok": ok}
+    return fields if ok else {**fields, "said": message, "fired": bool(fired)}
 
 
 def _lost(bench: Bench, folder: Path) -> list[str]:

@@ -65,15 +65,15 @@ def _one(rng: random.Random, *, real: bool) -> dict[str, Any]:
     least = exact_minimum(planned, context)
     limit = round(least * rng.choice([0.9, 0.99, 1.0, 1.0, 1.02, 1.1, 1.3, 1.8])) + (16 if real else 0)
     bench = Bench(sizes, limit, items=rng.randint(1, 3), context=context, margin=margin, real=real)
-    facts: dict[str, Any] = {"device": device.kind, "limit": limit, "minimum": least, "peak": 0, "ended": "refused"}
+    fields: dict[str, Any] = {"device": device.kind, "limit": limit, "minimum": least, "peak": 0, "ended": "refused"}
     try:
         with tempfile.TemporaryDirectory() as folder:
             outcome = bench.run(device, Path(folder))
-        facts |= {"peak": outcome.measured_peak_bytes, "ended": "ran"}
+        fields |= {"peak": outcome.measured_peak_bytes, "ended": "ran"}
     except DoesNotFit:
         pass
     except HeadroomError as error:
-        facts |= {"ended": f"failed: {error}"}
+        fields |= {"ended": f"failed: {error}"}
     fits = least <= limit
-    ok = facts["ended"] == ("ran" if fits else "refused") and facts["peak"] <= limit
-    return {**facts, "ok": ok}
+    ok = fields["ended"] == ("ran" if fits else "refused") and fields["peak"] <= limit
+    return {**fields, "ok": ok}

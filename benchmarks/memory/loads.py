@@ -91,13 +91,13 @@ def _child(how: str, name: str, folder: Path) -> dict[str, Any]:
     with device.watch() as reading:
         made = work[how]()
     seconds, wall = time.process_time() - begun, time.perf_counter() - wall
-    facts = {
+    fields = {
         "seconds": seconds,
         "wall_seconds": wall,
         "peak_bytes": reading.peak_bytes - reading.start_bytes,
         "file_bytes": path.stat().st_size,
     }
-    return facts if how == "read" else {**facts, **_weights(made)}
+    return fields if how == "read" else {**fields, **_weights(made)}
 
 
 def _read(path: Path) -> bytearray:

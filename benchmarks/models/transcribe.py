@@ -22,7 +22,11 @@ SIZES = {
 }
 BATCHES = (1, 2)
 #: Tokens that fill the decoder, seconds of a full window, and the words said.
-_TOKENS, _WINDOW, _SAID = 440, 28.0, ("all", "night", "long", "we", "sing", "this", "song", "until", "morning", "comes")
+_TOKENS, _WINDOW, _SPOKEN = (
+    440,
+    28.0,
+    ("all", "night", "long", "we", "sing", "this", "song", "until", "morning", "comes"),
+)
 #: Lengths (s) between which RAM may grow.
 _SHORT, _LONG = 60.0, 600.0
 
@@ -65,7 +69,7 @@ def make(folder: str, name: str) -> dict[str, Any]:
         "d_model": width, "encoder_layers": encoder, "decoder_layers": decoder, "num_mel_bins": mels,
         "encoder_attention_heads": heads, "decoder_attention_heads": heads, "encoder_ffn_dim": 4 * width, "decoder_ffn_dim": 4 * width,
     }  # fmt: skip
-    words = " ".join(_SAID[index % len(_SAID)] for index in range(_TOKENS))
+    words = " ".join(_SPOKEN[index % len(_SPOKEN)] for index in range(_TOKENS))
     made = make_whisper(Path(folder), words, _WINDOW, **sizes)
     return {"bytes": (made / "model.bin").stat().st_size}
 
@@ -100,8 +104,10 @@ def _bars(name: str, row: dict[str, Any]) -> dict[str, bool]:
     pairs = {"weights": row["weights"], "load peak": row["load_peak"]}
     pairs |= {f"workspace at batch {batch}": pair for batch, pair in row["workspace"].items()}
     return {
-        f"{name}: {what} {took / 1e6:.0f} MB, declared {said / 1e6:.0f} (1 to 1.5 times)": took <= said <= 1.5 * took
-        for what, (took, said) in pairs.items()
+        f"{name}: {what} {took / 1e6:.0f} MB, declared {message / 1e6:.0f} (1 to 1.5 times)": took
+        <= message
+        <= 1.5 * took
+        for what, (took, message) in pairs.items()
     }
 
 

@@ -52,8 +52,8 @@ def _rows(args: argparse.Namespace) -> Iterator[Row]:
     for name in args.set or SETS:
         if name in SETS:
             for case in cases(name, quick=args.quick, odd=args.odd):
-                asked = name in ORACLE_SETS and case.seed < 2 * ORACLE_CASES
-                yield row(case, oracle_seconds=args.oracle if asked else 0.0)
+                requested = name in ORACLE_SETS and case.seed < 2 * ORACLE_CASES
+                yield row(case, oracle_seconds=args.oracle if requested else 0.0)
     if args.ssp is not None and (not args.set or "ssp" in args.set):
         known = ssp.best_known(args.ssp)
         for name in sorted(known)[:: 6 if args.quick else 1]:
@@ -89,14 +89,12 @@ def table(rows: list[Row]) -> str:
 
 def oracle_line(rows: list[Row]) -> str:
     """What CP-SAT made of the problems it was asked about, in a sentence."""
-    asked = [r for r in rows if r.cpsat is not None]
-    if not asked:
+    requested = [r for r in rows if r.cpsat is not None]
+    if not requested:
         return ""
-    proved = sum(bool(r.cpsat and r.cpsat["proved"]) for r in asked)
-    below = sum(_cheaper(r) for r in asked)
-    return (
-        f"\nCP-SAT proved {proved} of the {len(asked)} problems it was asked about and found {below} cheaper plans.\n"
-    )
+    proved = sum(bool(r.cpsat and r.cpsat["proved"]) for r in requested)
+    below = sum(_cheaper(r) for r in requested)
+    return f"\nCP-SAT proved {proved} of the {len(requested)} problems it was asked about and found {below} cheaper plans.\n"
 
 
 def _cheaper(r: Row) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.song import score
-from benchmarks.song.chain import PITCH, Heard, hear, song_notes
+from benchmarks.song.chain import PITCH, Detected, hear, song_notes
 from benchmarks.song.ultrasinger import ultrasinger
 from pipelines.schema.values import Note, Words
 
@@ -26,30 +26,30 @@ METHODS = ("ours", "UltraSinger's method")
 TRANSCRIPTS = ("recognised", "lyrics given")
 
 
-def notes_row(notes: Sequence[Note], heard: Heard) -> dict[str, float]:
+def notes_row(notes: Sequence[Note], detected: Detected) -> dict[str, float]:
     return {
-        "F1 100 ms": score.notes_f1(notes, heard.truth.notes, 0.1),
-        "F1 50 ms": score.notes_f1(notes, heard.truth.notes, 0.05),
-        "notes pitch accuracy": score.notes_accuracy(notes, heard.truth),
+        "F1 100 ms": score.notes_f1(notes, detected.truth.notes, 0.1),
+        "F1 50 ms": score.notes_f1(notes, detected.truth.notes, 0.05),
+        "notes pitch accuracy": score.notes_accuracy(notes, detected.truth),
     }
 
 
 def song_row(seed: int, pitch: str) -> dict[str, Any]:
     """Every score of one song."""
-    heard = hear(seed, pitch)
-    transcripts: dict[str, Words] = dict(zip(TRANSCRIPTS, (heard.recognised, heard.aligned), strict=True))
-    true_words = [score.plain(w.text) for w in heard.truth.words]
+    detected = hear(seed, pitch)
+    transcripts: dict[str, Words] = dict(zip(TRANSCRIPTS, (detected.recognised, detected.aligned), strict=True))
+    true_words = [score.plain(w.text) for w in detected.truth.words]
     row: dict[str, Any] = {
         "seed": seed,
-        "contour pitch accuracy": score.contour_accuracy(heard.contour, heard.truth)[0],
-        "word errors": score.word_errors([score.plain(w.text) for w in heard.recognised.words], true_words),
+        "contour pitch accuracy": score.contour_accuracy(detected.contour, detected.truth)[0],
+        "word errors": score.word_errors([score.plain(w.text) for w in detected.recognised.words], true_words),
         "words": len(true_words),
-        "words within 150 ms": score.words_near(heard.aligned.words, heard.truth.words),
+        "words within 150 ms": score.words_near(detected.aligned.words, detected.truth.words),
     }
     for name, words in transcripts.items():
-        row[f"ours, {name}"] = notes_row(song_notes(heard, words, seed), heard)
-        theirs = ultrasinger(words, heard.contour, heard.vocals, heard.mix)
-        row[f"UltraSinger's method, {name}"] = notes_row(theirs, heard)
+        row[f"ours, {name}"] = notes_row(song_notes(detected, words, seed), detected)
+        theirs = ultrasinger(words, detected.contour, detected.vocals, detected.mix)
+        row[f"UltraSinger's method, {name}"] = notes_row(theirs, detected)
     return row
 
 

@@ -32,7 +32,7 @@ PITCH: dict[str, Callable[[], Node]] = {
 
 
 @dataclass(frozen=True)
-class Heard:
+class Detected:
     """Everything up to the notes. `recognised` and `aligned` are what pocketsphinx makes of it without and with the lyrics."""
 
     truth: Truth
@@ -43,7 +43,7 @@ class Heard:
     aligned: Words
 
 
-def hear(seed: int, pitch: str) -> Heard:
+def hear(seed: int, pitch: str) -> Detected:
     """Sample, separate, track, transcribe; each from the cache where neither its code nor its inputs changed."""
     truth, mix = _sample(seed)
     vocals_folder = _folder("separate", seed, "nodes/sample", "nodes/separate")
@@ -53,12 +53,12 @@ def hear(seed: int, pitch: str) -> Heard:
     vocals = Audio.open(vocals_file)
     contour = _contour(seed, pitch, vocals)
     lyrics = lyrics_of(truth)
-    return Heard(truth, mix, vocals, contour, _words(seed, vocals, None), _words(seed, vocals, lyrics))
+    return Detected(truth, mix, vocals, contour, _words(seed, vocals, None), _words(seed, vocals, lyrics))
 
 
-def song_notes(heard: Heard, words: Words, seed: int) -> list[Note]:
+def song_notes(detected: Detected, words: Words, seed: int) -> list[Note]:
     """The notes node and the song node, and what an independent reader finds in the file."""
-    inputs = {"words": words, "contour": heard.contour, "audio": heard.mix, "vocals": heard.vocals}
+    inputs = {"words": words, "contour": detected.contour, "audio": detected.mix, "vocals": detected.vocals}
     with tempfile.TemporaryDirectory() as folder:
         notes = _run(Notes(), inputs, Path(folder))["notes"]
         if not notes.notes:

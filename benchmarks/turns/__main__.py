@@ -33,11 +33,11 @@ def least_limit(job: list[str]) -> int:
     """The least limit, in whole MiB, that the planner finds a plan for: each refusal says what is needed at least."""
     limit = MIB
     while True:
-        asked = [*HEADROOM, "plan", *job, f"tier.limit={limit}", "--format", "json"]
-        facts = json.loads(subprocess.run(asked, capture_output=True, text=True, check=False).stdout)
-        if "needed_bytes" not in facts:
+        requested = [*HEADROOM, "plan", *job, f"tier.limit={limit}", "--format", "json"]
+        fields = json.loads(subprocess.run(requested, capture_output=True, text=True, check=False).stdout)
+        if "needed_bytes" not in fields:
             return limit
-        limit = max(-(-int(facts["needed_bytes"]) // MIB), limit // MIB + 1) * MIB
+        limit = max(-(-int(fields["needed_bytes"]) // MIB), limit // MIB + 1) * MIB
 
 
 def run(job: list[str], limit: int, residency: str, outputs: Path) -> dict[str, Any]:

@@ -198,6 +198,6 @@ def _finals(prepared: Prepared, folder: Path, outputs: Mapping[str, Sequence[str
 
 
 def streams_of(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
-    """How each chain sounded, by its task, as `run.json` has it."""
-    heard = (dict(event.data) for event in events if event.kind == "stream")
-    return {facts.pop("task"): facts for facts in heard}
+    """The playback report of each chain, by its task, as `run.json` has it."""
+    reports = (dict(event.data) for event in events if event.kind == "stream")
+    return {report.pop("task"): report for report in reports}

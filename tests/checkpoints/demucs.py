@@ -124,9 +124,11 @@ def _write_safetensors(net, folder, signature):
     from safetensors.torch import save_file
 
     args, kwargs = net._init_args_kwargs
-    said = {"klass": "demucs.htdemucs.HTDemucs", "args": _json(list(args)), "kwargs": _json(kwargs)}
+    message = {"klass": "demucs.htdemucs.HTDemucs", "args": _json(list(args)), "kwargs": _json(kwargs)}
     save_file(
-        {k: v.contiguous().clone() for k, v in net.state_dict().items()}, str(folder / f"{signature}.safetensors"), said
+        {k: v.contiguous().clone() for k, v in net.state_dict().items()},
+        str(folder / f"{signature}.safetensors"),
+        message,
     )
 
 

@@ -58,12 +58,12 @@ def make_hubert(folder):
         state[conv + factor] = state.pop(f"{conv}parametrizations.weight.{name}")
     folder.mkdir(parents=True)
     torch.save(state, folder / "pytorch_model.bin")
-    said = config.to_dict() | {
+    message = config.to_dict() | {
         "gradient_checkpointing": False,
         "torch_dtype": "float32",
         "transformers_version": "4.27.3",
     }
-    (folder / "config.json").write_text(json.dumps(said))
+    (folder / "config.json").write_text(json.dumps(message))
 
 
 def make_rmvpe(path, channels=2):

@@ -64,7 +64,7 @@ def missing(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "said"),
+    ("name", "make", "message"),
     [
         ("song.wav", missing, "There is no file 'song.wav'"),
         ("song.wav", empty, "song.wav is empty"),
@@ -75,20 +75,20 @@ def missing(name):
     ],
 )
 @pytest.mark.parametrize("verb", ["plan", "run", "explain", "fit"])
-def test_what_holds_no_sound_is_refused_before_anything_runs(headroom, verb, name, make, said):
+def test_what_holds_no_sound_is_refused_before_anything_runs(headroom, verb, name, make, message):
     make(name)
     before = Path(name).read_bytes() if Path(name).exists() else None
     result = headroom(verb, *STEMS, f"input={name}")
     assert result.code == 1
     assert result.err.splitlines()[-1].startswith("error: ")
-    assert said in result.err
+    assert message in result.err
     assert "Traceback" not in result.err
     assert "bug" not in result.err
     assert artifacts() == []
     assert (Path(name).read_bytes() if Path(name).exists() else None) == before
     if verb == "run":
         made = record()
-        assert (made["status"], made["exit_code"], said in made["error"]) == ("failed", 1, True)
+        assert (made["status"], made["exit_code"], message in made["error"]) == ("failed", 1, True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -222,11 +222,11 @@ def test_a_file_that_breaks_off_is_used_as_far_as_it_goes_and_that_is_said_once(
     Path("song.wav").write_bytes(whole[: len(whole) // 2])
     result = headroom("run", *STEMS, "input=song.wav")
     assert result.code == 0, result.err
-    said = "song.wav breaks off: its header promises 2.0 s, and the 1.0 s that are there are used."
-    assert result.out.count(said) == 1
+    message = "song.wav breaks off: its header promises 2.0 s, and the 1.0 s that are there are used."
+    assert result.out.count(message) == 1
     (events,) = Path("outputs").rglob("events.jsonl")
     lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
-    assert [line["text"] for line in lines if line["event"] == "warning" and "breaks off" in line["text"]] == [said]
+    assert [line["text"] for line in lines if line["event"] == "warning" and "breaks off" in line["text"]] == [message]
     (vocals,) = Path("outputs").rglob("vocals/*.wav")
     assert soundfile.info(vocals).duration == pytest.approx(1.0, abs=0.01)
 

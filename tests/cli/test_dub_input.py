@@ -71,20 +71,20 @@ def test_a_hundred_thousand_characters_are_planned(headroom):
 
 
 def test_a_hundred_thousand_characters_stream_in_bounded_pieces(headroom, monkeypatch):
-    said, converted = [], []
+    message, converted = [], []
     stream, run = streams.Say.stream, streams.Double.run
 
     def counted(self, *given):
         made = stream(self, *given)
         while True:
             try:
-                said.append(next(made))
+                message.append(next(made))
             except StopIteration as ended:
                 return ended.value
-            yield said[-1]
+            yield message[-1]
 
     def noted(self, *given):
-        converted.append(len(said))
+        converted.append(len(message))
         return run(self, *given)
 
     monkeypatch.setattr(streams.Say, "stream", counted)

@@ -74,7 +74,7 @@ def test_list_says_what_is_too_large_for_a_tier(headroom):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("list", "nodez"), "Did you mean 'nodes'"),
         (("list", "-cd", "nowhere"), "nowhere (-cd) does not exist"),
@@ -129,11 +129,11 @@ def test_list_says_what_is_too_large_for_a_tier(headroom):
     ],
     ids=" ".join,
 )
-def test_every_mistake_is_a_sentence_with_the_next_step(headroom, tmp_path, arguments, said):
+def test_every_mistake_is_a_sentence_with_the_next_step(headroom, tmp_path, arguments, message):
     result = headroom(*arguments)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("error: ")
-    assert said in result.err
+    assert message in result.err
     assert "Traceback" not in result.err
     assert "bug" not in result.err
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -226,10 +226,10 @@ def test_a_limit_without_its_unit_is_told_to_be_in_bytes(headroom):
 
 def test_fit_shows_no_row_twice(headroom):
     soundfile.write("a.wav", np.full(8000 * 30, 0.1), 8000)
-    asked = ("fit", "pipeline=ultrasinger", "input=a.wav", "tier=cpu")
-    rows = [line.split(maxsplit=1)[1] for line in headroom(*asked).out.partition("\n\n")[0].splitlines()[1:]]
+    requested = ("fit", "pipeline=ultrasinger", "input=a.wav", "tier=cpu")
+    rows = [line.split(maxsplit=1)[1] for line in headroom(*requested).out.partition("\n\n")[0].splitlines()[1:]]
     assert len(set(rows)) == len(rows)
-    assert len(json.loads(headroom(*asked, "--format", "json").out)["frontier"]) > len(rows)
+    assert len(json.loads(headroom(*requested, "--format", "json").out)["frontier"]) > len(rows)
 
 
 def test_ctrl_c_in_a_library_that_then_fails_is_an_interrupt(headroom, monkeypatch):

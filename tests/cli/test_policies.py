@@ -306,8 +306,8 @@ def test_a_cards_size_is_nothing_to_the_cpu_and_that_is_said(headroom, monkeypat
     free = json.loads(headroom(*dub, "--format", "json").out)["limit_bytes"]
     monkeypatch.setenv("MAX_CUDA_VRAM", "0.25")
     assert json.loads(headroom(*dub, "--format", "json").out)["limit_bytes"] == free
-    said = headroom(*dub).out
-    assert said.count("MAX_CUDA_VRAM has no effect") == 1
+    message = headroom(*dub).out
+    assert message.count("MAX_CUDA_VRAM has no effect") == 1
     typed = json.loads(headroom(*dub, "device.total=1GiB", "--format", "json").out)["limit_bytes"]
     assert typed == GIB  # a size typed is meant
 

@@ -35,10 +35,10 @@ def stems(headroom):
 def test_resuming_a_finished_run_names_its_results_and_leaves_its_record(stems):
     folder, again = stems
     before = {path: path.read_bytes() for path in folder.glob("*.json")}
-    done, said = again()
+    done, message = again()
     assert done == []
-    assert "3 of 3 tasks are finished already: nothing is left to do." in said
-    assert str(folder / "artifacts" / "song" / "vocals" / "vocals.wav") in said
+    assert "3 of 3 tasks are finished already: nothing is left to do." in message
+    assert str(folder / "artifacts" / "song" / "vocals" / "vocals.wav") in message
     assert {path: path.read_bytes() for path in folder.glob("*.json")} == before
     assert again("--force")[0]
 
@@ -67,8 +67,8 @@ def test_a_setting_concerns_only_what_looked_at_it_and_its_file_counts_by_conten
     Path("lines.json").write_text("{}")
     _, again = stems
     assert again("translations=lines.json", "artist=Newton")[0] == []
-    asked = ("pipeline=dub", "text=Hello there", "stream.use=false", "memory_plot=false")
-    assert headroom("run", *asked, "outputs_dir=dubs").code == 0
+    requested = ("pipeline=dub", "text=Hello there", "stream.use=false", "memory_plot=false")
+    assert headroom("run", *requested, "outputs_dir=dubs").code == 0
     (folder,) = [path.parent for path in Path("dubs").rglob("run.json")]
 
     def spoken(*more):

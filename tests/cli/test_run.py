@@ -258,7 +258,7 @@ def _environment(root):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ("# @package hydra\nlauncher: {_target_: os.system}", "'os.system' may not be named"),
         ("# @package hydra\ncallbacks: {x: {_target_: subprocess.check_call, args: [touch, owned]}}", "may not be named"),
@@ -271,13 +271,13 @@ def _environment(root):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("plus", ["", "+"])
-def test_a_config_cannot_execute_code(headroom, body, said, plus):
+def test_a_config_cannot_execute_code(headroom, body, message, plus):
     Path("mine/experiment").mkdir(parents=True)
     Path("mine/experiment/evil.yaml").write_text(body + "\n", encoding="utf-8")
     Path("x.wav").touch()
     result = headroom("run", "-cd", "mine", "pipeline=stems", f"{plus}experiment=evil", "input=x.wav")
     assert result.code == 2, result.err
-    assert said in result.err
+    assert message in result.err
     assert "Traceback" not in result.err
     assert {path.name for path in Path.cwd().rglob("*") if path.is_file()} == {"evil.yaml", "x.wav"}
 

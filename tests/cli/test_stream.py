@@ -88,8 +88,8 @@ def test_where_the_chain_does_not_fit_it_runs_node_by_node_and_says_so(headroom)
 @pytest.mark.parametrize("residency", ["planned", "normal", "sequential"])
 def test_the_smallest_limits_are_told_with_streaming_and_without(headroom, residency):
     """Each is the smallest: one byte below it does not plan, or does not stream. Where all stay, it is only searched for."""
-    told = headroom("explain", *DUB, TEXT, f"+tier.residency={residency}", toy=True).out
-    found = [int(count) for count in re.findall(r"(?:smallest limit|Streaming) .*\((\d+) bytes\)", told)]
+    reported = headroom("explain", *DUB, TEXT, f"+tier.residency={residency}", toy=True).out
+    found = [int(count) for count in re.findall(r"(?:smallest limit|Streaming) .*\((\d+) bytes\)", reported)]
 
     def under(limit):
         return headroom("plan", *DUB, TEXT, f"+tier.residency={residency}", f"tier.limit={limit}", toy=True)
@@ -100,8 +100,8 @@ def test_the_smallest_limits_are_told_with_streaming_and_without(headroom, resid
         assert len(found) == 1
         return
     _, streaming = found
-    assert "convert+wav" in told
-    (price,) = re.findall(rf"-.* would (.*)\.\nThe smallest limit .*\({found[0]} bytes\)", told)
+    assert "convert+wav" in reported
+    (price,) = re.findall(rf"-.* would (.*)\.\nThe smallest limit .*\({found[0]} bytes\)", reported)
     assert price.startswith("run 1 task node by node, without streaming")
     assert "does not stream" not in under(streaming).out
     assert "does not stream" in under(streaming - 1).out

@@ -118,10 +118,10 @@ def test_what_nobody_asked_for_is_never_fetched(toy, hub):
     result = toy("run", *TOY, ALLOW, hubbed=HUBBED)
     assert result.code == 0, result.err
     assert record()["variants"]["separate"]["name"] == "separate/small"
-    told = " ".join(record()["notes"])
-    assert "separate: passed over hubbed (no weights here)." in told
-    assert "`headroom weights fetch separate/hubbed`" in told
-    assert hub.asked == []
+    reported = " ".join(record()["notes"])
+    assert "separate: passed over hubbed (no weights here)." in reported
+    assert "`headroom weights fetch separate/hubbed`" in reported
+    assert hub.requested == []
     assert not (home() / "gain").exists()
 
 
@@ -129,10 +129,10 @@ def test_what_was_pinned_is_planned_without_and_fetched_by_the_run(toy, hub):
     planned = toy("plan", *TOY, "model/separate=hubbed", hubbed=HUBBED)
     assert planned.code == 0, planned.err
     assert "`headroom run` fetches what is missing first" in words(planned.out)
-    assert hub.asked == []
+    assert hub.requested == []
     result = toy("run", *TOY, "model/separate=hubbed")
     assert result.code == 0, result.err
-    assert {name for name, _ in hub.asked} == set(FILES)
+    assert {name for name, _ in hub.requested} == set(FILES)
     sha = record()["variants"]["separate"]["weights_sha256"]
     assert len(sha) == 64
 
@@ -158,7 +158,7 @@ def test_offline_refuses_and_says_where_it_looked(toy, hub):
     for place in (home() / "gain", home() / "separate" / "hubbed", "models--owner--gain"):
         assert str(place) in result.err
     assert "offline=true fetches nothing" in result.err
-    assert hub.asked == []
+    assert hub.requested == []
     assert toy("weights", "fetch", "separate/hubbed", "offline=true").code == 2
 
 
@@ -175,7 +175,7 @@ def test_an_explicit_path_outranks_all_and_is_not_made_up(toy, hub, tmp_path):
     (tmp_path / "mine" / "model.bin").write_bytes(b"mine")
     at = f"+model.separate.weights.path={tmp_path / 'mine'}"
     assert toy("run", *TOY, "model/separate=hubbed", at, hubbed=HUBBED).code == 0
-    assert hub.asked == []
+    assert hub.requested == []
     missing = toy("run", *TOY, "model/separate=hubbed", "+model.separate.weights.path=nowhere", "outputs_dir=b")
     assert missing.code == 1
     assert "no weights in nowhere" in missing.err
@@ -203,7 +203,7 @@ def test_a_licence_is_accepted_by_a_flag(toy, says):
 def test_nothing_is_fetched_before_its_licence_is_accepted(toy, hub):
     strict = {**HUBBED, "needs_consent": True, "licence": "Strict-1.0"}
     assert toy("weights", "fetch", "separate/strict", strict=strict).code == 2
-    assert hub.asked == []
+    assert hub.requested == []
     assert toy("weights", "fetch", "separate/strict", "accept_licence=[strict]").code == 0
 
 

@@ -41,7 +41,7 @@ def test_a_file_whose_name_looks_like_a_list_is_a_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--seed", "5"], "seed is a setting and has no dashes, seed=VALUE."),
         (["--multirn"], "Unknown flag '--multirn'. Did you mean '--multirun'"),
@@ -50,7 +50,7 @@ def test_a_file_whose_name_looks_like_a_list_is_a_file(tmp_path, monkeypatch):
         (["tier"], "Did you mean tier=VALUE?"),
     ],
 )  # fmt: skip
-def test_a_word_that_is_no_setting_is_refused_with_what_was_meant(words, said):
+def test_a_word_that_is_no_setting_is_refused_with_what_was_meant(words, message):
     with pytest.raises(UsageError) as caught:
         parse_hydra_flags(words)
-    assert said in str(caught.value)
+    assert message in str(caught.value)

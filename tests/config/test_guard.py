@@ -6,7 +6,7 @@ from pipelines.schema.errors import UsageError
 
 
 @pytest.mark.parametrize(
-    ("hydra", "said"),
+    ("hydra", "message"),
     [
         ({"launcher": {"_target_": "os.system"}}, r"hydra\.launcher\._target_: 'os\.system'"),
         ({"callbacks": {"mine": {"_target_": "hydrax.Callback"}}}, r"hydra\.callbacks\.mine\._target_"),
@@ -16,8 +16,8 @@ from pipelines.schema.errors import UsageError
         ({"job": {"env_set": {"PATH": "/tmp"}}}, "env_set is not honoured"),
     ],
 )
-def test_what_would_run_code_is_refused_with_its_place(hydra, said):
-    with pytest.raises(UsageError, match=said):
+def test_what_would_run_code_is_refused_with_its_place(hydra, message):
+    with pytest.raises(UsageError, match=message):
         refuse_foreign_code(OmegaConf.create({"job": {"name": "x"}, **hydra}))
 
 

@@ -15,7 +15,7 @@ DUB = ("pipeline=dub", "text=hi", "tier.allow.speak=[espeak]", "tier.allow.conve
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("seed=abc", "seed is 'abc'; it must be a whole number from 0."),
         ("seed=-1", "seed is -1; it must be a whole number from 0."),
@@ -39,11 +39,11 @@ DUB = ("pipeline=dub", "text=hi", "tier.allow.speak=[espeak]", "tier.allow.conve
         ("=", "override"),
     ],
 )
-def test_a_setting_of_the_wrong_kind_is_named(headroom, tmp_path, override, said):
+def test_a_setting_of_the_wrong_kind_is_named(headroom, tmp_path, override, message):
     for verb in ("plan", "run"):
         result = headroom(verb, *DUB, override)
         assert (result.code, result.out) == (2, "")
-        assert said in result.err
+        assert message in result.err
         assert "bug" not in result.err
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

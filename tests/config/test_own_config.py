@@ -98,11 +98,11 @@ def test_an_experiment_has_the_last_word_but_for_the_command_line(headroom):
 def test_experiments_are_found_and_unknown_ones_refused_with_what_there_is(headroom, plus):
     own = mine({"experiment/loud.yaml": "# @package _global_\nseed: 7\n"})
     assert shown(headroom, "seed", *own, f"{plus}experiment=loud") == "7"
-    for arguments, said in ((own, "Did you mean 'loud'"), ((), "None are defined")):
+    for arguments, message in ((own, "Did you mean 'loud'"), ((), "None are defined")):
         result = headroom("run", *arguments, "pipeline=stems", "input=x.wav", f"{plus}experiment=lowd")
         assert result.code == 2
         assert "There is no experiment 'lowd'" in result.err
-        assert said in result.err
+        assert message in result.err
         assert "experiment/NAME.yaml" in result.err
 
 
@@ -179,7 +179,7 @@ class Louder(Plain):
 
 
 @pytest.mark.parametrize(
-    ("work", "code", "said"),
+    ("work", "code", "message"),
     [
         ('return {"audio": inputs["audio"]}', 0, ""),
         ('return {"oudio": inputs["audio"]}', 1, "a/louder gave no 'audio', which its `outputs` promise"),
@@ -193,7 +193,7 @@ class Louder(Plain):
         ("return {", 2, "my_louder.louder cannot be imported: SyntaxError: '{' was never closed (louder.py, line 11)."),
     ],
 )
-def test_a_node_of_ones_own_is_told_what_is_wrong_with_it(headroom, monkeypatch, tmp_path, work, code, said):
+def test_a_node_of_ones_own_is_told_what_is_wrong_with_it(headroom, monkeypatch, tmp_path, work, code, message):
     monkeypatch.syspath_prepend(tmp_path)
     for name in [name for name in sys.modules if name.startswith("my_louder")]:
         monkeypatch.delitem(sys.modules, name)
@@ -205,7 +205,7 @@ def test_a_node_of_ones_own_is_told_what_is_wrong_with_it(headroom, monkeypatch,
     soundfile.write("a.wav", np.full(8000, 0.1), 8000)
     result = headroom("run", *own, "--trust", "my_louder", "pipeline=loud", "input=a.wav", "memory_plot=false")
     assert result.code == code, result.err
-    assert said in result.err
+    assert message in result.err
     assert "bug" not in result.err
 
 

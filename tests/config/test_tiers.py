@@ -72,13 +72,13 @@ def test_allowed_variants_keep_one_order_and_exist(name):
 @pytest.mark.parametrize("name", TIERS)
 def test_the_documents_numbers(name):
     """000: limits in MiB, utilisation, prebuffer, yield, as its code has them; None for the hole it leaves."""
-    said = {"low_end": (2048, 0.40, 0.75, 0.01), "modest": (3072, 0.50, 1.25, 0.01), "mid_range": (6144, 0.70, 1.75, 0),
+    message = {"low_end": (2048, 0.40, 0.75, 0.01), "modest": (3072, 0.50, 1.25, 0.01), "mid_range": (6144, 0.70, 1.75, 0),
             "upper_mid": None, "high_end": (None, 0.85, 2.5, 0)}[name]  # fmt: skip
-    if said is None:
+    if message is None:
         return
     found = tier(name)
     limit = None if found.limit_bytes is None else found.limit_bytes // MIB
-    assert (limit, found.utilisation, found.prebuffer, found.yield_seconds) == said
+    assert (limit, found.utilisation, found.prebuffer, found.yield_seconds) == message
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda t: t.name)

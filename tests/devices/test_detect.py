@@ -21,13 +21,13 @@ CU128 = TorchBuild("2.8.0+cu128", (12, 8))
 
 class FakeProbe:
     def __init__(self, hardware, torch=CU130, mark="a"):
-        self.found, self.build, self.mark, self.asked = hardware, torch, mark, 0
+        self.found, self.build, self.mark, self.requested = hardware, torch, mark, 0
 
     def fingerprint(self):
         return self.mark
 
     def hardware(self):
-        self.asked += 1
+        self.requested += 1
         return self.found
 
     def torch(self):
@@ -46,11 +46,11 @@ def test_the_second_look_is_remembered_and_force_asks_again(tmp_path):
     probe = FakeProbe(machine(BLACKWELL))
     cache = tmp_path / "deep" / "detection.json"
     first, second = detect(probe, cache=cache), detect(probe, cache=cache)
-    assert (first.remembered, second.remembered, probe.asked) == (False, True, 1)
+    assert (first.remembered, second.remembered, probe.requested) == (False, True, 1)
     assert second.tier == first.tier == "upper_mid"
     assert second.card == first.card
     assert detect(probe, cache=cache, force=True).remembered is False
-    assert probe.asked == 2
+    assert probe.requested == 2
 
 
 def test_that_there_is_no_card_is_not_remembered(tmp_path):

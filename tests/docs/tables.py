@@ -62,11 +62,11 @@ def knobs(target: str) -> dict[str, tuple[Any, str]]:
         for name, parameter in inspect.signature(node).parameters.items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
-    said = _said(" ".join((inspect.getdoc(node) or "").replace("`", "").split()), set(parameters))
-    return {name: (default, said.get(name, "")) for name, default in parameters.items()}
+    message = _stated(" ".join((inspect.getdoc(node) or "").replace("`", "").split()), set(parameters))
+    return {name: (default, message.get(name, "")) for name, default in parameters.items()}
 
 
-def _said(text: str, names: set[str]) -> dict[str, str]:
+def _stated(text: str, names: set[str]) -> dict[str, str]:
     """`a: ... b, c: ...` apart, by the names it is about."""
     heads = [
         (found.start(), found.end(), found[1].split(", "))
@@ -127,7 +127,10 @@ def _knob_table(known: Mapping[str, tuple[Any, str]], set_to: Mapping[str, Mappi
         return "No knobs."
     return _table(
         ("knob", "default", "meaning"),
-        [(f"`{name}`", _default(set_to.get(name) or {"": default}), said) for name, (default, said) in known.items()],
+        [
+            (f"`{name}`", _default(set_to.get(name) or {"": default}), message)
+            for name, (default, message) in known.items()
+        ],
     )
 
 

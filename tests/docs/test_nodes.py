@@ -39,7 +39,7 @@ def test_a_variant_says_its_licences_and_where_its_figures_are_from(variant):
 
 @pytest.mark.parametrize("target", sorted({variant.target for variant in ALL} | set(PLAIN)))
 def test_every_knob_is_explained(target):
-    unexplained = [name for name, (_, said) in knobs(target).items() if not said]
+    unexplained = [name for name, (_, message) in knobs(target).items() if not message]
     assert not unexplained
 
 

@@ -63,11 +63,11 @@ def test_a_damaged_file_is_set_aside_and_its_good_lines_kept(tmp_path: Path) -> 
     store.add(KEY, runs(1, 2))
     damaged = store.path.read_bytes() + b'{"key": {"variant": \xff\n' + b'{"key": {}, "seen": {"op": "run"}}\n[1]\n'
     store.path.write_bytes(damaged)
-    said: list[str] = []
-    again = FootprintStore(store.path, warn=said.append)
+    message: list[str] = []
+    again = FootprintStore(store.path, warn=message.append)
     assert len(again.read().of(KEY)) == 2
-    assert len(said) == 1
-    assert "3 lines" in said[0]
+    assert len(message) == 1
+    assert "3 lines" in message[0]
     assert (tmp_path / "f.damaged").read_bytes() == damaged
     assert FootprintStore(store.path, warn=pytest.fail).read().of(KEY) == tuple(runs(1, 2))
 

@@ -27,38 +27,38 @@ def found(nodes, able=lambda name: True, only=None):
     return chains(graph if only is None else graph.only(only), able, able)
 
 
-SAID = node("say", text="item.text")
+SPOKEN = node("say", text="item.text")
 
 
 def test_what_streams_into_each_other_is_one_chain():
-    nodes = [SAID, node("change", True, audio="say.audio"), node("write", True, audio="change.audio")]
+    nodes = [SPOKEN, node("change", True, audio="say.audio"), node("write", True, audio="change.audio")]
     assert found(nodes) == (("say", "change", "write"),)
     assert found(nodes, only={"change", "write"}) == (("change", "write"),)
     assert found(nodes, only={"say", "write"}) == ()
 
 
 def test_nothing_streams_unasked():
-    assert found([SAID, node("change", audio="say.audio"), node("write", True, audio="change.audio")]) == (
+    assert found([SPOKEN, node("change", audio="say.audio"), node("write", True, audio="change.audio")]) == (
         ("change", "write"),
     )
 
 
 def test_a_node_that_cannot_cuts_the_chain():
-    nodes = [SAID, node("change", True, audio="say.audio"), node("write", True, audio="change.audio")]
+    nodes = [SPOKEN, node("change", True, audio="say.audio"), node("write", True, audio="change.audio")]
     assert found(nodes, able=lambda name: name != "change") == ()
     assert found(nodes, able=lambda name: name != "write") == (("say", "change"),)
 
 
 def test_sound_streams_into_one_node_only():
-    nodes = [SAID, node("change", True, audio="say.audio"), node("other", True, audio="say.audio")]
+    nodes = [SPOKEN, node("change", True, audio="say.audio"), node("other", True, audio="say.audio")]
     assert found(nodes) == (("say", "change"),)
 
 
 @pytest.mark.parametrize(
     "nodes",
     [
-        [SAID, node("fit", True, audio="say.audio", words="say.words")],  # the words are there only at the end
-        [SAID, node("other", audio="say.audio"), node("beside", True, audio="say.audio", other="other.audio")],
+        [SPOKEN, node("fit", True, audio="say.audio", words="say.words")],  # the words are there only at the end
+        [SPOKEN, node("other", audio="say.audio"), node("beside", True, audio="say.audio", other="other.audio")],
     ],
 )
 def test_a_node_that_needs_the_whole_of_it_besides_cannot_be_in_the_chain(nodes):
@@ -66,7 +66,7 @@ def test_a_node_that_needs_the_whole_of_it_besides_cannot_be_in_the_chain(nodes)
 
 
 def test_an_input_from_elsewhere_is_no_hindrance():
-    nodes = [SAID, node("other", audio="item.audio"), node("beside", True, audio="say.audio", other="other.audio")]
+    nodes = [SPOKEN, node("other", audio="item.audio"), node("beside", True, audio="say.audio", other="other.audio")]
     assert found(nodes) == (("say", "beside"),)
 
 
@@ -75,7 +75,7 @@ def test_an_input_from_elsewhere_is_no_hindrance():
     [
         ([node("change", True, audio="item.audio")], "nodes.change.stream: nothing can stream in"),
         (
-            [SAID, NodeSpec("fit", target="x.Y", inputs={"audio": "item.audio", "words": "say.words"}, stream=True)],
+            [SPOKEN, NodeSpec("fit", target="x.Y", inputs={"audio": "item.audio", "words": "say.words"}, stream=True)],
             "nothing can",
         ),
     ],
@@ -87,6 +87,6 @@ def test_an_edge_that_cannot_stream_is_named(nodes, words):
 
 def test_only_the_first_output_streams():
     ports = {"say": Ports({"text": T}, {"words": W, "audio": A}), "change": CHANGE}
-    graph = build(PipelineSpec("p", (SAID, node("change", True, audio="say.audio")), {"text": "text"}), ports)
+    graph = build(PipelineSpec("p", (SPOKEN, node("change", True, audio="say.audio")), {"text": "text"}), ports)
     with pytest.raises(InvalidError, match=r"say\.audio cannot stream"):
         chains(graph, bool, bool)

@@ -44,14 +44,14 @@ def test_an_mp3_that_breaks_off_has_the_sound_that_is_there_and_is_told(tmp_path
     path = tmp_path / "a.mp3"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.3, 0.3, 4 * RATE), RATE)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    told = []
+    reported = []
     (item,) = items(path)
     with quiet(path):
-        audio = open_audio(path, tmp_path / "work", told.append)
+        audio = open_audio(path, tmp_path / "work", reported.append)
     assert item.seconds == pytest.approx(4, abs=0.1)
     assert audio.mono().size == audio.frames
     assert audio.seconds == pytest.approx(2, abs=0.2)
-    assert told == [
+    assert reported == [
         f"{path} breaks off: its header promises 4.0 s, and the {audio.seconds:.1f} s that are there are used."
     ]
     assert capfd.readouterr().err == ""

@@ -54,10 +54,10 @@ def test_what_the_pipeline_takes_must_be_there_before_planning(sound, tmp_path):
 
 @pytest.mark.parametrize("key", ["voice", "translations"])
 @pytest.mark.parametrize(
-    ("name", "said"), [("a" * 300, "File name too long"), (".", "it is a folder"), ("no", "no such file")]
+    ("name", "message"), [("a" * 300, "File name too long"), (".", "it is a folder"), ("no", "no such file")]
 )
-def test_files_that_settings_name_are_looked_for_before_anything_runs(sound, key, name, said):
-    with pytest.raises(TaskFailed, match=rf"^{key}={name} cannot be opened: .*{said}"):
+def test_files_that_settings_name_are_looked_for_before_anything_runs(sound, key, name, message):
+    with pytest.raises(TaskFailed, match=rf"^{key}={name} cannot be opened: .*{message}"):
         find_items(str(sound("a.wav")), None, {key: name}, {"audio": "audio", "voice": "file"})
 
 

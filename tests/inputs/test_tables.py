@@ -14,8 +14,8 @@ def test_tables_carry_settings_and_name_files_beside_them(sound, tmp_path):
     (tmp_path / "t.jsonl").write_text(json.dumps({"text": "Hallo, Welt", "language": "de"}) + "\n", encoding="utf-8")
     (row,) = items(tmp_path / "t.csv")
     assert row.settings == {"language": "de", "lyrics": "la la"}
-    (said,) = items(tmp_path / "t.jsonl", ports=("text",))
-    assert (said.name, said.characters, said.path) == ("Hallo-Welt", 11, None)
+    (message,) = items(tmp_path / "t.jsonl", ports=("text",))
+    assert (message.name, message.characters, message.path) == ("Hallo-Welt", 11, None)
 
 
 @pytest.mark.parametrize("line", ["[1]", "{", '{"input": "none.wav"}'])
@@ -26,7 +26,7 @@ def test_bad_rows_name_the_line(tmp_path, line):
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "said"),
+    ("name", "body", "message"),
     [
         ("a.jsonl", '{"text": {"a": 1}}', "row 1: text must be text"),
         ("a.jsonl", '{"text": ["a"]}', "row 1: text must be text"),
@@ -36,9 +36,9 @@ def test_bad_rows_name_the_line(tmp_path, line):
         ("a.jsonl", '{"input": "\\u0000.wav"}', "there is no file"),
     ],
 )
-def test_hostile_tables_are_refused_with_their_row(tmp_path, name, body, said):
+def test_hostile_tables_are_refused_with_their_row(tmp_path, name, body, message):
     (tmp_path / name).write_text(body, encoding="utf-8")
-    with pytest.raises((UsageError, TaskFailed), match=said):
+    with pytest.raises((UsageError, TaskFailed), match=message):
         items(tmp_path / name, ports=("text",))
 
 

@@ -56,8 +56,8 @@ def _done(func, args, kwargs):
     there = [leaf for leaf in leaves if isinstance(leaf, There)]
     here = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.ndim and not isinstance(leaf, There)]
     assert not (there and here) or name in _BOTH, f"{name} of the card's tensors and the host's {here[0].shape}"
-    asked = kwargs.get("device")
-    on_card = bool(there) if asked is None else torch.device(asked).type == "cuda"
+    requested = kwargs.get("device")
+    on_card = bool(there) if requested is None else torch.device(requested).type == "cuda"
     on_card = isinstance(args[0], There) if name in ("copy_", "index") else on_card
     with torch.inference_mode(False), torch.no_grad():
         made = func(*tree_map(_held, args), **tree_map(_held, kwargs))

@@ -110,14 +110,14 @@ def weights(tmp_path_factory):
 
 
 def node_of(name, **knobs):
-    said = settings(name)
-    module, _, kind = said["_target_"].rpartition(".")
+    message = settings(name)
+    module, _, kind = message["_target_"].rpartition(".")
     own = {"convert/rvc": {"pitch": "swift_f0"}, "speak/f5": {"steps": 2}}.get(name, {})
-    given = {**said["knobs"], **own, **knobs}
+    given = {**message["knobs"], **own, **knobs}
     node = getattr(importlib.import_module(module), kind)(**given)
-    if not said.get("environment"):
+    if not message.get("environment"):
         return node
-    return IsolatedNode(node, said["_target_"], given, name, python=python_of(name))
+    return IsolatedNode(node, message["_target_"], given, name, python=python_of(name))
 
 
 def python_of(name):
@@ -147,11 +147,11 @@ def inputs_of(name, sound=None):
     return {"audio": sound or voice(2.2 if role == "transcribe" else 1.3, channels=1 + (role == "separate"))}
 
 
-def run(node, model, inputs, folder, told=None):
+def run(node, model, inputs, folder, reported=None):
     folder.mkdir(exist_ok=True, parents=True)
     given = SETTINGS.get(getattr(node, "name", ""), {})
     return node.run(
-        model, inputs, Context("item", folder, given, seed=3, warn=(told if told is not None else []).append)
+        model, inputs, Context("item", folder, given, seed=3, warn=(reported if reported is not None else []).append)
     )
 
 
@@ -195,14 +195,14 @@ def assert_sound(node, outputs):
 
 def test_none_is_left_out():
     for name in variants():
-        said = settings(name)
+        message = settings(name)
         assert name in TRIED or STANDS_FOR[name] in TRIED
-        assert said["licence"]
-        assert isinstance(said["commercial_use"], bool)
-        assert {"weights", "workspace", "seconds", "source"} <= said["footprint"].keys(), name
+        assert message["licence"]
+        assert isinstance(message["commercial_use"], bool)
+        assert {"weights", "workspace", "seconds", "source"} <= message["footprint"].keys(), name
         role = ROLES[name.partition("/")[0]]
-        module, _, kind = said["_target_"].rpartition(".")
-        node = getattr(importlib.import_module(module), kind)(**said["knobs"])
+        module, _, kind = message["_target_"].rpartition(".")
+        node = getattr(importlib.import_module(module), kind)(**message["knobs"])
         assert role.outputs.keys() <= node.outputs.keys()
         assert all(port.optional for key, port in node.inputs.items() if key not in role.inputs), name
 

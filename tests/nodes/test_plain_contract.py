@@ -25,7 +25,7 @@ from pipelines.schema.values import PORTS, Audio, Contour, File, Note, Word, Wor
 from tests.nodes.test_contract import assert_sentence, settings, variants, voice
 
 ONE_LINE = Words((Word("a b", 0.0, 1.0),))
-SAID = Words((Word("hello", 0.1, 0.4), Word("there.", 0.5, 0.9)))
+SPOKEN = Words((Word("hello", 0.1, 0.4), Word("there.", 0.5, 0.9)))
 
 
 def contour(seconds=1.3):
@@ -36,10 +36,10 @@ def contour(seconds=1.3):
 #: What each is given, with sound of any kind in it.
 GIVEN = {
     Wav: (lambda sound: {"audio": sound}),
-    Lines: (lambda sound: {"words": SAID}),
+    Lines: (lambda sound: {"words": SPOKEN}),
     Fit: (lambda sound: {"speech": sound, "spoken": ONE_LINE, "lines": Words((Word("a b", 0.2, 0.9),)), "audio": sound}),
     Mix: (lambda sound: {"speech": voice(0.7, 24000), "instrumental": sound}),
-    Notes: (lambda sound: {"words": SAID, "contour": contour(), "audio": sound, "vocals": sound}),
+    Notes: (lambda sound: {"words": SPOKEN, "contour": contour(), "audio": sound, "vocals": sound}),
     Song: (lambda sound: {"notes": values.Notes((Note(0.1, 0.5, 57, " la"),), 120.0), "audio": sound}),
 }  # fmt: skip
 HEARING = [node for node in GIVEN if node is not Lines]

@@ -57,11 +57,11 @@ def test_a_name_in_somebodys_yaml_goes_on_resolving(target):
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_docstring_says_ports_licence_and_where_figures_are_from(target):
     node = node_class(target)
-    said = inspect.getdoc(node) or ""
-    assert [port for port in (*node.inputs, *node.outputs) if f"`{port}`" not in said] == []
-    assert "Licence: " in said
-    assert "Figures: " in said
-    for path in re.findall(r"`(conf/[^`]*)`", said):
+    message = inspect.getdoc(node) or ""
+    assert [port for port in (*node.inputs, *node.outputs) if f"`{port}`" not in message] == []
+    assert "Licence: " in message
+    assert "Figures: " in message
+    for path in re.findall(r"`(conf/[^`]*)`", message):
         assert (ROOT / path).exists()
 
 
@@ -71,5 +71,5 @@ def test_naming_every_node_imports_no_heavy_library():
         f"for target in {list(TARGETS)!r}: node_class(target)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert message.stdout.strip() == "[]"

@@ -10,8 +10,8 @@ from pipelines.schema.node import Context
 from pipelines.schema.values import Audio
 
 
-def write(tmp_path, samples, told=None, item="song", **knobs):
-    context = Context(item, tmp_path / "task", warn=(told if told is not None else []).append)
+def write(tmp_path, samples, reported=None, item="song", **knobs):
+    context = Context(item, tmp_path / "task", warn=(reported if reported is not None else []).append)
     return Wav(**knobs).run(None, {"audio": Audio.of(samples, 8000)}, context)["file"].path
 
 
@@ -26,9 +26,9 @@ def test_what_is_read_back_is_what_was_given(format_, step, tmp_path):
 
 
 def test_clipping_is_said(tmp_path):
-    told = []
-    write(tmp_path, np.array([0.0, 2.0]), told)
-    assert "6.0 dB over full scale" in told[0]
+    reported = []
+    write(tmp_path, np.array([0.0, 2.0]), reported)
+    assert "6.0 dB over full scale" in reported[0]
 
 
 def test_an_items_folders_cannot_leave_the_tasks_folder(tmp_path):

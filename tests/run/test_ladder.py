@@ -105,11 +105,11 @@ def test_back_home_everything_may_be_tried_again() -> None:
 
 
 def test_stopping_says_everything_a_person_needs() -> None:
-    said = climb(pinned=frozenset({"variant"}))[-1].because
+    message = climb(pinned=frozenset({"variant"}))[-1].because
     for part in ("song/separate", "4,096 MiB", "3,072 MiB", "memory ran out", "caches were freed", "batch 8"):
-        assert part in said
-    assert "you fixed it: variant" in said
-    assert "`headroom fit`" in said
+        assert part in message
+    assert "you fixed it: variant" in message
+    assert "`headroom fit`" in message
 
 
 def test_nothing_to_try_still_says_so() -> None:

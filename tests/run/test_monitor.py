@@ -13,7 +13,7 @@ from pipelines.run.monitor import Alerts, Monitor
 from tests.devices.fakes import MB, OURS, FakeCard
 
 
-class Heard:
+class Recorder:
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
 
@@ -21,22 +21,22 @@ class Heard:
         self.events.append((kind, data))
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        return [data for heard, data in self.events if heard == kind]
+        return [data for detected, data in self.events if detected == kind]
 
 
 def test_a_card_is_sampled_with_all_it_says() -> None:
-    card, heard = FakeCard(), Heard()
+    card, detected = FakeCard(), Recorder()
     card.start(0)
-    Monitor(CudaDevice(card, card, pid=OURS), heard).sample()
-    assert heard.of("sample") == [
+    Monitor(CudaDevice(card, card, pid=OURS), detected).sample()
+    assert detected.of("sample") == [
         {"used_bytes": 400 * MB, "free_bytes": 7600 * MB, "utilisation": 0.5, "temperature": 60.0, "power_watts": 100.0}
     ]
 
 
 def test_the_cpu_is_sampled_by_rss_and_load() -> None:
-    heard = Heard()
-    Monitor(CpuDevice(), heard).sample()
-    (sample,) = heard.of("sample")
+    detected = Recorder()
+    Monitor(CpuDevice(), detected).sample()
+    (sample,) = detected.of("sample")
     assert sample["used_bytes"] > 10 * MB
     assert sample["cpu_percent"] >= 0
 
@@ -50,8 +50,8 @@ def test_alerts_begin_once_and_again_after_calm() -> None:
 
 
 def test_each_cause_has_its_own_alert() -> None:
-    facts = {"used_bytes": 1, "temperature": 90.0, "throttled": True}
-    assert [what for what, _ in Alerts(None).of(facts)] == ["temperature", "throttling"]
+    fields = {"used_bytes": 1, "temperature": 90.0, "throttled": True}
+    assert [what for what, _ in Alerts(None).of(fields)] == ["temperature", "throttling"]
 
 
 class Slow(SimulatedDevice):
@@ -65,8 +65,8 @@ class Slow(SimulatedDevice):
 
 
 def test_a_slow_look_is_taken_more_rarely() -> None:
-    heard = Heard()
-    monitor = Monitor(Slow(total_bytes=10), heard, clock=lambda: Slow.now)
+    detected = Recorder()
+    monitor = Monitor(Slow(total_bytes=10), detected, clock=lambda: Slow.now)
     took = monitor.sample()
     assert took >= 0.004
     pauses: list[float] = []
@@ -89,10 +89,10 @@ def _until(true: Callable[[], object]) -> None:
 
 
 def test_it_runs_beside_the_work_and_ends_with_it() -> None:
-    heard = Heard()
+    detected = Recorder()
     device = SimulatedDevice(total_bytes=1000, track=False)
-    with Monitor(device, heard, every=0.001, clock=lambda: 0.0) as monitor:
-        _until(lambda: len(heard.events) >= 2)
+    with Monitor(device, detected, every=0.001, clock=lambda: 0.0) as monitor:
+        _until(lambda: len(detected.events) >= 2)
     assert monitor._thread is not None
     assert not monitor._thread.is_alive()
 
@@ -113,7 +113,7 @@ class Broken(FakeCard):
 
 
 def test_a_driver_that_stumbles_does_not_end_the_run() -> None:
-    card, heard = Broken(), Heard()
-    with Monitor(CudaDevice(card, card, pid=OURS), heard, every=0.001):
-        _until(lambda: heard.of("alert"))
-    assert heard.of("alert") == [{"what": "monitor", "text": "Monitoring stopped: GPU is lost"}]
+    card, detected = Broken(), Recorder()
+    with Monitor(CudaDevice(card, card, pid=OURS), detected, every=0.001):
+        _until(lambda: detected.of("alert"))
+    assert detected.of("alert") == [{"what": "monitor", "text": "Monitoring stopped: GPU is lost"}]

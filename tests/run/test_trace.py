@@ -11,9 +11,9 @@ from pipelines.schema.units import MIB
 
 
 def step(index: int, op: str, start: float, end: float, predicted: int, measured: int, **more: object) -> list[Event]:
-    facts = {"index": index, "op": op, "predicted_peak_bytes": predicted * MIB, **more}
-    done = {**facts, "measured_peak_bytes": measured * MIB, "source": "kernel", "seconds": end - start}
-    return [Event("step_started", start, facts), Event("step_finished", end, done)]
+    fields = {"index": index, "op": op, "predicted_peak_bytes": predicted * MIB, **more}
+    done = {**fields, "measured_peak_bytes": measured * MIB, "source": "kernel", "seconds": end - start}
+    return [Event("step_started", start, fields), Event("step_finished", end, done)]
 
 
 LOAD = step(0, "load", 0.0, 1.0, 100, 90, model="demucs")

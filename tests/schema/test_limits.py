@@ -62,17 +62,17 @@ def test_refusing_names_every_value_over_its_bound():
 
 
 def test_the_decorator_holds_positions_keywords_and_defaults_and_says_so():
-    said = []
+    message = []
 
-    @limited(music_limits(ROWS, 4 * GIB), warn=said.append)
+    @limited(music_limits(ROWS, 4 * GIB), warn=message.append)
     def generate(text, duration=240.0, batch=2, lm=None, *, seed=0):
         """Make music."""
         return text, duration, batch, lm, seed
 
     assert generate("a", 500.0, lm="4B", seed=3) == ("a", 180.0, 1, None, 3)
-    assert len(said) == 3
+    assert len(message) == 3
     assert generate("a", 100.0, 1) == ("a", 100.0, 1, None, 0)
-    assert len(said) == 3
+    assert len(message) == 3
     assert generate.__doc__ == "Make music."
 
 

@@ -28,16 +28,16 @@ def settings(spec, tier=None):
 @pytest.fixture
 def opened(monkeypatch):
     """What `open_device` was asked to open, where the machine has two cards and the second one is better."""
-    asked: list[str] = []
+    requested: list[str] = []
 
     def open_it(spec, *, total=None, **_):
-        asked.append(spec)
+        requested.append(spec)
         return SimulatedDevice(total_bytes=total or 24 * GIB, name=spec)
 
     found = Detection(Hardware((OLD, BIG)), "high_end", "", BIG)
     monkeypatch.setattr(detection, "detect", lambda *_, **__: found)
     monkeypatch.setattr(on_device, "open_device", open_it)
-    return asked
+    return requested
 
 
 def test_auto_runs_on_the_card_whose_tier_it_takes(opened):

@@ -73,11 +73,11 @@ class Keep(Plain):
     outputs: ClassVar = {"file": Port("file")}
 
     def __init__(self, most=1_000_000):
-        self.most, self.heard = most, 0
+        self.most, self.detected = most, 0
 
     def stream(self, model, inputs, chunks, context):
-        for self.heard, _ in enumerate(chunks, 1):
-            if self.heard == self.most:
+        for self.detected, _ in enumerate(chunks, 1):
+            if self.detected == self.most:
                 break
         yield File(context.folder / "kept")
 
@@ -108,10 +108,10 @@ def files():
 def test_every_node_s_sound_lies_on_disk_with_what_else_it_gave(tmp_path):
     made = chain_run(tmp_path)
     made.execute()
-    said, twice, kept = (writer.outputs for writer in made.writers)
-    assert list(said) == ["audio", "text"]
-    assert said["audio"].frames == twice["audio"].frames == 8 * RATE // 2
-    np.testing.assert_allclose(twice["audio"].read(), 2 * said["audio"].read(), atol=1e-6)
+    message, twice, kept = (writer.outputs for writer in made.writers)
+    assert list(message) == ["audio", "text"]
+    assert message["audio"].frames == twice["audio"].frames == 8 * RATE // 2
+    np.testing.assert_allclose(twice["audio"].read(), 2 * message["audio"].read(), atol=1e-6)
     assert list(kept) == ["file"]
     assert soundfile.info(str(tmp_path / "say" / "audio.wav")).subtype == "FLOAT"
 

@@ -119,13 +119,13 @@ def test_utilisation_comes_into_range_where_the_speed_allows(rtf):
 
 
 def test_settings_of_a_tier_and_a_value_outside_its_range_widens_it():
-    said = Tier("modest", prebuffer=5.0, prebuffer_range=(1.0, 1.5), utilisation=0.95, utilisation_range=(0.4, 0.6),
+    message = Tier("modest", prebuffer=5.0, prebuffer_range=(1.0, 1.5), utilisation=0.95, utilisation_range=(0.4, 0.6),
                 yield_seconds=0.01, first_audio=4.5, real_time_factor=0.8)  # fmt: skip
-    found = StreamSettings.of(said)
+    found = StreamSettings.of(message)
     assert (found.prebuffer_range, found.utilisation_range) == ((1.0, 5.0), (0.4, 0.95))
 
 
 def test_a_tier_that_says_nothing_of_streams_has_the_defaults_and_what_it_says_counts():
     assert StreamSettings.of(Tier("bare")) == StreamSettings()
-    said = StreamSettings.of(Tier("some", prebuffer=0.25, first_audio=2.0))
-    assert (said.prebuffer, said.prebuffer_range, said.first_audio) == (0.25, (0.25, 1.5), 2.0)
+    message = StreamSettings.of(Tier("some", prebuffer=0.25, first_audio=2.0))
+    assert (message.prebuffer, message.prebuffer_range, message.first_audio) == (0.25, (0.25, 1.5), 2.0)

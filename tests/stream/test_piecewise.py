@@ -67,16 +67,16 @@ def test_a_node_of_unknown_reach_keeps_the_length_and_what_pieces_agree_on(sizes
 
 
 def test_the_first_piece_comes_before_the_last_chunk_is_asked_for():
-    asked = []
+    requested = []
 
     def chunks():
         for index in range(10):
-            asked.append(index)
+            requested.append(index)
             yield Audio.of(np.zeros((1, 500), np.float32), 1000)
 
     made = piecewise(smooth, chunks(), Pieces(first=0.5, reach=0.01, overlap=0.0))
     next(made)
-    assert len(asked) == 2
+    assert len(requested) == 2
 
 
 def test_no_chunks_give_nothing_and_lost_frames_are_refused():

@@ -102,11 +102,11 @@ def test_gaps_by_the_player_equal_gaps_by_arithmetic(chunks, prebuffer):
     playback.finish(now)
     if playback.started_at is None:
         return
-    clock, heard, expected = playback.started_at, 0.0, 0.0
+    clock, detected, expected = playback.started_at, 0.0, 0.0
     for at, seconds in arrivals:
-        due = clock + heard  # when this chunk's first sample is wanted, gaps so far included
+        due = clock + detected  # when this chunk's first sample is wanted, gaps so far included
         if at > due + 1e-9:
             expected += at - due
             clock += at - due
-        heard += seconds
+        detected += seconds
     assert sum(gap.seconds for gap in playback.gaps) == pytest.approx(expected, abs=1e-6)

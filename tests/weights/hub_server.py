@@ -27,7 +27,7 @@ class FakeHub:
         self.wrong: set[str] = set()
         self.gated: set[str] = set()
         self.elsewhere: str | None = None
-        self.asked: list[tuple[str, int]] = []
+        self.requested: list[tuple[str, int]] = []
         self.tokens: list[str | None] = []
         self.url = ""
 
@@ -35,12 +35,14 @@ class FakeHub:
         found: list[dict[str, object]] = []
         for name, data in self.repos[repo].items():
             entry: dict[str, object] = {"rfilename": name, "size": len(data)}
-            told = data + b"!" if name in self.wrong else data
+            reported = data + b"!" if name in self.wrong else data
             if len(data) >= 1 << 16:
                 entry["blobId"] = "0" * 40
-                entry["lfs"] = {"sha256": hashlib.sha256(told).hexdigest(), "size": len(data), "pointerSize": 130}
+                entry["lfs"] = {"sha256": hashlib.sha256(reported).hexdigest(), "size": len(data), "pointerSize": 130}
             else:
-                entry["blobId"] = hashlib.sha1(b"blob %d\0" % len(told) + told, usedforsecurity=False).hexdigest()
+                entry["blobId"] = hashlib.sha1(
+                    b"blob %d\0" % len(reported) + reported, usedforsecurity=False
+                ).hexdigest()
             found.append(entry)
         return found
 
@@ -89,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
     def file(self, name: str, data: bytes) -> None:
         wanted = re.match(r"bytes=(\d+)-", self.headers.get("Range") or "")
         start = int(wanted[1]) if wanted and not self.hub.whole_only else 0
-        self.hub.asked.append((name, start))
+        self.hub.requested.append((name, start))
         self.hub.tokens.append(self.headers.get("Authorization"))
         if start >= len(data) > 0:
             return self.refuse(416, "RangeNotSatisfiable")

@@ -18,8 +18,8 @@ from tests.weights.hub_server import COMMIT, FakeHub
 
 def test_what_was_asked_for_comes_whole_and_nothing_else(hub: FakeHub, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    said: list[str] = []
-    folder = get(variant(), tmp_path, hub, report=lambda done, total: seen.append((done, total)), begin=said.append)
+    message: list[str] = []
+    folder = get(variant(), tmp_path, hub, report=lambda done, total: seen.append((done, total)), begin=message.append)
     assert folder == tmp_path / "tiny"
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != NAME} == {
         name: data for name, data in REPO.items() if name != "README.md"
@@ -27,8 +27,8 @@ def test_what_was_asked_for_comes_whole_and_nothing_else(hub: FakeHub, tmp_path:
     total = len(MODEL) + len(CONFIG) + 2
     assert seen[-1] == (total, total)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-    assert "3 files" in said[0]
-    assert "owner/tiny" in said[0]
+    assert "3 files" in message[0]
+    assert "owner/tiny" in message[0]
     assert read_manifest(folder).sources == {"owner/tiny": COMMIT}  # type: ignore[union-attr]
     assert locate(variant(), tmp_path).path == folder
 
@@ -36,9 +36,9 @@ def test_what_was_asked_for_comes_whole_and_nothing_else(hub: FakeHub, tmp_path:
 def test_no_network_says_where_to_put_the_files_by_hand(tmp_path: Path) -> None:
     with pytest.raises(SurroundingsFailed) as caught:
         fetch(variant(), tmp_path, HuggingFace("http://127.0.0.1:9"), pause=lambda seconds: None)
-    told = str(caught.value)
-    assert "http://127.0.0.1:9 cannot be reached" in told
-    assert f"put model.bin, config.json, vocabulary.* (of owner/tiny) into {tmp_path / 'tiny'}" in told
+    reported = str(caught.value)
+    assert "http://127.0.0.1:9 cannot be reached" in reported
+    assert f"put model.bin, config.json, vocabulary.* (of owner/tiny) into {tmp_path / 'tiny'}" in reported
 
 
 def test_a_full_disk_is_said_before_anything_comes(
@@ -49,7 +49,7 @@ def test_a_full_disk_is_said_before_anything_comes(
     monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1 << 20))
     with pytest.raises(SurroundingsFailed, match=r"needs 2\.\d MiB more and .* has 1\.0 MiB free"):
         get(variant(), tmp_path, hub)
-    assert hub.asked == []
+    assert hub.requested == []
 
 
 def test_a_disk_that_fills_up_meanwhile_is_a_sentence(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_a_broken_connection_goes_on_where_it_broke(hub: FakeHub, tmp_path: Path
     hub.cut = {"model.bin": [1_000_000, 700_000]}
     folder = get(variant(), tmp_path, hub)
     assert (folder / "model.bin").read_bytes() == MODEL
-    assert [start for name, start in hub.asked if name == "model.bin"] == [0, 1_000_000, 1_700_000]
+    assert [start for name, start in hub.requested if name == "model.bin"] == [0, 1_000_000, 1_700_000]
 
 
 def test_a_later_try_goes_on_where_an_earlier_one_stopped(hub: FakeHub, tmp_path: Path) -> None:
@@ -29,14 +29,14 @@ def test_a_later_try_goes_on_where_an_earlier_one_stopped(hub: FakeHub, tmp_path
     with pytest.raises(KeyboardInterrupt):
         get(variant(), tmp_path, hub, report=stop)
     assert locate(variant(), tmp_path).path is None  # half a model is not found
-    hub.asked.clear()
-    said: list[str] = []
-    folder = get(variant(), tmp_path, hub, begin=said.append)
+    hub.requested.clear()
+    message: list[str] = []
+    folder = get(variant(), tmp_path, hub, begin=message.append)
     assert (folder / "model.bin").read_bytes() == MODEL
-    (start,) = [start for name, start in hub.asked if name == "model.bin"]
+    (start,) = [start for name, start in hub.requested if name == "model.bin"]
     assert start > 1_000_000
-    assert "here already" in said[0]
-    assert "config.json" not in [name for name, _ in hub.asked]
+    assert "here already" in message[0]
+    assert "config.json" not in [name for name, _ in hub.requested]
 
 
 def test_another_revision_s_beginning_is_not_gone_on_with(hub: FakeHub, tmp_path: Path) -> None:

@@ -50,13 +50,13 @@ def context(tmp_path: Path, **more: object) -> Context:
 
 def test_a_run_there_is_a_run_here(tmp_path: Path) -> None:
     given = audio(10)
-    said: list[tuple[float, str]] = []
+    message: list[tuple[float, str]] = []
     with loaded(weights=64) as worker:
-        found = worker.run({"audio": given}, context(tmp_path, report=lambda *each: said.append(each)))
+        found = worker.run({"audio": given}, context(tmp_path, report=lambda *each: message.append(each)))
         assert worker.peak_bytes() >= 80 * MIB
     np.testing.assert_array_equal(found["audio"].data, given.data / 2)
     assert found["audio"].rate == RATE
-    assert said == [(0.5, "half")]
+    assert message == [(0.5, "half")]
 
 
 @pytest.fixture
@@ -220,10 +220,10 @@ def test_an_order_that_the_worker_cannot_read_is_answered(tmp_path: Path) -> Non
 
 
 def test_a_node_may_report_from_threads_of_its_own(tmp_path: Path) -> None:
-    said: list[float] = []
+    message: list[float] = []
     with loaded("Chatty") as worker:
-        worker.run({"audio": audio()}, context(tmp_path, report=lambda fraction, note: said.append(fraction)))
-    assert len(said) == 6 * 20
+        worker.run({"audio": audio()}, context(tmp_path, report=lambda fraction, note: message.append(fraction)))
+    assert len(message) == 6 * 20
 
 
 def test_a_death_is_seen_though_a_process_it_forked_lives_on(tmp_path: Path) -> None:
@@ -280,15 +280,15 @@ def isolated(name: str = "Known", **knobs: object) -> IsolatedNode:
 
 
 def test_an_item_after_a_death_has_a_new_process(tmp_path: Path) -> None:
-    node, told = isolated(weights=1), list[str]()
+    node, reported = isolated(weights=1), list[str]()
     model = node.load(Place())
     os.kill(model.pid, signal.SIGKILL)
     with pytest.raises(TaskFailed, match="SIGKILL"):
         model.run({"audio": audio()}, context(tmp_path))
     given = audio(2)
-    found = node.run(model, {"audio": given}, context(tmp_path, warn=told.append))
+    found = node.run(model, {"audio": given}, context(tmp_path, warn=reported.append))
     np.testing.assert_array_equal(found["audio"].data, given.data / 2)
-    assert told == ["test/node: its process had ended and is started again."]
+    assert reported == ["test/node: its process had ended and is started again."]
     node.unload(model)
     assert not model.alive
 

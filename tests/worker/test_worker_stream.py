@@ -33,10 +33,10 @@ def worker():
             yield worker
 
 
-def chunks(count, asked=None):
+def chunks(count, requested=None):
     for index in range(count):
-        if asked is not None:
-            asked.append(index)
+        if requested is not None:
+            requested.append(index)
         yield Audio.of(np.full((1, RATE), index / 100, np.float32), RATE)
 
 
@@ -54,14 +54,14 @@ def drained(stream):
 
 
 def test_chunks_go_there_and_pieces_come_back_one_by_one(worker, tmp_path):
-    asked, told = [], []
-    stream = worker.stream({}, chunks(5, asked), context(tmp_path, report=lambda *each: told.append(each)))
+    requested, reported = [], []
+    stream = worker.stream({}, chunks(5, requested), context(tmp_path, report=lambda *each: reported.append(each)))
     first = next(stream)
-    assert asked == [0]
+    assert requested == [0]
     rest, outputs = drained(stream)
     assert [piece.read()[0, 0] for piece in [first, *rest]] == pytest.approx([0.0, 0.02, 0.04, 0.06, 0.08])
     assert outputs == {"text": Text("5")}
-    assert told[0] == (0.5, "chunk 1")
+    assert reported[0] == (0.5, "chunk 1")
 
 
 def test_the_first_of_a_chain_takes_its_input_whole(worker, tmp_path):

@@ -11,6 +11,6 @@ def test_more_than_two_channels_are_folded_with_the_centre_on_both_sides():
             8: ["lcax", "rcby"]}  # fmt: skip
     for count, order in names.items():
         made = folded(np.eye(count, dtype=np.float32))
-        heard = ["".join(order[i] for i in np.flatnonzero(row)) for row in made]
-        assert heard == kept[count]
+        detected = ["".join(order[i] for i in np.flatnonzero(row)) for row in made]
+        assert detected == kept[count]
         assert np.allclose(made.sum(axis=1), 1)

@@ -50,9 +50,9 @@ def made(tmp_path_factory):
     return folder, freevc_network(), FreeVc().load(Place("cpu", folder))
 
 
-def convert(model, audio, tmp_path, voice=None, told=None, node=None):
+def convert(model, audio, tmp_path, voice=None, reported=None, node=None):
     inputs = {"audio": audio} | ({"voice": voice} if voice else {})
-    context = Context("a", tmp_path, seed=3, warn=(told if told is not None else []).append)
+    context = Context("a", tmp_path, seed=3, warn=(reported if reported is not None else []).append)
     return (node or FreeVc()).run(model, inputs, context)["audio"]
 
 
@@ -80,9 +80,9 @@ class TestConverting:
         assert np.array_equal(ours.data, again.data)
 
     def test_bad_sound_is_refused_and_silence_stays(self, made, tmp_path):
-        told = []
-        assert not convert(made[2], Audio.of(np.zeros(16000), 16000), tmp_path, tone(1.0), told).data.any()
-        assert "silent" in told[0]
+        reported = []
+        assert not convert(made[2], Audio.of(np.zeros(16000), 16000), tmp_path, tone(1.0), reported).data.any()
+        assert "silent" in reported[0]
         for audio, voice, named in (
             (tone(1.0), None, "needs a target voice"),
             (tone(1.0), Audio.of(np.zeros(16000), 16000), "silent or shorter"),

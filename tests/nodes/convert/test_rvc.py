@@ -38,8 +38,8 @@ def model(folder):
     return Rvc(pitch="swift_f0").load(Place("cpu", folder))
 
 
-def convert(model, audio, tmp_path, node=None, told=None, seed=1, **settings):
-    context = Context("a", tmp_path, settings, seed=seed, warn=(told if told is not None else []).append)
+def convert(model, audio, tmp_path, node=None, reported=None, seed=1, **settings):
+    context = Context("a", tmp_path, settings, seed=seed, warn=(reported if reported is not None else []).append)
     return (node or Rvc(pitch="swift_f0")).run(model, {"audio": audio}, context)["audio"]
 
 
@@ -155,11 +155,11 @@ def test_a_row_may_name_its_voice_and_only_one_is_resident(folder, tmp_path):
 
 
 def test_silence_stays_silent_and_bad_sound_is_refused(model, tmp_path):
-    told = []
-    quiet = convert(model, Audio.of(np.zeros(16000), 16000), tmp_path, told=told)
+    reported = []
+    quiet = convert(model, Audio.of(np.zeros(16000), 16000), tmp_path, reported=reported)
     assert quiet.seconds == 1.0
     assert not quiet.data.any()
-    assert "silent" in told[0]
+    assert "silent" in reported[0]
     for samples, named in ((np.full(16000, np.nan), "not numbers"), (np.zeros(0), "no samples")):
         with pytest.raises(TaskFailed, match=named):
             convert(model, Audio.of(samples, 16000), tmp_path)

@@ -15,15 +15,15 @@ from pipelines.schema.values import Audio, Text
 
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory):
-    said = Espeak().run(
+    message = Espeak().run(
         None, {"text": Text("We all wonder why she sells sea shells.")}, Context("a", tmp_path_factory.mktemp("a"))
     )
-    return said["audio"]
+    return message["audio"]
 
 
-def convert(audio, tmp_path, node=None, voice=None, told=None, **settings):
+def convert(audio, tmp_path, node=None, voice=None, reported=None, **settings):
     inputs = {"audio": audio} | ({"voice": voice} if voice else {})
-    context = Context("a", tmp_path, settings, warn=(told if told is not None else []).append)
+    context = Context("a", tmp_path, settings, warn=(reported if reported is not None else []).append)
     return (node or World()).run(None, inputs, context)["audio"]
 
 
@@ -68,9 +68,9 @@ def test_the_same_input_gives_the_same_samples(speech, tmp_path):
 
 
 def test_without_a_target_nothing_is_changed_and_that_is_said(speech, tmp_path):
-    told = []
-    assert np.array_equal(convert(speech, tmp_path, told=told).data, speech.data)
-    assert "no target voice" in told[0]
+    reported = []
+    assert np.array_equal(convert(speech, tmp_path, reported=reported).data, speech.data)
+    assert "no target voice" in reported[0]
 
 
 @pytest.mark.slow
@@ -146,16 +146,16 @@ def test_a_stream_joined_equals_a_run_however_the_sound_arrives(voiced, speech, 
 
 
 def test_the_first_piece_needs_only_the_first_second(speech, tmp_path):
-    asked = []
+    requested = []
 
     def arriving():
         for at in range(0, speech.frames, 2205):
-            asked.append(at / speech.rate)
+            requested.append(at / speech.rate)
             yield Audio.of(speech.data[:, at : at + 2205], speech.rate)
 
     first = next(World(semitones=2).stream(None, {}, arriving(), Context("a", tmp_path)))
     assert first.seconds <= 1.0
-    assert asked[-1] <= 1.2
+    assert requested[-1] <= 1.2
 
 
 def test_a_rate_that_changes_on_the_way_is_refused(tmp_path):

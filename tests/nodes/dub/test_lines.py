@@ -18,8 +18,8 @@ WORDS = (
 )  # fmt: skip
 
 
-def run(tmp_path, node=None, told=None, **settings):
-    context = Context("a", tmp_path, settings, warn=(told if told is not None else []).append)
+def run(tmp_path, node=None, reported=None, **settings):
+    context = Context("a", tmp_path, settings, warn=(reported if reported is not None else []).append)
     return (node or Lines()).run(None, {"words": Words(WORDS)}, context)
 
 
@@ -36,11 +36,11 @@ def test_lines_end_at_sentences_and_pauses(tmp_path):
 
 def test_a_mapping_is_found_whatever_case_and_marks(tmp_path):
     (tmp_path / "t.json").write_text(json.dumps({"hello, WORLD": "Hallo Welt.\n", "this is": "das ist"}))
-    told = []
-    made = run(tmp_path, Lines(translations=str(tmp_path / "t.json"), language="de"), told)
+    reported = []
+    made = run(tmp_path, Lines(translations=str(tmp_path / "t.json"), language="de"), reported)
     assert texts(made) == ["Hallo Welt.", "das ist", "it"]
     assert made["text"].language == made["lines"].language == "de"
-    assert "1 of 3 lines" in told[0]
+    assert "1 of 3 lines" in reported[0]
 
 
 def test_the_items_own_file_outranks_the_knob_and_may_be_csv(tmp_path):

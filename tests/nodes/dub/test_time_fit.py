@@ -25,12 +25,14 @@ def lines(*times):
     return {"lines": Words(tuple(Word(str(index), start, end) for index, (start, end) in enumerate(times)))}
 
 
-def fit(tmp_path, *parts, told=None, **more):
+def fit(tmp_path, *parts, reported=None, **more):
     inputs = {key: value for part in parts for key, value in part.items()} | more
-    return Fit().run(None, inputs, Context("a", tmp_path, warn=(told if told is not None else []).append))["audio"]
+    return Fit().run(None, inputs, Context("a", tmp_path, warn=(reported if reported is not None else []).append))[
+        "audio"
+    ]
 
 
-def heard(audio, hertz):
+def detected(audio, hertz):
     """First and last second in which this tone sounds."""
     sound, frame = audio.mono(), RATE // 50
     found = []
@@ -46,22 +48,22 @@ def test_short_lines_start_where_the_originals_did_and_are_not_slowed(tmp_path):
     original = Audio.of(np.zeros(2 * 10 * 44100).reshape(2, -1), 44100)
     made = fit(tmp_path, spoken(0.5, 0.7), lines((1.0, 3.0), (4.0, 6.0)), audio=original)
     assert made.seconds == pytest.approx(10.0)
-    assert heard(made, 200) == pytest.approx((1.0, 1.5), abs=0.05)
-    assert heard(made, 300) == pytest.approx((4.0, 4.7), abs=0.05)
+    assert detected(made, 200) == pytest.approx((1.0, 1.5), abs=0.05)
+    assert detected(made, 300) == pytest.approx((4.0, 4.7), abs=0.05)
 
 
 def test_a_line_that_is_too_long_is_said_quicker_and_ends_in_time(tmp_path):
     made = fit(tmp_path, spoken(1.4, 0.5), lines((0.0, 1.0), (1.1, 2.0)))
-    assert heard(made, 200)[1] <= 1.08
-    assert heard(made, 300)[0] == pytest.approx(1.1, abs=0.05)
+    assert detected(made, 200)[1] <= 1.08
+    assert detected(made, 300)[0] == pytest.approx(1.1, abs=0.05)
 
 
 def test_what_cannot_be_said_that_quickly_moves_the_next_and_is_named(tmp_path):
-    told = []
-    made = fit(tmp_path, spoken(3.2, 0.5), lines((0.0, 0.9), (1.0, 2.0)), told=told)
-    assert heard(made, 200)[1] == pytest.approx(2.0, abs=0.05)
-    assert heard(made, 300)[0] == pytest.approx(2.0, abs=0.05)
-    assert "run over" in told[0]
+    reported = []
+    made = fit(tmp_path, spoken(3.2, 0.5), lines((0.0, 0.9), (1.0, 2.0)), reported=reported)
+    assert detected(made, 200)[1] == pytest.approx(2.0, abs=0.05)
+    assert detected(made, 300)[0] == pytest.approx(2.0, abs=0.05)
+    assert "run over" in reported[0]
 
 
 def test_different_numbers_of_lines_are_refused(tmp_path):

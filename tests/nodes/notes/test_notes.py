@@ -50,7 +50,7 @@ def voice(sung: list[tuple[float, float, float]], seconds: float, rate: int = 16
     return Audio.of(0.2 * sound, rate)
 
 
-def heard(sung, seconds=None, vocals=None, words=NONE):
+def detected(sung, seconds=None, vocals=None, words=NONE):
     seconds = seconds or sung[-1][1] + 0.5
     return segments_of(frames_of(contour(sung, seconds), vocals or voice(sung, seconds), words))
 
@@ -69,7 +69,7 @@ def test_a_melody_with_vibrato_and_glides_is_heard_as_written(hop: float) -> Non
 
 def test_a_pitch_sung_twice_is_two_notes_only_where_the_voice_says_so() -> None:
     held, twice = [(0.5, 2.0, 60)], [(0.5, 1.2, 60), (1.26, 2.0, 60)]
-    assert len(heard(held, 3, voice(held, 3))) == 1
+    assert len(detected(held, 3, voice(held, 3))) == 1
     found = segments_of(frames_of(contour(held, 3), voice(twice, 3), NONE))
     assert len(found) == 2
     assert found[1].start * HOP == pytest.approx(1.26, abs=0.04)
@@ -81,7 +81,7 @@ def test_drum_strokes_over_a_held_note_do_not_cut_it() -> None:
     for at in (1.0, 1.5, 2.0, 2.5):
         stroke = random.normal(0, 0.2, 1600) * np.exp(-np.arange(1600) / 400)
         sound[int(at * 16000) : int(at * 16000) + 1600] += stroke
-    assert len(heard(held, 3.5, Audio.of(sound, 16000))) == 1
+    assert len(detected(held, 3.5, Audio.of(sound, 16000))) == 1
 
 
 def test_octave_slips_of_the_tracker_make_no_notes() -> None:
@@ -105,7 +105,7 @@ def test_a_tracker_that_is_never_sure_gives_no_notes(level: float) -> None:
 
 def test_a_song_tuned_off_concert_pitch_keeps_its_intervals() -> None:
     off = [(start, end, pitch + 0.42) for start, end, pitch in SCALE]
-    assert np.diff([s.midi for s in heard(off, 5)]).tolist() == np.diff([60, 62, 64, 55, 57, 67]).tolist()
+    assert np.diff([s.midi for s in detected(off, 5)]).tolist() == np.diff([60, 62, 64, 55, 57, 67]).tolist()
     assert tuning(np.array([60.3, 62.31, 55.29])) == pytest.approx(0.3, abs=0.01)
     assert tuning(np.arange(0, 1, 0.01)) == 0.0
 
@@ -199,7 +199,7 @@ def test_a_number_on_several_notes_is_sung_as_its_words_and_on_one_note_stays_a_
 
 def texts(sung, spoken):
     words = Words(tuple(Word(text, start, end) for text, start, end in spoken))
-    return [n.text for n in sing(heard(sung, words=words), words)]
+    return [n.text for n in sing(detected(sung, words=words), words)]
 
 
 def test_syllables_go_to_notes_and_what_is_held_is_a_tilde() -> None:
@@ -219,7 +219,7 @@ def test_no_words_leave_the_notes_as_they_are() -> None:
 def test_wrong_words_change_the_text_and_not_the_notes() -> None:
     right = [("one", 0.5, 1.0), ("two", 1.0, 1.4), ("three", 1.4, 2.2), ("four", 2.6, 3.0)]
     wrong = [("elephantine", 0.5, 1.0), ("a", 1.0, 1.4), ("b", 1.4, 2.2), ("incomprehensible", 2.6, 3.0)]
-    first, second = (heard(SCALE, words=Words(tuple(Word(*w) for w in spoken))) for spoken in (right, wrong))
+    first, second = (detected(SCALE, words=Words(tuple(Word(*w) for w in spoken))) for spoken in (right, wrong))
     assert first == second
 
 

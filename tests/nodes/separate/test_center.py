@@ -79,12 +79,12 @@ def test_the_same_mix_gives_the_same_bytes(song: Song, tmp_path: Path) -> None:
 
 
 def test_a_mono_mix_is_worked_on_and_said_to_be_one(song: Song, tmp_path: Path) -> None:
-    said: list[str] = []
-    vocals, rest = separated(song.mix[0], tmp_path, warn=said.append)
+    message: list[str] = []
+    vocals, rest = separated(song.mix[0], tmp_path, warn=message.append)
     assert rest.shape == (1, song.mix.shape[1])
     assert np.abs(vocals).max() > 0.01
-    assert len(said) == 1
-    assert "mono" in said[0]
+    assert len(message) == 1
+    assert "mono" in message[0]
 
 
 @pytest.mark.parametrize("frames", [1, 50, 1000, 8001])

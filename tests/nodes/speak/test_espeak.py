@@ -49,12 +49,12 @@ def test_a_stream_returns_the_lines_a_run_gives(tmp_path):
 
 
 def test_lines_are_given_with_the_seconds_they_are_said_in(tmp_path):
-    said = speak("The first. Still the first.\nThe second line.", tmp_path)
-    first, second = said["words"].words
+    message = speak("The first. Still the first.\nThe second line.", tmp_path)
+    first, second = message["words"].words
     assert (first.text, second.text) == ("The first. Still the first.", "The second line.")
     assert first.start == 0.0
     assert first.end == second.start
-    assert second.end == pytest.approx(said["audio"].seconds)
+    assert second.end == pytest.approx(message["audio"].seconds)
 
 
 def test_language_comes_from_the_item_then_the_text(tmp_path):
@@ -93,11 +93,13 @@ def test_knobs_out_of_range_are_refused():
 
 
 def test_a_reference_voice_is_not_silently_ignored(tmp_path):
-    told = []
+    reported = []
     Espeak().run(
-        None, {"text": Text("Hi."), "voice": Audio.of(np.zeros(100), 8000)}, Context("a", tmp_path, warn=told.append)
+        None,
+        {"text": Text("Hi."), "voice": Audio.of(np.zeros(100), 8000)},
+        Context("a", tmp_path, warn=reported.append),
     )
-    assert "cannot imitate" in told[0]
+    assert "cannot imitate" in reported[0]
 
 
 def test_a_cancelled_task_stops_after_a_sentence(tmp_path):

@@ -19,22 +19,22 @@ from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio, Text, Word, Words
 from tests.checkpoints.f5 import make_f5
 
-SAID = "Some call me nature"
+SPOKEN = "Some call me nature"
 
 
 def tone(seconds, gain=0.05):
     return Audio.of(gain * np.sin(2 * np.pi * 200 * np.arange(int(seconds * 24000)) / 24000), 24000)
 
 
-def context(tmp_path, told=None, seed=1, **settings):
-    return Context("a", tmp_path, settings, seed=seed, warn=(told if told is not None else []).append)
+def context(tmp_path, reported=None, seed=1, **settings):
+    return Context("a", tmp_path, settings, seed=seed, warn=(reported if reported is not None else []).append)
 
 
 def test_a_references_words_come_from_the_setting_or_a_transcript(tmp_path):
     words = Words((Word("Some", 0.0, 0.5), Word("call", 0.5, 1.0)))
-    set_ = reference({"voice": tone(2)}, context(tmp_path, voice_text=SAID))
-    heard = reference({"voice": tone(2), "voice_words": words}, context(tmp_path))
-    assert (set_.text, heard.text) == (SAID + ".  ", "Some call.  ")
+    set_ = reference({"voice": tone(2)}, context(tmp_path, voice_text=SPOKEN))
+    detected = reference({"voice": tone(2), "voice_words": words}, context(tmp_path))
+    assert (set_.text, detected.text) == (SPOKEN + ".  ", "Some call.  ")
     assert len(set_.samples) == 48000
 
 
@@ -52,8 +52,8 @@ def test_numbers_are_spelled_out_for_a_network_that_reads_letters(tmp_path):
 
 def test_a_sentence_in_another_script_than_the_references_fills_the_same_time():
     letters, characters = "so he said to them ", "今天天气很好我们去"
-    for said in (letters, characters):
-        voice = Reference(np.zeros(10 * 24000, np.float32), said * 5)
+    for message in (letters, characters):
+        voice = Reference(np.zeros(10 * 24000, np.float32), message * 5)
         bytes_a_second = len(voice.text.encode()) / 10
         for written in (letters, characters):
             longest = (written * 100)[: longest_sentence(voice, 1.0, written)]
@@ -68,13 +68,13 @@ def test_the_words_of_a_reference_without_spaces_get_none(tmp_path):
 @pytest.mark.parametrize(
     ("voice", "settings", "named"),
     [
-        (None, {"voice_text": SAID}, "needs a voice"),
+        (None, {"voice_text": SPOKEN}, "needs a voice"),
         (tone(2), {}, "must know what the reference voice says"),
-        (tone(20), {"voice_text": SAID}, "lasts 20.0 s"),
-        (tone(2, gain=0.0), {"voice_text": SAID}, "silent or shorter"),
-        (tone(0.1), {"voice_text": SAID}, "silent or shorter"),
-        (tone(600), {"voice_text": SAID}, "lasts 600.0 s"),
-        (Audio.of(np.full(24000, np.nan), 24000), {"voice_text": SAID}, "not numbers"),
+        (tone(20), {"voice_text": SPOKEN}, "lasts 20.0 s"),
+        (tone(2, gain=0.0), {"voice_text": SPOKEN}, "silent or shorter"),
+        (tone(0.1), {"voice_text": SPOKEN}, "silent or shorter"),
+        (tone(600), {"voice_text": SPOKEN}, "lasts 600.0 s"),
+        (Audio.of(np.full(24000, np.nan), 24000), {"voice_text": SPOKEN}, "not numbers"),
     ],
 )
 def test_bad_references_are_refused_by_name(voice, settings, named, tmp_path):
@@ -106,7 +106,7 @@ class TestWithTheLibrary:
     def say(self, folder, text, tmp_path, model=None, **knobs):
         node = F5(steps=4, **knobs)
         inputs = {"text": Text(text), "voice": tone(3)}
-        return node.run(model or node.load(Place("cpu", folder)), inputs, context(tmp_path, voice_text=SAID))
+        return node.run(model or node.load(Place("cpu", folder)), inputs, context(tmp_path, voice_text=SPOKEN))
 
     def test_one_sentences_samples_are_the_librarys(self, folder, tmp_path):
         with _without_training():
@@ -122,7 +122,14 @@ class TestWithTheLibrary:
         torch.manual_seed(1)
         sound = torch.from_numpy(tone(3).data)
         made = library.infer_batch_process(
-            (sound, 24000), SAID + ". ", ["Hello there world."], model, vocoder, nfe_step=4, device="cpu", progress=None
+            (sound, 24000),
+            SPOKEN + ". ",
+            ["Hello there world."],
+            model,
+            vocoder,
+            nfe_step=4,
+            device="cpu",
+            progress=None,
         )
         theirs = next(made)[0]
         ours = self.say(folder, "Hello there world.", tmp_path)["audio"].data[0]
@@ -136,7 +143,9 @@ class TestWithTheLibrary:
         before = torch.random.get_rng_state()
         whole, again = (self.say(folder, text, tmp_path, model) for _ in range(2))
         pieces = list(
-            F5(steps=4).stream(model, {"text": Text(text), "voice": tone(3)}, None, context(tmp_path, voice_text=SAID))
+            F5(steps=4).stream(
+                model, {"text": Text(text), "voice": tone(3)}, None, context(tmp_path, voice_text=SPOKEN)
+            )
         )
         assert len(pieces) == 13
         assert len(whole["words"].words) == 2

@@ -37,14 +37,14 @@ def reference():
     return Audio.of(0.3 * np.sin(2 * np.pi * 180 * times) * (1 + np.sin(2 * np.pi * 3 * times)), 22050)
 
 
-def say(model, text, tmp_path, node=None, voice=None, told=None, seed=1, **settings):
+def say(model, text, tmp_path, node=None, voice=None, reported=None, seed=1, **settings):
     inputs = {"text": Text(text)} | ({"voice": voice} if isinstance(voice, Audio) else {})
     context = Context(
         "a",
         tmp_path,
         settings | ({"voice": voice} if isinstance(voice, str) else {}),
         seed=seed,
-        warn=(told if told is not None else []).append,
+        warn=(reported if reported is not None else []).append,
     )
     return (node or Xtts()).run(model, inputs, context)
 
@@ -109,9 +109,9 @@ def test_a_voice_is_computed_once(folder, reference, tmp_path):
 
 
 def test_speakers_of_the_weights_speak_by_name(model, tmp_path):
-    told = []
-    first = say(model, "Hello", tmp_path, told=told)["audio"].data
-    assert "'Ana' speaks" in told[0]
+    reported = []
+    first = say(model, "Hello", tmp_path, reported=reported)["audio"].data
+    assert "'Ana' speaks" in reported[0]
     assert np.array_equal(first, say(model, "Hello", tmp_path, speaker="Ana")["audio"].data)
     assert not np.array_equal(first, say(model, "Hello", tmp_path, Xtts(speaker="Ben"))["audio"].data)
     with pytest.raises(TaskFailed, match=r"no speaker 'Anna'.*'Ana'"):
@@ -136,19 +136,19 @@ def test_bad_input_is_refused_by_name(text, settings, voice, named, model, tmp_p
 
 
 def test_of_ten_minutes_of_voice_only_the_beginning_is_heard(model, reference, tmp_path):
-    heard = np.resize(reference.data, (1, int(model.network.config.max_ref_len * 22050)))
-    rest = 0.1 * np.random.default_rng(1).standard_normal((1, 600 * 22050 - heard.shape[1]), np.float32)
-    long = Audio.of(np.concatenate([heard, rest], axis=1), 22050)
+    detected = np.resize(reference.data, (1, int(model.network.config.max_ref_len * 22050)))
+    rest = 0.1 * np.random.default_rng(1).standard_normal((1, 600 * 22050 - detected.shape[1]), np.float32)
+    long = Audio.of(np.concatenate([detected, rest], axis=1), 22050)
     first, second = (
-        say(model, "Hello.", tmp_path, voice=voice)["audio"].data for voice in (Audio.of(heard, 22050), long)
+        say(model, "Hello.", tmp_path, voice=voice)["audio"].data for voice in (Audio.of(detected, 22050), long)
     )
     assert np.array_equal(first, second)
 
 
 def test_texts_of_many_sentences_and_scripts_are_said(model, tmp_path):
-    said = say(model, "Hello there. Привет! 123\n" + "word " * 80, tmp_path)
-    assert [word.text[:5] for word in said["words"].words] == ["Hello", "word "]
-    assert said["audio"].seconds == pytest.approx(said["words"].words[-1].end)
+    message = say(model, "Hello there. Привет! 123\n" + "word " * 80, tmp_path)
+    assert [word.text[:5] for word in message["words"].words] == ["Hello", "word "]
+    assert message["audio"].seconds == pytest.approx(message["words"].words[-1].end)
 
 
 @pytest.mark.parametrize("name", ["model.pth", "vocab.json", "config.json"])

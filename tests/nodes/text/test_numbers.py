@@ -8,7 +8,7 @@ from nodes.text.numbers import spelled
 
 
 @pytest.mark.parametrize(
-    ("text", "language", "said"),
+    ("text", "language", "message"),
     [
         ("24", "en", "twenty-four"),
         ("24", "de", "vierundzwanzig"),
@@ -31,14 +31,14 @@ from nodes.text.numbers import spelled
         ("no number", "en", "no number"),
     ],
 )
-def test_a_number_is_read_as_it_is_said(text, language, said):
-    assert spelled(text, language) == said
+def test_a_number_is_read_as_it_is_said(text, language, message):
+    assert spelled(text, language) == message
 
 
 @given(st.text(alphabet="0123456789.,ab ٣", max_size=40), st.sampled_from(["en", "de", "am", "sv", "ja", "ru", "xx"]))
 def test_any_text_is_read_without_an_error_and_keeps_its_letters(text, language):
-    said = spelled(text, language)
-    assert language != "xx" or said == text
-    assert said.strip() or not text.strip()
+    message = spelled(text, language)
+    assert language != "xx" or message == text
+    assert message.strip() or not text.strip()
     if not any(c.isdecimal() for c in text):
-        assert said == text
+        assert message == text

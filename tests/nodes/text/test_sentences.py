@@ -12,7 +12,7 @@ from pipelines.schema.errors import TaskFailed
 _TEXT = st.text(st.sampled_from("ab Z3.!?,;。！\n\r\t\"')…Dr\u0301\u200b\U0001f600日本の"), max_size=120)
 
 
-def said(text, limit=250):
+def message(text, limit=250):
     return [sentence.text for sentence in sentences(text, limit)]
 
 
@@ -29,7 +29,7 @@ def said(text, limit=250):
     ],
 )
 def test_known_texts(text, expected):
-    assert said(text) == expected
+    assert message(text) == expected
 
 
 def test_lines_are_counted_where_empty_ones_stand_between():
@@ -43,7 +43,7 @@ def test_nothing_to_say_is_a_sentence(text):
 
 
 def test_control_characters_and_lone_surrogates_go():
-    assert said("a\x00b\x1b[31m c\ud800") == ["ab[31m c"]
+    assert message("a\x00b\x1b[31m c\ud800") == ["ab[31m c"]
 
 
 def test_joiners_stay_inside_words_that_need_them():
@@ -52,29 +52,29 @@ def test_joiners_stay_inside_words_that_need_them():
 
 
 def test_long_sentences_are_cut_at_clauses_then_spaces_then_anywhere():
-    assert said("aaaa bbbb, cccc dddd", 12) == ["aaaa bbbb,", "cccc dddd"]
-    assert said("aaaa bbbb cccc", 9) == ["aaaa bbbb", "cccc"]
-    assert said("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]
+    assert message("aaaa bbbb, cccc dddd", 12) == ["aaaa bbbb,", "cccc dddd"]
+    assert message("aaaa bbbb cccc", 9) == ["aaaa bbbb", "cccc"]
+    assert message("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]
 
 
 def test_a_hundred_thousand_characters_are_all_said():
     text = "The quick brown fox, at last, jumps over it. " * 2200
-    assert " ".join(said(text)) == " ".join(text.split())
+    assert " ".join(message(text)) == " ".join(text.split())
 
 
-def _heard(text):
+def _detected(text):
     return [c for c in unicodedata.normalize("NFC", text) if speakable(c)]
 
 
 @given(_TEXT, st.integers(4, 40))
 def test_nothing_is_lost_and_no_piece_is_too_long(text, limit):
     try:
-        pieces = said(text, limit)
+        pieces = message(text, limit)
     except TaskFailed:
         assert not speakable(text)
         return
     assert all(len(piece) <= limit and speakable(piece) for piece in pieces)
-    assert _heard("".join(pieces)) == _heard(clean(text))
+    assert _detected("".join(pieces)) == _detected(clean(text))
 
 
 @given(st.lists(_TEXT, max_size=6), st.integers(4, 40))

@@ -77,8 +77,8 @@ def test_words_are_in_order_and_keep_their_spelling(decoder: Any) -> None:
 
 def test_what_came_before_does_not_change_what_is_found(decoder: Any) -> None:
     audio, _, lyrics = voice(5.0)
-    first, heard = words(decoder, audio, {"lyrics": lyrics}), words(decoder, audio)
-    assert words(decoder, audio) == heard
+    first, detected = words(decoder, audio, {"lyrics": lyrics}), words(decoder, audio)
+    assert words(decoder, audio) == detected
     assert words(decoder, audio, {"lyrics": lyrics}) == first
     assert words(PocketSphinx().load(Place()), audio, {"lyrics": lyrics}) == first
 
@@ -121,28 +121,28 @@ def test_sound_fed_in_pieces_is_heard_as_it_is_at_once(decoder: Any) -> None:
 
 def test_plain_speech_is_understood_at_8_khz_too(decoder: Any) -> None:
     text = {"text": Text("Good morning, how are you?")}
-    said = Espeak(speed=110).run(None, text, Context("x", Path("unused")))["audio"]
-    assert isinstance(said, Audio)
+    message = Espeak(speed=110).run(None, text, Context("x", Path("unused")))["audio"]
+    assert isinstance(message, Audio)
     wanted = {"good", "morning", "how", "are", "you"}
-    assert len(wanted & {w.text for w in words(decoder, said)}) >= 4
-    narrow = Audio.of(resampled(said.mono(), said.rate, 8000), 8000)
+    assert len(wanted & {w.text for w in words(decoder, message)}) >= 4
+    narrow = Audio.of(resampled(message.mono(), message.rate, 8000), 8000)
     assert len(wanted & {w.text for w in words(decoder, narrow)}) >= 2
 
 
 @pytest.mark.parametrize("lyrics", [None, "My Bonnie"])
 def test_silence_has_no_words(decoder: Any, lyrics: str | None) -> None:
-    said: list[str] = []
-    assert words(decoder, Audio.of(np.zeros(RATE), RATE), {"lyrics": lyrics}, warn=said.append) == ()
-    assert len(said) == (1 if lyrics else 0)
+    message: list[str] = []
+    assert words(decoder, Audio.of(np.zeros(RATE), RATE), {"lyrics": lyrics}, warn=message.append) == ()
+    assert len(message) == (1 if lyrics else 0)
 
 
 def test_another_language_is_warned_of_once(decoder: Any) -> None:
-    said: list[str] = []
-    words(decoder, Audio.of(np.zeros(RATE), RATE), {"language": "de"}, warn=said.append)
-    assert len(said) == 1
-    assert "English" in said[0]
-    words(decoder, Audio.of(np.zeros(RATE), RATE), {"language": "en-GB"}, warn=said.append)
-    assert len(said) == 1
+    message: list[str] = []
+    words(decoder, Audio.of(np.zeros(RATE), RATE), {"language": "de"}, warn=message.append)
+    assert len(message) == 1
+    assert "English" in message[0]
+    words(decoder, Audio.of(np.zeros(RATE), RATE), {"language": "en-GB"}, warn=message.append)
+    assert len(message) == 1
 
 
 @pytest.mark.parametrize(("samples", "sentence"), [([0.0, np.nan], "not numbers"), ([], "no samples")])

@@ -66,8 +66,8 @@ def test_windows_together_hear_what_they_hear_alone(folder, sound, tmp_path):
 
 
 def test_language_and_lyrics_are_hints(folder, sound, tmp_path):
-    heard = run(folder, sound[: RATE * 3], tmp_path, settings={"language": "de", "lyrics": "hello world"})
-    assert heard.language == "de"
+    detected = run(folder, sound[: RATE * 3], tmp_path, settings={"language": "de", "lyrics": "hello world"})
+    assert detected.language == "de"
     with pytest.raises(TaskFailed, match="no language 'xx'"):
         run(folder, sound, tmp_path, settings={"language": "xx"})
 

@@ -66,9 +66,9 @@ def test_the_audio_beside_it_is_the_item_s_own(tmp_path: Path) -> None:
 def test_audio_in_memory_keeps_its_length_and_sound(tmp_path: Path) -> None:
     tone = np.sin(np.arange(70000) / 9).astype(np.float32) * 0.5
     song = read(run(tmp_path, audio=Audio.of(tone, 22050)))
-    heard, rate = soundfile.read(tmp_path / song.headers["AUDIO"])
-    assert (rate, len(heard)) == (22050, 70000)
-    assert np.corrcoef(heard[1000:60000], tone[1000:60000])[0, 1] > 0.99
+    detected, rate = soundfile.read(tmp_path / song.headers["AUDIO"])
+    assert (rate, len(detected)) == (22050, 70000)
+    assert np.corrcoef(detected[1000:60000], tone[1000:60000])[0, 1] > 0.99
 
 
 @pytest.mark.parametrize(

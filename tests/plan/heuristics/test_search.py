@@ -76,7 +76,7 @@ def test_the_same_moves_whatever_the_hash_seed() -> None:
         "from tests.plan.heuristics.replay import *; from pipelines.plan.heuristics.search import search\n"
         "for s in range(6): print(search(Instance.of(planted(random_problem(s, 14, 4), s)), 3000))"
     )
-    said = {
+    message = {
         subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "PYTHONHASHSEED": seed},
@@ -86,4 +86,4 @@ def test_the_same_moves_whatever_the_hash_seed() -> None:
         ).stdout
         for seed in ("0", "1", "77")
     }
-    assert len(said) == 1
+    assert len(message) == 1
