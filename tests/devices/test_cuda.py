@@ -1,6 +1,8 @@
 """The CUDA device's arithmetic against a card made of numbers."""
 
 import contextlib
+import os
+import threading
 
 import pytest
 from hypothesis import given
@@ -150,3 +152,153 @@ def test_workers_count_as_ours() -> None:
     cuda.adopt(5)
     assert cuda.used_bytes() == 1000 * MB
     assert [process.pid for process in cuda.others()] == [6]
+
+
+def test_a_card_is_called_what_the_driver_calls_it_and_is_as_large_unless_a_smaller_size_is_given() -> None:
+    card = FakeCard()
+    whole, part = CudaDevice(card, card, index=3), CudaDevice(card, card, total_bytes=2000 * MB, name="mine")
+    assert (whole.name, whole.total_bytes, whole.spec, whole.title) == ("Fake 8 GB", 8000 * MB, "cuda:3", "GPU 3")
+    assert (part.name, part.total_bytes, part.torch_device) == ("mine", 2000 * MB, "cuda:0")
+    assert CudaDevice(card, card, total_bytes=9000 * MB).total_bytes == 8000 * MB
+    assert whole.health().utilisation == 0.5
+
+
+def test_free_is_bounded_by_the_driver_the_size_and_the_cap() -> None:
+    card = FakeCard(foreign={1: 1000 * MB})
+    cuda = device(card, total_bytes=3000 * MB)
+    card.start(0)
+    card.allocate(500 * MB)
+    assert cuda.free_bytes() == (3000 - 400 - 500) * MB
+    cuda.cap(1200 * MB)
+    assert cuda.free_bytes() == (1200 - 900) * MB
+    card.foreign[1] = 7000 * MB
+    assert cuda.free_bytes() == (8000 - 7000 - 900) * MB
+    cuda.cap(500 * MB)
+    assert cuda.free_bytes() == 0
+
+
+def test_where_the_driver_lists_nobody_what_was_there_at_the_start_is_not_ours() -> None:
+    card = FakeCard(foreign={1: 700 * MB}, lists_us=False)
+    early = device(card)
+    card.start(0)
+    card.allocate(100 * MB)
+    assert early.used_bytes() == 500 * MB
+    assert early.context_bytes() == 400 * MB
+    card.foreign[1] = 0  # it has ended: what torch has reserved is ours at least
+    assert early.used_bytes() == 100 * MB
+    late = device(card)  # torch has started: who held what before is not known any more
+    assert late.used_bytes() == 500 * MB
+
+
+def test_others_are_sorted_and_named_and_an_unexplained_rest_only_where_nobody_is() -> None:
+    card = FakeCard(foreign={4_194_301: 5 * MB, os.getpid(): 9 * MB})
+    found = device(card).others()
+    assert [(each.pid, each.bytes) for each in found] == [(os.getpid(), 9 * MB), (4_194_301, 5 * MB)]
+    assert found[0].name.startswith(("python", "pytest"))
+    assert found[1].name == "?"
+    unlisted = FakeCard(foreign={1: 300 * MB}, lists_us=False)
+    cuda = device(unlisted)
+    assert [(each.pid, each.name, each.bytes) for each in cuda.others()] == [(0, "other processes", 300 * MB)]
+    unlisted.foreign.clear()
+    assert device(unlisted).others() == ()
+
+
+def test_torchs_own_counters_stand_beside_the_reading() -> None:
+    card = FakeCard()
+    cuda = device(card)
+    card.start(0)
+    card.allocate(200 * MB)
+    with cuda.watch() as reading:
+        card.allocate(300 * MB)
+        card.free(100 * MB)
+    assert reading.source == "driver"
+    assert (reading.start_bytes, reading.end_bytes) == (600 * MB, 800 * MB)
+    assert reading.beside == {
+        "torch_allocated": 500 * MB, "torch_active": 500 * MB, "torch_reserved": 500 * MB, "outside_torch": 400 * MB,
+    }  # fmt: skip
+    assert cuda.framework_bytes() == (400 * MB, 500 * MB)
+
+
+def test_a_moment_that_only_the_drivers_poll_has_seen_is_the_peak() -> None:
+    card = FakeCard()
+    cuda = device(card)
+    card.start(0)
+    looks = threading.Semaphore(0)
+    real = card.processes
+
+    def polled(index: int) -> dict[int, int]:
+        found = real(index)
+        looks.release()
+        return found
+
+    card.processes = polled  # type: ignore[method-assign]
+    with cuda.watch() as reading:
+        card.outside = 2000 * MB
+        while looks.acquire(blocking=False):
+            pass
+        assert looks.acquire(timeout=20)
+        assert looks.acquire(timeout=20)  # the first may have been on its way
+        card.outside = 0
+    assert reading.peak_bytes == 2400 * MB
+    assert reading.end_bytes == 400 * MB
+
+
+def test_caches_go_back_before_the_first_of_overlapping_watches_only() -> None:
+    card = FakeCard()
+    cuda = device(card)
+    card.start(0)
+    with cuda.watch():
+        card.allocate(100 * MB)
+        card.free(100 * MB)
+        with cuda.watch():
+            assert card.reserved == 100 * MB
+    with cuda.watch():
+        assert card.reserved == 0
+
+
+@pytest.mark.parametrize(("index", "total", "name"), [(0, None, None), (0, 3000 * MB, "mine"), (1, None, None)])
+def test_a_card_is_opened_by_its_number_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, index: int, total: int | None, name: str | None
+) -> None:
+    monkeypatch.setattr("pipelines.devices.cuda.Nvml", FakeCard)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    found = CudaDevice.open(index, total, name)
+    assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    if index == 1:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.total_bytes, found.name) == (total or 8000 * MB, name or "Fake 8 GB")
+
+
+def test_the_order_of_cards_that_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.devices.cuda.Nvml", FakeCard)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    CudaDevice.open(0, None, None)
+    assert os.environ["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
+
+
+def test_a_cap_below_what_is_outside_torch_leaves_torch_nothing() -> None:
+    card = FakeCard(outside=900 * MB)
+    cuda = device(card)
+    card.start(0)
+    cuda.cap(1000 * MB)
+    assert card.cap == 0
+    cuda.cap(2000 * MB)
+    assert card.cap == 700 * MB
+    cuda.cap(None)
+    assert card.cap is None
+
+
+def test_a_card_that_nothing_of_ours_is_on() -> None:
+    card = FakeCard(foreign={1: 300 * MB})
+    cuda = device(card)
+    assert (cuda.used_bytes(), cuda.free_bytes()) == (0, 7700 * MB)
+    with cuda.watch() as reading:
+        pass
+    assert (reading.peak_bytes, set(reading.beside.values())) == (0, {0})
+
+
+def test_measurements_are_shared_by_cards_of_one_name() -> None:
+    card = FakeCard()
+    assert CudaDevice(card, card, name="RTX 3050").footprint_key == "cuda/RTX 3050"

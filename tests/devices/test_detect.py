@@ -1,13 +1,16 @@
 import json
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pynvml
 import pytest
 
+from pipelines.devices import detect as detection
 from pipelines.devices import nvidia
 from pipelines.devices.detect import MachineProbe, as_if, decide, detect, render
 from pipelines.devices.nvidia import Nvml
+from pipelines.devices.protocol import FoundCards
 from pipelines.devices.registry import open_device
 from pipelines.devices.torch_build import TorchBuild, why_unusable
 from pipelines.schema.errors import UsageError
@@ -146,6 +149,8 @@ def test_who_else_is_on_the_card_is_told_and_never_remembered(tmp_path):
     busy = Card("RTX 3090", 24 * GIB, (8, 6), used_bytes=9 * GIB, processes=((41, "blender", 8 * GIB),))
     cache = tmp_path / "detection.json"
     assert "blender (pid 41)" in detect(FakeProbe(machine(busy)), cache=cache).notes[0]
+    (remembered,) = json.loads(cache.read_text())["hardware"]["cards"]
+    assert (remembered["used_bytes"], remembered["processes"]) == (0, [])
     again = detect(FakeProbe(machine(busy)), cache=cache)
     assert again.notes == ()
     assert again.card.used_bytes == 0
@@ -231,3 +236,145 @@ def test_a_card_held_to_less_counts_as_a_smaller_one():
     with pytest.raises(UsageError, match="MAX_CUDA_VRAM"):
         as_if(whole, 17 * GIB)
     assert as_if(decide(machine()), 4 * GIB).tier == "cpu"
+
+
+def test_a_tier_is_remembered_with_all_that_decides_it(tmp_path):
+    cache = tmp_path / "very" / "deep" / "detection.json"
+    card = Card("RTX 3090", 24 * GIB, (8, 6), 1)
+    plain = Card("some card", 2 * GIB, None, 0, kind="cuda")
+    first = detect(FakeProbe(machine(card, plain, driver="550", cuda=(12, 4))), cache=cache)
+    again = detect(FakeProbe(machine(card, plain, driver="550", cuda=(12, 4))), cache=cache)
+    assert again.remembered
+    assert again.hardware == first.hardware
+    assert not detect(FakeProbe(machine(card), mark="b"), cache=cache).remembered
+
+
+def test_a_card_that_does_not_answer_is_not_remembered_away(tmp_path):
+    cache = tmp_path / "detection.json"
+    detect(FakeProbe(machine(BLACKWELL, trouble="cuda:1 does not answer.")), cache=cache)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("change", [{"schema": "headroom/detection/0"}, {"mark": "another"}])
+def test_what_another_version_or_machine_has_remembered_does_not_count(tmp_path, change):
+    cache = tmp_path / "detection.json"
+    detect(FakeProbe(machine(BLACKWELL)), cache=cache)
+    cache.write_text(json.dumps(json.loads(cache.read_text()) | change))
+    assert not detect(FakeProbe(machine(BLACKWELL)), cache=cache).remembered
+
+
+def test_cards_remembered_before_there_were_other_kinds_are_of_cuda(tmp_path):
+    cache = tmp_path / "detection.json"
+    detect(FakeProbe(machine(BLACKWELL)), cache=cache)
+    body = json.loads(cache.read_text())
+    del body["hardware"]["cards"][0]["kind"]
+    cache.write_text(json.dumps(body))
+    found = detect(FakeProbe(machine(BLACKWELL)), cache=cache)
+    assert (found.remembered, found.card) == (True, BLACKWELL)
+
+
+def test_where_no_card_can_be_used_the_best_is_named_with_what_it_would_be():
+    found = decide(machine(PASCAL, replace(BLACKWELL, index=1)), TorchBuild("2.11.0+cpu", None))
+    assert (found.tier, found.card) == ("cpu", None)
+    assert found.reason == (
+        "No card here can be used by the installed torch "
+        "(by its hardware NVIDIA GeForce RTX 5060 Ti would be upper_mid)."
+    )
+    assert [note.split(": ")[0] for note in found.notes] == ["cuda:0", "cuda:1"]
+    silent = decide(machine(driver="", cuda=None, trouble="It does not answer."))
+    assert silent.reason == "No card answers, so this goes by the CPU."
+
+
+@pytest.mark.parametrize(("used", "noted"), [(2 * GIB, False), (12 * GIB // 5, True), (3 * GIB, True)])
+def test_a_tenth_of_a_card_is_worth_a_note(used, noted):
+    card = Card("RTX 3090", 24 * GIB, (8, 6), used_bytes=used)
+    notes = decide(machine(card), CU126).notes
+    assert bool(notes) is noted
+    if noted:
+        assert notes[0].endswith(" of it.")
+
+
+def test_the_three_largest_on_a_crowded_card_are_named():
+    processes = tuple((pid, f"p{pid}", (9 - pid) * GIB) for pid in range(1, 5))
+    card = Card("RTX 3090", 24 * GIB, (8, 6), used_bytes=20 * GIB, processes=processes)
+    (note,) = decide(machine(card), CU126).notes
+    assert note == (
+        "cuda:0: others hold 20.0 GiB of it: p1 (pid 1) 8,192 MiB, p2 (pid 2) 7,168 MiB, p3 (pid 3) 6,144 MiB."
+    )
+
+
+def test_a_size_that_the_card_has_just_so_is_no_more_than_it_has():
+    whole = decide(machine(BLACKWELL), CU130)
+    assert as_if(whole, BLACKWELL.total_bytes).card == BLACKWELL
+    with pytest.raises(UsageError, match=BLACKWELL.name):
+        as_if(whole, BLACKWELL.total_bytes + 1)
+
+
+def test_all_lines_of_a_machine_with_cards(tmp_path):
+    busy = Card("RTX 3090", 24 * GIB, (8, 6), used_bytes=64 * MIB)
+    other = Card("some card", 2 * GIB, None, 1, used_bytes=64 * MIB - 1)
+    found = decide(machine(busy, other, driver="550", cuda=(12, 6)), CU126)
+    assert render(found)[2:] == (
+        f"  {found.chosen}",
+        "* cuda:0 RTX 3090: 24 GB (24.0 GiB), compute capability 8.6, 64 MiB in use",
+        "  cuda:1 some card: 2 GB (2,048 MiB)",
+        "driver: 550, speaks CUDA 12.6",
+        "torch: 2.11.0+cu126, built for CUDA 12.6",
+        "memory: 32.0 GiB installed, 8 cores",
+    )
+    assert render(found)[:2] == ("tier: high_end", f"  {found.reason}")
+
+
+def test_all_lines_of_a_machine_without_cards():
+    build = TorchBuild("2.11.0+cpu", None)
+    hardware = Hardware((), 32 * GIB, 32 * GIB, 8, "550", None, trouble="It is broken.")
+    assert render(decide(hardware, build))[2:] == (
+        "driver: 550",
+        "torch: 2.11.0+cpu, built without CUDA",
+        "memory: 32.0 GiB installed, 8 cores",
+        "note: It is broken.",
+    )
+    assert not any(line.startswith(("torch", "driver")) for line in render(decide(machine(driver="", cuda=None))))
+
+
+def test_cards_that_were_remembered_say_so(tmp_path):
+    cache = tmp_path / "detection.json"
+    fresh, remembered = (render(detect(FakeProbe(machine(BLACKWELL)), cache=cache)) for _ in range(2))
+    assert remembered[-1] == "The cards are as remembered from an earlier look; --force looks anew."
+    assert remembered[:-1] == fresh
+
+
+class Found:
+    """A probe of cards that finds what it is given."""
+
+    def __init__(self, *cards, **rest):
+        self.found, self.mark = FoundCards(tuple(cards), **rest), "a mark"
+
+    def find(self):
+        return self.found
+
+    def fingerprint(self):
+        return self.mark
+
+
+def test_the_cards_of_every_kind_of_device_are_the_machines(monkeypatch):
+    second = Card("Other", GIB, kind="other")
+    probes = [None, Found(trouble="none here."), Found(BLACKWELL, driver="1", cuda=(12, 0)), Found(second, driver="2")]
+    kinds = {str(at): SimpleNamespace(probe=probe) for at, probe in enumerate(probes)}
+    probes[3].found = FoundCards((second,), driver="2", cuda=(13, 0), trouble="half broken.")
+    monkeypatch.setattr(detection, "device_kinds", lambda: kinds)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=64 * GIB))
+    monkeypatch.setattr("pipelines.devices.linux.LinuxMemory.total_bytes", lambda self: 8 * GIB)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {1, 2, 5} if pid == 0 else {1})
+    assert MachineProbe().hardware() == Hardware(
+        (BLACKWELL, second), 64 * GIB, 8 * GIB, 3, "1", (12, 0), trouble="none here. half broken."
+    )
+    marks = [MachineProbe().fingerprint()]
+    probes[2].mark = "another"
+    marks.append(MachineProbe().fingerprint())
+    monkeypatch.setattr("platform.node", lambda: "another host")
+    marks.append(MachineProbe().fingerprint())
+    monkeypatch.setattr("pipelines.devices.linux.LinuxMemory.total_bytes", lambda self: 99 * GIB)
+    marks.append(MachineProbe().fingerprint())
+    assert len(set(marks)) == 4
+    assert MachineProbe().hardware().ram_limit_bytes == 64 * GIB  # a limit above what is installed limits nothing

@@ -114,3 +114,22 @@ def test_without_time_to_wait_there_is_one_look() -> None:
     device.loaded("demucs", GIB)
     found = await_return(device, "demucs", GIB, device.used_bytes(), within_seconds=0, clock=clock, sleep=clock.sleep)
     assert (found.clean, found.kept_bytes, clock.now) == (False, GIB, 0)
+
+
+def test_what_stays_on_the_device_beside_the_model_is_not_kept_by_it() -> None:
+    device, clock = SimulatedDevice(8 * GIB, context=GIB, track=False), FakeClock()
+    device.loaded("other", 2 * GIB)
+    device.loaded("demucs", GIB)
+    before = device.used_bytes()
+    device.unloaded("demucs")
+    found = await_return(device, "demucs", GIB, before, clock=clock, sleep=clock.sleep)
+    assert (found.kept_bytes, found.clean) == (0, True)
+
+
+def test_a_file_of_leaks_that_is_no_table_counts_as_empty(tmp_path: Path) -> None:
+    path = tmp_path / "leaks.json"
+    path.write_text("[1]")
+    assert KnownLeaks(path, "torch 1").variants() == frozenset()
+    KnownLeaks(path, "torch 1").add(Return("whisper", GIB, GIB, 5))
+    KnownLeaks(path, "torch 1").add(Return("xtts", GIB, GIB, 5))
+    assert KnownLeaks(path, "torch 1").variants() == {"whisper", "xtts"}

@@ -2,7 +2,9 @@
 
 import pytest
 
+from pipelines.devices import registry
 from pipelines.devices.registry import open_device, parse_spec, spec_of
+from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.errors import SurroundingsFailed, UsageError
 from tests.devices.fakes import MB, FakeCard
 
@@ -35,3 +37,36 @@ def test_choosing_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_spec_is_spelled_as_it_was_parsed(spec: str) -> None:
     kind, index = parse_spec(spec)
     assert spec_of(kind.kind, index) == spec
+
+
+def test_a_device_has_the_size_and_the_name_it_was_opened_with() -> None:
+    card = open_device("simulated", total=500, name="H200")
+    assert (card.total_bytes, card.name) == (500, "H200")
+
+
+def test_the_number_of_a_card_is_part_of_its_name_where_there_may_be_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [parse_spec(spec)[1] for spec in ("cuda", "cuda:0", "cuda:12", "cpu")] == [0, 0, 12, 0]
+    assert (spec_of("cuda", 2), spec_of("cpu", 0)) == ("cuda:2", "cpu")
+    for spec in ("cuda:", "simulated:0", "cuda:-1", ""):
+        with pytest.raises(UsageError, match="is not a device"):
+            parse_spec(spec)
+
+
+def test_a_machine_without_a_device_of_any_kind_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Absent(SimulatedDevice):
+        virtual = False
+
+        @classmethod
+        def open(cls, index, total_bytes, name):  # type: ignore[no-untyped-def, override]
+            return None
+
+    monkeypatch.setattr(registry, "DEVICES", (Absent, SimulatedDevice))
+    with pytest.raises(SurroundingsFailed, match="no such device of any kind here"):
+        open_device("auto", total=500)
+
+
+def test_a_size_that_the_device_has_just_so_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.devices.cuda.Nvml", FakeCard)
+    assert open_device("cuda", total=8000 * MB).total_bytes == 8000 * MB
+    with pytest.raises(UsageError, match="is more than Fake 8 GB has"):
+        open_device("cuda", total=8000 * MB + 1)

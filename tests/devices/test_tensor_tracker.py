@@ -120,3 +120,60 @@ class Wrapper:
 def test_tensors_are_found_inside_plain_objects_and_cycles() -> None:
     assert len(tensors_in(Wrapper())) == 2
     assert tensors_in(None) == []
+
+
+def test_a_storage_that_grows_and_shrinks_counts_as_it_is() -> None:
+    grown: list[int] = []
+    tracker = TensorTracker(grown.append)
+    tensor = torch.zeros(1024)
+    assert tracker.note(tensor) == 4 * KB
+    assert tracker.note(tensor[:10]) == 4 * KB
+    tensor.untyped_storage().resize_(8 * KB)
+    assert tracker.note(tensor) == 8 * KB
+    tensor.untyped_storage().resize_(2 * KB)
+    tracker.note(tensor)
+    assert tracker.live == 2 * KB
+    assert grown == [4 * KB, 8 * KB]  # neither what is known nor what shrinks can pass a limit
+
+
+def test_what_has_no_bytes_of_its_own_counts_as_none() -> None:
+    tracker = TensorTracker()
+    assert tracker.note(torch.zeros(1024, device="meta")) == 0
+    assert tracker.note(torch.zeros(4, 4).to_sparse()) == 0
+    assert tracker.live == 0
+
+
+def test_each_operation_is_told_of() -> None:
+    touches: list[int] = []
+    with TensorTracker().operations(lambda: touches.append(1)):
+        torch.zeros(4) + 1
+    assert len(touches) == 2
+
+
+class Slotted:
+    __slots__ = ("empty", "tensor")
+
+    def __init__(self) -> None:
+        self.tensor = torch.zeros(1)
+
+
+def nested(depth: int) -> object:
+    return torch.zeros(1) if depth == 0 else [nested(depth - 1)]
+
+
+def test_where_tensors_are_found() -> None:
+    assert len(tensors_in({"a": (torch.zeros(1), {1: torch.zeros(1)}), "b": Slotted()})) == 3
+    assert len(tensors_in(torch.nn.BatchNorm1d(4))) == 5  # two parameters, three buffers
+    twice = torch.zeros(1)
+    assert len(tensors_in([twice, twice])) == 1
+    assert tensors_in([torch.Tensor, "text", 4, len, b"x"]) == []
+
+
+@pytest.mark.parametrize(("depth", "found"), [(0, 1), (4, 1), (5, 0)])
+def test_it_is_looked_for_no_deeper_than_models_are(depth: int, found: int) -> None:
+    assert len(tensors_in(nested(depth))) == found
+
+
+def test_a_table_of_very_many_objects_is_not_gone_through() -> None:
+    assert tensors_in([[object() for _ in range(20_001)], [[torch.zeros(1)]]]) == []
+    assert len(tensors_in([[object() for _ in range(19_000)], [[torch.zeros(1)]]])) == 1

@@ -27,13 +27,26 @@ def test_sound_is_a_steady_voice_of_the_wanted_length() -> None:
     assert (samples == again).all()
 
 
-@pytest.mark.parametrize(("seconds", "least", "most"), [(0, 150, 320), (5.25, 150, 320)])
-def test_a_voice_has_one_pitch_between_an_octave(seconds: float, least: float, most: float) -> None:
-    """The fundamental glides between 220 Hz / sqrt 2 and 220 Hz * sqrt 2."""
-    samples = made("audio", seconds=seconds).read()[0][:44_100]
-    frame = samples[10_000:14_096] * np.hanning(4096)
-    spectrum = np.abs(np.fft.rfft(frame))
-    assert least < spectrum.argmax() * 44_100 / 4096 < most
+def spectrum_peak(samples: np.ndarray, at: float, low: float, high: float) -> float:
+    """The loudest frequency between `low` and `high` around a time, in Hz."""
+    middle = round(at * 44_100)
+    frame = samples[middle - 4096 : middle + 4096] * np.hanning(8192)
+    loud = np.abs(np.fft.rfft(frame, 1 << 17))
+    hertz = np.fft.rfftfreq(1 << 17, 1 / 44_100)
+    return float(hertz[np.where((low < hertz) & (hertz < high), loud, 0).argmax()])
+
+
+@pytest.mark.parametrize(("at", "pitch"), [(1.75, 311.1), (3.5, 220.0), (5.25, 155.6), (8.75, 311.1)])
+def test_the_voice_glides_through_an_octave_and_has_overtones(at: float, pitch: float) -> None:
+    samples = made("audio", seconds=9).read()[0]
+    assert spectrum_peak(samples, at, 100, 1000) == pytest.approx(pitch, rel=0.02)
+    assert spectrum_peak(samples, at, 1.5 * pitch, 2.5 * pitch) == pytest.approx(2 * pitch, rel=0.03)
+
+
+def test_the_voice_swells_twice_a_second() -> None:
+    samples = made("audio", seconds=3).read()[0]
+    loudness = [np.sqrt(np.mean(samples[at - 1102 : at + 1102] ** 2)) for at in range(5512, 120_000, 11_025)]
+    assert np.array(loudness[::2]).min() > 3 * np.array(loudness[1::2]).max()
 
 
 def test_sound_beside_a_text_has_the_length_of_a_reference_voice() -> None:
