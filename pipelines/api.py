@@ -11,6 +11,7 @@ a time: configurations are composed by Hydra, which keeps its state in one place
 
 from __future__ import annotations
 
+import re
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -123,7 +124,7 @@ def check(plan: Plan | str | Path, problem: Problem | str | Path | None = None) 
     Parameters
     ----------
     plan : a plan, a `plan.json`, or a run's folder.
-    problem : its problem; by default the `problem.json` beside the plan's file.
+    problem : its problem; by default the file beside the plan's: `problem.json`, of `plan-2.json` `problem-2.json`.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def check(plan: Plan | str | Path, problem: Problem | str | Path | None = None) 
         return check_plan(_problem(problem), plan)
     file = Path(plan) / "plan.json" if Path(plan).is_dir() else Path(plan)
     made = Plan.read(file)
-    return check_plan(_problem(file.with_name("problem.json") if problem is None else problem), made)
+    return check_plan(_problem(_beside(file) if problem is None else problem), made)
 
 
 def run(
@@ -227,6 +228,13 @@ def _read(pipeline: str, settings: Mapping[str, Setting], config_dir: str | Path
 
 def _problem(problem: Problem | str | Path) -> Problem:
     return problem if isinstance(problem, Problem) else Problem.read(Path(problem))
+
+
+def _beside(plan: Path) -> Path:
+    """The problem of a plan's file: of a plan made anew (`plan-2.json`) that of the same number, where it is there."""
+    number = re.fullmatch(r"plan(-[0-9]+)\.json", plan.name)
+    numbered = plan.with_name(f"problem{number[1] if number else ''}.json")
+    return numbered if numbered.exists() else plan.with_name("problem.json")
 
 
 def _fit_result(found: Fitting) -> FitResult:

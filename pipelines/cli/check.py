@@ -1,6 +1,6 @@
 """Recompute a plan from its problem and say whether it holds: exit 0, or 3 naming the first wrong step, or 4 over the limit.
 
-headroom check outputs/.../plan.json     with the problem.json beside it
+headroom check outputs/.../plan.json     with the problem.json beside it (of plan-2.json: problem-2.json)
 headroom check plan.json problem.json
 """
 
@@ -19,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "plan", type=Path, metavar="PLAN.json", help="from plan --format json, or a run folder, which has one"
     )
     parser.add_argument(
-        "problem", type=Path, nargs="?", metavar="PROBLEM.json", help="default: problem.json beside the plan"
+        "problem",
+        type=Path,
+        nargs="?",
+        metavar="PROBLEM.json",
+        help="default: problem.json beside the plan, problem-2.json of plan-2.json",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text (default) or one JSON object")
 

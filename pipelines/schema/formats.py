@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ BYTES: Fragment = {"type": "integer", "minimum": 0, "maximum": MAX_BYTES}
 COUNT: Fragment = {"type": "integer", "minimum": 0, "maximum": MAX_BYTES}
 SECONDS: Fragment = {"type": "number", "minimum": 0, "maximum": 1e12}
 NUMBER: Fragment = {"type": "number"}
+POSITIVE: Fragment = {"type": "number", "minimum": 0}
 DIGEST: Fragment = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 NAMES: Fragment = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
 TEXTS: Fragment = {"type": "array", "items": {"type": "string"}}
@@ -85,7 +86,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A file format: `name` is the value of its field `schema`; `parts` are the records inside it that have tables of their own."""
+    """A file format. name: the value of its field `schema`, where it has one. parts: the records inside that have tables of their own."""
 
     name: str
     whole: Record
@@ -223,6 +224,10 @@ REFUSAL = Format(refusal.SCHEMA, Record("The whole object", (
     Field("suggestions", TEXTS, "what would help, as sentences"),
 )))  # fmt: skip
 
+_SOURCE = (
+    "how it was measured: `kernel` high-water mark, `driver`, `tracked` tensors, `declared` (not measured), "
+    "`tracked+declared` (models of both kinds), or `sampled` (looked at again and again: short peaks may be missed)"
+)
 STEP_RECORD = Record("Steps", (
     Field("op", one_of("load", "run", "unload"), "what the step did"),
     Field("model", TEXT, "of a load or unload: the model", required=False),
@@ -230,8 +235,7 @@ STEP_RECORD = Record("Steps", (
     Field("during", TEXT, "of a prefetch: the task whose run it overlapped", required=False),
     Field("predicted_peak_bytes", nullable(BYTES), "its highest moment as planned, context included"),
     Field("measured_peak_bytes", nullable(BYTES), "its highest moment as measured, counted in the same way"),
-    Field("source", TEXT, "how it was measured: `kernel` high-water mark, `driver`, `tracked` tensors, or `declared` (not measured)",
-          required=False),
+    Field("source", TEXT, _SOURCE, required=False),
     Field("seconds", SECONDS, "wall time"),
 ))  # fmt: skip
 
@@ -281,12 +285,13 @@ RUN = Format(record.SCHEMA, Record("The whole file", (
 EVENT = Format(record.EVENT_SCHEMA, Record("A line", (
     Field("event", one_of(*record.KINDS), "what happened: see the kinds below"),
     Field("at", SECONDS, "when, since the run began"),
-    Field("seconds", SECONDS, "how long it took where the event tells that, else the same as `at`"),
+    Field("seconds", SECONDS, "how long it took where the event has a length of its own, else the same as `at`"),
 )))  # fmt: skip
 
 OUTPUT = Record("Outputs", (
     Field("type", TEXT, "port type: `audio`, `words`, `contour`, `notes`, `text`, `file`, ..."),
     Field("file", TEXT, "file name in the same folder; never a path out of it"),
+    Field("beside", TEXTS, "of a `file`: further files that belong to it, in the same folder", required=False),
 ))  # fmt: skip
 TASK_NOTE = Format("headroom/task/1", Record("The whole file", (
     _tag("headroom/task/1"),
@@ -299,18 +304,83 @@ TASK_NOTE = Format("headroom/task/1", Record("The whole file", (
     Field("settings", OBJECT, "settings of the item that the task looked up, files by digest"),
     Field("seed", COUNT, "the run's seed"),
     Field("takes", mapping(ANY_TEXT), "input port -> `node.port` or `item.port`"),
-    Field("given", mapping(TEXTS), "input port -> SHA-256 of the files it was given", required=False),
+    Field("given", mapping(array(nullable(ANY_TEXT))), "input port -> SHA-256 of the files it was given; of a text, the text and its "
+          "language", required=False),
+    Field("in_pieces", FLAG, "true where it was made piece by piece and joined by fades ([streaming](streaming.md))", required=False),
     Field("outputs", mapping(OUTPUT.schema()), "output port -> what was written: see Outputs"),
     Field("sha256", mapping(DIGEST), "SHA-256 of each file, by name"),
 )), (OUTPUT,))  # fmt: skip
 
-FORMATS = (PROBLEM, PLAN, REFUSAL, RUN, EVENT, TASK_NOTE)
+KEY = Record("Key", (
+    Field("variant", TEXT, "role/variant"),
+    Field("digest", ANY_TEXT, "SHA-256 of its weights; empty where a library brings them"),
+    Field("knobs", ANY_TEXT, "its settings as JSON, without `batch` and `segment`"),
+    Field("versions", ANY_TEXT, "of the libraries that memory depends on: `torch 2.11.0, numpy 2.1.0`"),
+    Field("device", TEXT, "kind of device and what of it matters: `cpu/2` (cores), `cuda/NVIDIA L4`"),
+))  # fmt: skip
+OBSERVATION = Record("Seen", (
+    Field("op", one_of("load", "run"), "what was measured"),
+    Field("bytes", BYTES, "of a load: its peak; of a run: workspace and outputs. Above what was held when it began"),
+    Field("seconds", SECONDS, "wall time"),
+    Field("held_bytes", COUNT, "what stayed afterwards; of a load, the weights", required=False, default=0),
+    Field("item_seconds", SECONDS, "length of the input", required=False, default=0.0),
+    Field("channels", COUNT, "of the input", required=False, default=1),
+    Field("characters", COUNT, "of a text", required=False, default=0),
+    Field("batch", POSITIVE, "the variant's `batch`, 1 where it has none", required=False, default=1.0),
+    Field("segment", nullable(SECONDS), "the variant's `segment`, seconds; null where it has none", required=False),
+    Field("predicted_bytes", nullable(BYTES), "what was expected before the margin; null where nothing was", required=False),
+    Field("source", ANY_TEXT, "as in a step of `run.json`", required=False, default=""),
+))  # fmt: skip
+FOOTPRINT = Format("headroom/footprint/1", Record("A line", (
+    Field("key", KEY.schema(), "what must be the same for the measurement to count again: see Key"),
+    Field("seen", OBSERVATION.schema(), "what was measured: see Seen"),
+)), (KEY, OBSERVATION))  # fmt: skip
+
+CARD = Record("Cards", (
+    Field("name", ANY_TEXT, "as the driver says"),
+    Field("total_bytes", BYTES, "all of its memory"),
+    Field("compute", nullable(array(COUNT)), "compute capability: major, minor"),
+    Field("index", COUNT, "its number among those of its kind"),
+    Field("kind", TEXT, "kind of device", required=False, default="cuda"),
+    Field("used_bytes", BYTES, "always 0 here: it changes by the minute", required=False, default=0),
+    Field("processes", array({}), "always empty here", required=False),
+))  # fmt: skip
+HARDWARE = Record("Hardware", (
+    Field("cards", array(CARD.schema()), "see Cards"),
+    Field("ram_bytes", BYTES, "installed"),
+    Field("ram_limit_bytes", BYTES, "what this process may hold, a control group's limit included"),
+    Field("cores", COUNT, "of the CPU"),
+    Field("driver", ANY_TEXT, "version of the driver"),
+    Field("cuda", nullable(array(COUNT)), "the newest CUDA the driver speaks: major, minor"),
+    Field("trouble", ANY_TEXT, "always empty here: where a driver is broken, nothing is remembered", required=False, default=""),
+))  # fmt: skip
+DETECTION = Format("headroom/detection/1", Record("The whole file", (
+    _tag("headroom/detection/1"),
+    Field("mark", DIGEST, "SHA-256 of the probes' fingerprints; where it differs, the drivers are asked again"),
+    Field("hardware", HARDWARE.schema(), "what was found: see Hardware"),
+)), (HARDWARE, CARD))  # fmt: skip
+
+WEIGHTS = Format("headroom/weights/1", Record("The whole file", (
+    _tag("headroom/weights/1"),
+    Field("variant", ANY_TEXT, "role/variant it was fetched for", required=False),
+    Field("sources", mapping(ANY_TEXT), "repository -> commit"),
+    Field("sha256", mapping(DIGEST), "file -> SHA-256, as computed on this machine"),
+)))  # fmt: skip
+
+FORMATS = (PROBLEM, PLAN, REFUSAL, RUN, EVENT, TASK_NOTE, FOOTPRINT, DETECTION, WEIGHTS)
 
 
 def event_kinds_table() -> str:
     """The kinds of event as a Markdown table."""
-    rows = [f"| `{kind}` | {data} |" for kind, data in record.KINDS.items()]
-    return "\n".join(["| event | its other fields |", "| --- | --- |", *rows])
+    rows = [
+        f"| `{name}` | {_names(kind.always)} | {_names(kind.sometimes)} | {kind.about} |"
+        for name, kind in record.KINDS.items()
+    ]
+    return "\n".join(["| event | its fields | where they apply | meaning |", "| --- | --- | --- | --- |", *rows])
+
+
+def _names(fields: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in fields)
 
 
 def tables(each: Format) -> str:

@@ -25,23 +25,66 @@ class Event:
         return {"event": self.kind, "at": at, "seconds": at, **self.data}
 
 
-#: Every kind of event and what its data holds.
-KINDS: dict[str, str] = {
-    "run_started": "schema, items, tasks, steps, limit_bytes",
-    "step_started": "index, op, model | tasks, predicted_peak_bytes",
-    "progress": "task, fraction, note",
-    "step_finished": "index, op, model | tasks, predicted_peak_bytes, measured_peak_bytes, source, seconds",
-    "task_finished": "task, seconds, speed (x real time), outputs",
-    "task_failed": "task (of input that cannot be read: the item), error",
-    "task_skipped": "task, because",
-    "warning": "text, task?",
-    "rung": "a remedy tried: rung, because, task?",
-    "replan": "remaining, limit_bytes, peak_bytes",
-    "sample": "used_bytes, free_bytes, utilisation?, temperature?, power_watts?, cpu_percent?",
-    "alert": "text, what",
-    "stream": "task, how its sound reached a listener: audio_seconds, first_audio_seconds, gaps, gap_seconds, utilisation, ...",
-    "run_finished": "status, exit_code, measured_peak_bytes",
-}
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """What an event of one kind says beside `event`, `at` and `seconds`.
+
+    always: its fields. sometimes: those that are left out where they do not apply. about: their meaning where a name does
+    not say it. written: whether it is a line of `events.jsonl`; others reach only who observes the run.
+    """
+
+    always: tuple[str, ...]
+    sometimes: tuple[str, ...] = ()
+    about: str = ""
+    written: bool = True
+
+
+_STEP = ("op", "predicted_peak_bytes")
+_OF_STEP = ("model", "tasks", "during")
+#: Every kind of event. Tests hold what runs write against it.
+KINDS: dict[str, EventKind] = {
+    "run_started": EventKind(
+        ("schema", "items", "tasks", "steps", "limit_bytes", "context_bytes"),
+        about="how many items, tasks and steps; context_bytes: what the process held before the first step",
+    ),
+    "step_started": EventKind(("index", *_STEP), _OF_STEP, "index: of the plan's step; the rest as in `run.json`"),
+    "progress": EventKind(
+        ("task", "fraction", "note"), (), "fraction: 0 to 1. Only for observers (`on_event`); never in the file", False
+    ),
+    "step_finished": EventKind(
+        ("index", *_STEP, "measured_peak_bytes", "source", "seconds"), _OF_STEP, "as in `run.json`"
+    ),
+    "task_finished": EventKind(
+        ("task", "seconds", "speed", "outputs"),
+        about="speed: seconds of input for a second of work, null where there is no length; outputs: SHA-256 by file",
+    ),
+    "task_failed": EventKind(("task", "error"), about="task: of input that cannot be read, the item"),
+    "task_skipped": EventKind(("task", "because"), about="because: the failed task that it needed"),
+    "warning": EventKind(("text",), ("task",)),
+    "rung": EventKind(
+        ("rung", "because"), ("task",),
+        "a remedy tried: `free`, `retry`, `replan`, `smaller`, `variant`, `cpu`, `stop`; `back`: placed as at first again",
+    ),
+    "replan": EventKind(
+        ("remaining", "steps", "limit_bytes", "peak_bytes"), about="remaining: tasks of the new plan, `plan-2.json` or later"
+    ),
+    "sample": EventKind(
+        ("used_bytes", "free_bytes"), ("utilisation", "temperature", "power_watts", "throttled", "cpu_percent"),
+        "throttled: true where the card slows itself down; cpu_percent: of one core",
+    ),
+    "alert": EventKind(
+        ("what", "text"), about="what: `limit`, `drift`, `leak`, `temperature`, `throttling`, `monitor`"
+    ),
+    "stream": EventKind(
+        (
+            "task", "audio_seconds", "chunks", "first_audio_seconds", "prebuffer_seconds", "real_time_factor", "gaps",
+            "gap_seconds", "avoidable_gaps", "utilisation", "utilisation_range", "paced", "in_range", "busy_seconds",
+            "rested_seconds", "notes",
+        ),
+        about="how its sound reached a listener; first_audio_seconds: null where no sound was made",
+    ),
+    "run_finished": EventKind(("status", "exit_code", "measured_peak_bytes"), about="not written where an error ends the run"),
+}  # fmt: skip
 
 Observer = Callable[[Event], None]
 

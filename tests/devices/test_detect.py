@@ -3,6 +3,7 @@ import os
 from dataclasses import replace
 from types import SimpleNamespace
 
+import jsonschema
 import pynvml
 import pytest
 
@@ -14,6 +15,7 @@ from pipelines.devices.protocol import FoundCards
 from pipelines.devices.registry import open_device
 from pipelines.devices.torch_build import TorchBuild, why_unusable
 from pipelines.schema.errors import UsageError
+from pipelines.schema.formats import DETECTION
 from pipelines.schema.hardware import Card, Hardware
 from pipelines.schema.units import GIB, MIB
 
@@ -378,3 +380,13 @@ def test_the_cards_of_every_kind_of_device_are_the_machines(monkeypatch):
     marks.append(MachineProbe().fingerprint())
     assert len(set(marks)) == 4
     assert MachineProbe().hardware().ram_limit_bytes == 64 * GIB  # a limit above what is installed limits nothing
+
+
+def test_what_is_remembered_is_as_the_page_of_formats_says(tmp_path):
+    file = tmp_path / "detection.json"
+    detect(FakeProbe(machine(Card("one", 8 * GIB, (8, 6)))), cache=file)
+    written = json.loads(file.read_text(encoding="utf-8"))
+    jsonschema.validate(written, DETECTION.schema(), jsonschema.Draft202012Validator)
+    hardware, card = DETECTION.parts
+    assert set(written["hardware"]) == {field.name for field in hardware.fields}
+    assert set(written["hardware"]["cards"][0]) == {field.name for field in card.fields}

@@ -1,11 +1,13 @@
 """Observations survive crashes, damage and staleness."""
 
+import json
 import multiprocessing
 import os
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from pipelines.devices.cpu import CpuDevice
@@ -15,6 +17,7 @@ from pipelines.footprints import store as footprints
 from pipelines.footprints.store import FootprintStore, Key, Observation, estimate
 from pipelines.schema.config import Footprint, Variant
 from pipelines.schema.errors import SurroundingsFailed
+from pipelines.schema.formats import FOOTPRINT
 from pipelines.schema.units import MIB
 from tests.devices.fakes import FakeCard
 
@@ -31,6 +34,18 @@ def test_what_was_added_is_read_back(tmp_path: Path) -> None:
     store = FootprintStore(tmp_path / "new" / "footprints.jsonl")
     store.add(KEY, runs(1, 2, 3))
     assert FootprintStore(store.path).read().of(KEY) == tuple(runs(1, 2, 3))
+
+
+def test_a_line_is_as_the_page_of_formats_says(tmp_path: Path) -> None:
+    store = FootprintStore(tmp_path / "footprints.jsonl")
+    store.add(KEY, runs(1))
+    line = json.loads(store.path.read_text(encoding="utf-8"))
+    jsonschema.validate(line, FOOTPRINT.schema(), jsonschema.Draft202012Validator)
+    key, seen = FOOTPRINT.parts
+    assert [set(line["key"]), set(line["seen"])] == [{field.name for field in part.fields} for part in (key, seen)]
+    least = Observation("run", 1, 0.1)
+    defaults = {field.name: field.default for field in seen.fields if not field.required}
+    assert defaults == {name: getattr(least, name) for name in defaults}
 
 
 @pytest.mark.parametrize(

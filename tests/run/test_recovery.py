@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import api
 from pipelines.devices.protocol import DeviceOutOfMemory, Process
 from pipelines.devices.simulated import SimulatedDevice
 from pipelines.files import sha256_of
 from pipelines.schema.units import MIB
 from pipelines.session import device as on_device
+from tests.events_reader import read_events
 
 STEPS = 14
 #: Steps of the plan that only give memory back; nothing there can run out of it.
@@ -63,8 +65,7 @@ def run(headroom, monkeypatch):
 
 def _nothing_lost(folder):
     """Every task the record calls finished is there, byte for byte."""
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    for event in events:
+    for event in read_events(folder):
         if event["event"] == "task_finished":
             item, node = event["task"].split("/")
             for name, sum_ in event["outputs"].items():
@@ -157,6 +158,10 @@ def test_two_nodes_change_where_one_change_is_not_enough(run):
     folder = next(Path("outputs").rglob("run.json")).parent
     plans = [json.loads((folder / name).read_text(encoding="utf-8")) for name in ("plan.json", "plan-2.json")]
     assert [plan["limit_bytes"] // MIB for plan in plans] == [64, 20], "the first plan is kept as it was"
+    for name in ("plan.json", "plan-2.json"):
+        assert api.check(folder / name).ok, f"{name} is checked against the problem it was made for"
+    (folder / "problem-2.json").unlink()
+    assert not api.check(folder / "plan-2.json").ok, "the first problem has other tasks"
 
 
 def test_what_stands_in_the_way_of_a_new_plan_changes_at_once(run, monkeypatch):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
+
+from pipelines.schema.formats import WEIGHTS
 from pipelines.weights.manifest import NAME, verify
 from tests.weights.helpers import MODEL, get, variant
 from tests.weights.hub_server import FakeHub
@@ -23,3 +26,9 @@ def test_verify_finds_a_changed_a_missing_and_an_unknown_file(hub: FakeHub, tmp_
     del note["sha256"]["config.json"]
     (folder / NAME).write_text(json.dumps(note))
     assert {v.name: v.state for v in verify(folder, spec)}["config.json"] == "unrecorded"
+
+
+def test_the_manifest_is_as_the_page_of_formats_says(hub: FakeHub, tmp_path: Path) -> None:
+    note = json.loads((get(variant(), tmp_path, hub) / NAME).read_text(encoding="utf-8"))
+    jsonschema.validate(note, WEIGHTS.schema(), jsonschema.Draft202012Validator)
+    assert set(note) == {field.name for field in WEIGHTS.whole.fields}
