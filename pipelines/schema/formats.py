@@ -24,7 +24,6 @@ FLAG: Fragment = {"type": "boolean"}
 BYTES: Fragment = {"type": "integer", "minimum": 0, "maximum": MAX_BYTES}
 COUNT: Fragment = {"type": "integer", "minimum": 0, "maximum": MAX_BYTES}
 SECONDS: Fragment = {"type": "number", "minimum": 0, "maximum": 1e12}
-NUMBER: Fragment = {"type": "number"}
 POSITIVE: Fragment = {"type": "number", "minimum": 0}
 DIGEST: Fragment = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 NAMES: Fragment = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
