@@ -32,9 +32,9 @@ from pipelines.schema.record import Event
 from pipelines.schema.settings import Settings
 from pipelines.session.choice import plan_for
 from pipelines.session.earlier import read_config_folder, read_overrides
+from pipelines.session.pipeline_part import EVERYTHING, Selection
 from pipelines.session.prepare import Prepared, prepare
 from pipelines.session.result import RunResult
-from pipelines.session.selection import EVERYTHING, Selection
 from pipelines.session.watcher import Watcher
 
 if TYPE_CHECKING:

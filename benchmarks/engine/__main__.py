@@ -30,7 +30,7 @@ from pipelines.plan.planner import plan as make_plan
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.engine import Engine
 from pipelines.run.job import Job
-from pipelines.run.record import Record
+from pipelines.run.recorder import Recorder
 from pipelines.schema.config import Footprint, Item, NodeSpec, PipelineSpec
 from pipelines.schema.node import Plain, Port
 from pipelines.schema.settings import Tier
@@ -75,7 +75,7 @@ def job_of(count: int, chain: int) -> Job:
 def execute_job(count: int, chain: int, folder: Path) -> dict[str, Any]:
     """One run of the real engine; seconds a step that no node had."""
     job = job_of(count, chain)
-    record = Record(folder)
+    record = Recorder(folder)
     record.open({"pipeline": "noop"})
     engine = Engine(job, CpuDevice(), Artifacts(folder / "artifacts"), record)
     begun, busy = time.perf_counter(), time.process_time()

@@ -127,12 +127,12 @@ class Bench:
         finally:
             device.cap(None)
 
-    def replan(self, job: Job, choice: Mapping[str, Variant], corrections: Corrections, finished: set[str]) -> Job:
-        """As `recovery.Planner` asks."""
+    def replan(self, job: Job, variants: Mapping[str, Variant], corrections: Corrections, finished: set[str]) -> Job:
+        """As `recovery.Replanner` asks."""
         sizing = self._sizing(corrections.limit_bytes, corrections.extra_weights, corrections.extra_workspace)
-        problem = expand(job.graph, list(job.items.values()), choice, Tier("bench"), sizing)
+        problem = expand(job.graph, list(job.items.values()), variants, Tier("bench"), sizing)
         problem = remaining(problem, finished)
-        return replace(job, choice=choice, problem=problem, plan=planned(problem))
+        return replace(job, variants=variants, problem=problem, plan=planned(problem))
 
     def alternatives(self, job: Job, node: str, corrections: Corrections) -> tuple[tuple[Alternative, Variant], ...]:
         """None: these nodes have one form."""

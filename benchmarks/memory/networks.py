@@ -31,7 +31,7 @@ def htdemucs() -> Network:
     from demucs.htdemucs import HTDemucs
     from demucs.states import get_state, load_model, save_with_checksum
 
-    from nodes.weights.loading import load_module, read_checkpoint
+    from nodes.loading.checkpoint import load_module, read_checkpoint
 
     given = {"sources": ["drums", "bass", "other", "vocals"], "channels": 48, "bottom_channels": 512, "t_layers": 5}
     given |= {"segment": Fraction(39, 5)}
@@ -58,7 +58,7 @@ def xtts() -> Network:
     from TTS.tts.layers.xtts.tokenizer import VoiceBpeTokenizer
     from TTS.tts.models.xtts import Xtts
 
-    from nodes.weights.loading import load_module, read_checkpoint
+    from nodes.loading.checkpoint import load_module, read_checkpoint
 
     def built(folder: Path) -> Any:
         sizes = {"gpt_max_audio_tokens": 605, "gpt_max_text_tokens": 402, "gpt_num_audio_tokens": 1026}
@@ -100,7 +100,7 @@ def hubert() -> Network:
     """The content encoder of RVC."""
     from transformers import HubertConfig, HubertModel
 
-    from nodes.weights.loading import load_module, read_checkpoint
+    from nodes.loading.checkpoint import load_module, read_checkpoint
 
     def ours(folder: Path) -> Any:
         state = read_checkpoint(folder / "model.safetensors")

@@ -22,8 +22,8 @@ def streaming(count: int, ours: bool) -> dict[str, Any]:
     import torch
     from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
 
+    from nodes.loading.checkpoint import fold_weight_norm
     from nodes.speak.xtts.vocoder import Vocoder
-    from nodes.weights.loading import fold_weight_norm
 
     torch.manual_seed(0)
     decoder = HifiDecoder().eval()
@@ -63,7 +63,7 @@ def make_real(folder: str) -> dict[str, Any]:
     from TTS.tts.configs.xtts_config import XttsArgs, XttsConfig
     from TTS.tts.models.xtts import Xtts
 
-    from nodes.weights.loading import without_filling
+    from nodes.loading.checkpoint import without_filling
     from tests.checkpoints.xtts import _write_vocabulary
 
     place = Path(folder)

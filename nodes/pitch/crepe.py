@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.audio.reading import mono_blocks
+from nodes.loading.checkpoint import load_module, read_checkpoint
+from nodes.loading.faults import reading
 from nodes.pitch.viterbi import Viterbi
-from nodes.weights.faults import reading
-from nodes.weights.loading import load_module, read_checkpoint
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio, Contour
 

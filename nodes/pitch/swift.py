@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from nodes.audio.reading import mono_blocks
-from nodes.weights.faults import reading
+from nodes.loading.faults import reading
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio, Contour
 

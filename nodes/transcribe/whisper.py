@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.audio.forward_reader import ForwardReader
 from nodes.audio.reading import mono_blocks
+from nodes.loading.faults import reading
 from nodes.transcribe.stretches import RATE, Stretch, levels, stretches
-from nodes.weights.faults import reading
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio, Word, Words

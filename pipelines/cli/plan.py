@@ -16,7 +16,7 @@ from pipelines.plan.check import certified
 from pipelines.schema.problem import Problem
 
 if TYPE_CHECKING:
-    from pipelines.session.selection import Selection
+    from pipelines.session.pipeline_part import Selection
 
 FORMATS = ("text", "json", "mermaid", "dot")
 
@@ -44,7 +44,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 def selection_of(args: argparse.Namespace) -> Selection:
     """The selection that the flags of `add_selection` make."""
-    from pipelines.session.selection import Selection
+    from pipelines.session.pipeline_part import Selection
 
     return Selection(tuple(args.only), tuple(args.first), tuple(args.last), tuple(args.trust))
 

@@ -31,10 +31,12 @@ class Sizing:
     extra_workspace: Mapping[str, int] = field(default_factory=dict)
 
 
-Choice = Mapping[str, Variant]
+VariantByNode = Mapping[str, Variant]
 
 
-def expand(graph: Graph, items: Sequence[Item], choice: Choice, tier: Tier, sizing: Sizing, seed: int = 0) -> Problem:
+def expand(
+    graph: Graph, items: Sequence[Item], variants: VariantByNode, tier: Tier, sizing: Sizing, seed: int = 0
+) -> Problem:
     """The problem of running `graph` on `items` with a variant chosen for every node that has a role.
 
     Bytes are declared or measured footprints with their margin, rounded up. Nothing stays on the device between
@@ -43,16 +45,16 @@ def expand(graph: Graph, items: Sequence[Item], choice: Choice, tier: Tier, sizi
     models: dict[str, Model] = {}
     tasks = []
     for node in graph.order:
-        variant = choice.get(node)
-        if variant is not None and holds_weights(footprint_of(graph, node, choice, sizing.memory)):
+        variant = variants.get(node)
+        if variant is not None and holds_weights(footprint_of(graph, node, variants, sizing.memory)):
             models[variant.name] = _model(variant, sizing)
     for item in items:
-        tasks += [_task(graph, node, item, choice, sizing) for node in graph.order]
+        tasks += [_task(graph, node, item, variants, sizing) for node in graph.order]
     return Problem.of(
         models.values(),
         tasks,
         sizing.limit_bytes,
-        context_bytes=context_bytes(graph, choice, sizing),
+        context_bytes=context_bytes(graph, variants, sizing),
         streams=max(1, tier.streams),
         seed=seed,
     )
@@ -63,25 +65,25 @@ def holds_weights(footprint: Footprint) -> bool:
     return footprint.weights > 0 or footprint.load_seconds > 0
 
 
-def footprint_of(graph: Graph, node: str, choice: Choice, memory: MemoryKind) -> Footprint:
+def footprint_of(graph: Graph, node: str, variants: VariantByNode, memory: MemoryKind) -> Footprint:
     """The footprint of `node` in that memory: of its chosen variant, or its own.
 
     A node without a variant computes on the host: of a card it takes nothing, unless its context names `accelerator`.
     """
-    variant = choice.get(node)
+    variant = variants.get(node)
     if variant is None:
         own = graph.node(node).footprint or Footprint()
         return own if memory == "host" or "accelerator" in own.context else replace(own, workspace={}, context={})
     return variant.footprint_in(memory)
 
 
-def context_bytes(graph: Graph, choice: Choice, sizing: Sizing) -> int:
+def context_bytes(graph: Graph, variants: VariantByNode, sizing: Sizing) -> int:
     """The process itself plus every library the chosen variants bring, each counted once."""
     libraries: dict[str, int] = {}
     for node in graph.order:
-        if node in choice and is_isolated(choice[node]):
+        if node in variants and is_isolated(variants[node]):
             continue
-        for library, size in footprint_of(graph, node, choice, sizing.memory).context.items():
+        for library, size in footprint_of(graph, node, variants, sizing.memory).context.items():
             libraries[library] = max(size, libraries.get(library, 0))
     return sizing.base_context + sum(libraries.values())
 
@@ -108,9 +110,9 @@ def _model(variant: Variant, sizing: Sizing) -> Model:
     )
 
 
-def _task(graph: Graph, node: str, item: Item, choice: Choice, sizing: Sizing) -> Task:
-    variant = choice.get(node)
-    footprint = footprint_of(graph, node, choice, sizing.memory)
+def _task(graph: Graph, node: str, item: Item, variants: VariantByNode, sizing: Sizing) -> Task:
+    variant = variants.get(node)
+    footprint = footprint_of(graph, node, variants, sizing.memory)
     knobs = variant.knobs if variant else graph.node(node).knobs
     name = name_of(variant, node)
     margin = 1 + _margin(name, sizing)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.inputs.decoders import by_av, by_soundfile, quiet
-from pipelines.inputs.riff import Shortfall, shortfall
+from pipelines.inputs.truncation import Shortfall, shortfall
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.names import safe_name
 from pipelines.schema.values import Audio

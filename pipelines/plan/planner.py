@@ -15,9 +15,9 @@ from pipelines.plan.bounds import compulsory, forced_reloads
 from pipelines.plan.exact import symmetry
 from pipelines.plan.exact.search import solve
 from pipelines.plan.finish.assemble import assemble
+from pipelines.plan.finish.parallel_runs import join_runs
 from pipelines.plan.finish.polish import polish
 from pipelines.plan.finish.prefetch import prefetch
-from pipelines.plan.finish.streams import join_runs
 from pipelines.plan.heuristics.search import search
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.moves import Move, load_seconds

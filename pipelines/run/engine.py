@@ -18,10 +18,10 @@ from pipelines.devices.protocol import Device, Reading
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.job import Job
 from pipelines.run.ladder import Trouble
-from pipelines.run.memory import MemoryCheck
-from pipelines.run.models import ResidentModels
+from pipelines.run.memory_check import MemoryCheck
 from pipelines.run.outcome import MemoryTrouble, Observed, Outcome
 from pipelines.run.progress import Progress
+from pipelines.run.resident_models import ResidentModels
 from pipelines.run.task_inputs import TaskInputs
 from pipelines.run.tasks import TaskRunner
 from pipelines.schema.errors import HeadroomError, Interrupted, OutOfMemory, TaskFailed

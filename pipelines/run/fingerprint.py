@@ -16,7 +16,7 @@ def fingerprint(job: Job, artifacts: Artifacts, task: TaskId, names: Iterable[st
 
     names: the settings that the task has read; no other setting counts. Raises `OSError` where an input is not there.
     """
-    spec, variant = job.graph.node(task.node), job.choice.get(task.node)
+    spec, variant = job.graph.node(task.node), job.variants.get(task.node)
     return {
         "node": task.node,
         "item": task.item,

@@ -16,8 +16,8 @@ def libraries_of(job: Job, memory: MemoryKind) -> list[str]:
     """The libraries that the job's nodes import into this process, as their footprints name them."""
     names: set[str] = set()
     for node in job.graph.order:
-        if not (node in job.choice and is_isolated(job.choice[node])):
-            names |= set(footprint_of(job.graph, node, job.choice, memory).context)
+        if not (node in job.variants and is_isolated(job.variants[node])):
+            names |= set(footprint_of(job.graph, node, job.variants, memory).context)
     return sorted(names)
 
 

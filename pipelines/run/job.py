@@ -20,14 +20,14 @@ from pipelines.stream.chain_run import Streaming
 class Job:
     """What to execute. nodes: a node object by graph node. places: where each model's weights lie, by model id.
 
-    choice: the variant of each graph node that has one. digests: of each model's weights, by model id.
+    variants: the variant of each graph node that has one. digests: of each model's weights, by model id.
     inputs: SHA-256 of the files that items name, by path as the item has it.
     streaming: how the nodes of a fused task (`graph.fuse`) stream into each other.
     """
 
     graph: Graph
     items: Mapping[str, Item]
-    choice: Mapping[str, Variant]
+    variants: Mapping[str, Variant]
     nodes: Mapping[str, Node]
     places: Mapping[str, Place]
     problem: Problem
@@ -40,16 +40,16 @@ class Job:
 
     def model_of(self, node: str) -> str | None:
         """The model id of a graph node, None where it has no variant."""
-        return self.choice[node].name if node in self.choice else None
+        return self.variants[node].name if node in self.variants else None
 
     def subject_of(self, task: str) -> str:
         """The name under which the bytes of `task` are counted and remembered: its variant's, or its node's."""
         node = TaskId.parse(task).node
-        return name_of(self.choice.get(node), node)
+        return name_of(self.variants.get(node), node)
 
     def device_of(self, node: str) -> str | None:
         """Where a graph node computes, None for the run's own device."""
-        return self.choice[node].device if node in self.choice else None
+        return self.variants[node].device if node in self.variants else None
 
     def loader(self, model: str) -> Node:
         """The node object that loads and unloads `model`."""

@@ -82,7 +82,7 @@ class Rung:
 
     action: Action
     because: str
-    choice: Alternative | None = None
+    alternative: Alternative | None = None
 
     @property
     def line(self) -> str:
@@ -93,10 +93,10 @@ class Rung:
             Action.REPLAN: "planning the rest anew",
             Action.STOP: "stopping",
         }
-        if self.choice is None:
+        if self.alternative is None:
             return f"{self.because}; {does[self.action]}"
         where = "going back to" if self.action is Action.BACK else "going on with"
-        return f"{self.because}; {where} {self.choice.name}"
+        return f"{self.because}; {where} {self.alternative.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +124,14 @@ def next_rung(state: State) -> Rung:
         if action in state.mode.rungs and _applies(action, state) and _times(action, state) < _allowed(action, state):
             return Rung(action, _because(state))
     for action in (Action.SMALLER, Action.VARIANT, Action.CPU):
-        choice = _next_choice(action, state) if action in state.mode.rungs else None
-        if choice is not None:
-            return Rung(action, _because(state), choice)
+        alternative = _next_alternative(action, state) if action in state.mode.rungs else None
+        if alternative is not None:
+            return Rung(action, _because(state), alternative)
     return Rung(Action.STOP, stop_sentence(state))
 
 
 def restore_placement(first: Alternative, free_bytes: int, held_bytes: int, margin: float, waited: bool) -> Rung | None:
-    """The rung back to the `first` choice of a displaced task, if its bytes, and `margin` of them more, are there again.
+    """The rung back to the `first` alternative of a displaced task, if its bytes, and `margin` of them more, are there again.
 
     held_bytes: what of the need is on the device already. waited: whether the room was there at the last check too, so
     that another process that comes and goes does not move our tasks back and forth.
@@ -171,7 +171,7 @@ def _allowed(action: Action, state: State) -> int:
 
 
 def _since_last_change(tried: Sequence[Rung]) -> Sequence[Rung]:
-    changes = [at for at, rung in enumerate(tried) if rung.choice is not None]
+    changes = [at for at, rung in enumerate(tried) if rung.alternative is not None]
     return tried[changes[-1] + 1 :] if changes else tried
 
 
@@ -181,19 +181,24 @@ def _since_restored(tried: Sequence[Rung]) -> Sequence[Rung]:
     return tried[restored[-1] + 1 :] if restored else tried
 
 
-def _next_choice(action: Action, state: State) -> Alternative | None:
-    used = {rung.choice.name for rung in _since_restored(state.tried) if rung.choice is not None}
-    for choice in state.alternatives:
-        fits = choice.needed_bytes <= state.limit_bytes
-        if _kind(choice) is action and choice.name not in used and not choice.changes & state.pinned and fits:
-            return choice
+def _next_alternative(action: Action, state: State) -> Alternative | None:
+    used = {rung.alternative.name for rung in _since_restored(state.tried) if rung.alternative is not None}
+    for alternative in state.alternatives:
+        fits = alternative.needed_bytes <= state.limit_bytes
+        if (
+            _kind(alternative) is action
+            and alternative.name not in used
+            and not alternative.changes & state.pinned
+            and fits
+        ):
+            return alternative
     return None
 
 
-def _kind(choice: Alternative) -> Action:
-    if "device" in choice.changes:
+def _kind(alternative: Alternative) -> Action:
+    if "device" in alternative.changes:
         return Action.CPU
-    return Action.VARIANT if "variant" in choice.changes else Action.SMALLER
+    return Action.VARIANT if "variant" in alternative.changes else Action.SMALLER
 
 
 def _because(state: State) -> str:
@@ -206,4 +211,4 @@ def _tried_text(rung: Rung) -> str:
         Action.RETRY: "the step was tried again",
         Action.REPLAN: "the rest was planned anew",
     }
-    return texts[rung.action] if rung.choice is None else rung.choice.name
+    return texts[rung.action] if rung.alternative is None else rung.alternative.name

@@ -48,10 +48,10 @@ class Corrections:
     extra_workspace: Mapping[str, int] = field(default_factory=dict)
 
 
-class Planner(Protocol):
+class Replanner(Protocol):
     """Whoever made the job: plans the rest of it again, and knows other ways to do its nodes."""
 
-    def replan(self, job: Job, choice: Mapping[str, Variant], corrections: Corrections, finished: set[str]) -> Job:
+    def replan(self, job: Job, variants: Mapping[str, Variant], corrections: Corrections, finished: set[str]) -> Job:
         """The job of the tasks that are not in `finished`, planned again. Raises `DoesNotFit`."""
 
     def alternatives(self, job: Job, node: str, corrections: Corrections) -> tuple[tuple[Alternative, Variant], ...]:
@@ -74,13 +74,13 @@ class Recovery:
     """Executes an engine's job to its end, through memory trouble. `on_plan` is called with every new job."""
 
     engine: Engine
-    planner: Planner
+    replanner: Replanner
     mode: Mode
     on_plan: Callable[[Job], None] = lambda job: None
     patience: float = PATIENCE_SECONDS
     #: By task, the rungs that were tried for it.
     tried: dict[str, list[Rung]] = field(default_factory=dict)
-    #: The first choice of each node whose tasks moved because another process took memory.
+    #: The first variant of each node whose tasks moved because another process took memory.
     _displaced: dict[str, Variant] = field(default_factory=dict)
     _had_room: bool = False
 
@@ -111,16 +111,16 @@ class Recovery:
         """
         self._learn(trouble)
         beside = self.engine.wanted_beside(trouble.task)
-        choice, mode, useless = dict(self.engine.job.choice), self.mode, list[Rung]()
+        variants, mode, useless = dict(self.engine.job.variants), self.mode, list[Rung]()
         while True:
             rung, variant = self._next_rung(trouble, mode, useless)
             if rung.action is Action.STOP and not beside:
                 return self._stop(rung, trouble)
             if rung.action is Action.STOP:
-                blamed, choice = beside.pop(0), dict(self.engine.job.choice)
+                blamed, variants = beside.pop(0), dict(self.engine.job.variants)
             else:
                 self._tell(rung, trouble.task)
-                in_the_way = self._apply(rung, variant, trouble, choice)
+                in_the_way = self._apply(rung, variant, trouble, variants)
                 if in_the_way is None:
                     return None
                 blamed = in_the_way
@@ -132,7 +132,7 @@ class Recovery:
     def _next_rung(self, trouble: MemoryTrouble, mode: Mode, useless: Sequence[Rung]) -> tuple[Rung, Variant | None]:
         """The ladder's answer, and the variant it goes on with."""
         node = TaskId.parse(trouble.task).node
-        alternatives = self.planner.alternatives(self.engine.job, node, self.corrections)
+        alternatives = self.replanner.alternatives(self.engine.job, node, self.corrections)
         state = State(
             task=trouble.task,
             trouble=trouble.kind,
@@ -140,36 +140,36 @@ class Recovery:
             limit_bytes=self._limit(trouble),
             needed_bytes=trouble.needed_bytes,
             alternatives=tuple(alternative for alternative, _ in alternatives),
-            pinned=self.planner.pinned(node),
+            pinned=self.replanner.pinned(node),
             tried=(*self.tried.get(trouble.task, ()), *useless),
         )
         rung = next_rung(state)
-        variant = next((variant for alternative, variant in alternatives if rung.choice == alternative), None)
+        variant = next((variant for alternative, variant in alternatives if rung.alternative == alternative), None)
         if rung.action is Action.STOP:
             rung = replace(rung, because=stop_sentence(state))
         return rung, variant
 
     def _apply(
-        self, rung: Rung, variant: Variant | None, trouble: MemoryTrouble, choice: dict[str, Variant]
+        self, rung: Rung, variant: Variant | None, trouble: MemoryTrouble, variants: dict[str, Variant]
     ) -> str | None:
         """Do what a rung says. Returns None if the engine can go on, else the task for which there is no plan.
 
-        choice: the variant of every node; a changed variant is put in.
+        variants: the variant of every node; a changed variant is put in.
         """
         if rung.action in (Action.FREE, Action.RETRY):
             wait = self.patience if trouble.kind is Trouble.FOREIGN else 0.0
             room_for(self.engine.device, max(0, trouble.needed_bytes - self.engine.device.used_bytes()), wait)
             return None
         if variant is not None:
-            choice[TaskId.parse(trouble.task).node] = variant
-        before = self.engine.job.choice
+            variants[TaskId.parse(trouble.task).node] = variant
+        before = self.engine.job.variants
         try:
-            self._replan(choice)
+            self._replan(variants)
         except DoesNotFit as error:
             self.engine.emit("warning", text=f"no plan for the rest that way: {error}")
             return error.refusal.task or trouble.task
         if trouble.kind is Trouble.FOREIGN:
-            self._displaced = {node: was for node, was in before.items() if choice[node] != was} | self._displaced
+            self._displaced = {node: was for node, was in before.items() if variants[node] != was} | self._displaced
         return None
 
     def _stop(self, rung: Rung, trouble: MemoryTrouble) -> None:
@@ -186,9 +186,9 @@ class Recovery:
         self.tried.setdefault(task, []).append(rung)
         self.engine.emit("rung", rung=rung.action.value, because=rung.line, task=task)
 
-    def _replan(self, choice: Mapping[str, Variant]) -> None:
+    def _replan(self, variants: Mapping[str, Variant]) -> None:
         """Plan the remaining tasks again and give them to the engine. Raises `DoesNotFit` and leaves the engine as it was."""
-        job = self.planner.replan(self.engine.job, choice, self.corrections, self.engine.outcome.closed)
+        job = self.replanner.replan(self.engine.job, variants, self.corrections, self.engine.outcome.closed)
         self.engine.unload_all()
         self.engine.device.reclaim()
         self.engine.adopt(job)
@@ -233,7 +233,7 @@ class Recovery:
             raise RestorePlacement(rung)
 
     def _restore(self, rung: Rung) -> None:
-        """Plan the rest with the first choice of every displaced node. Where that does not fit, they stay as they are."""
+        """Plan the rest with the first variant of every displaced node. Where that does not fit, they stay as they are."""
         displaced, self._displaced = self._displaced, {}
         before, self.corrections = self.corrections, replace(self.corrections, limit_bytes=self._first_limit)
         self._had_room = False
@@ -242,7 +242,7 @@ class Recovery:
                 rungs.append(rung)
         self.engine.emit("rung", rung=rung.action.value, because=rung.line)
         try:
-            self._replan({**self.engine.job.choice, **displaced})
+            self._replan({**self.engine.job.variants, **displaced})
         except DoesNotFit:
             self.corrections = before
 

@@ -19,8 +19,8 @@ from pipelines.schema.errors import HeadroomError, Interrupted, TaskFailed
 from pipelines.schema.ids import TaskId, task_id
 from pipelines.schema.node import Context, Outputs, Port
 from pipelines.schema.values import PORTS
+from pipelines.stream.chain_nodes import Stage, pieces_for
 from pipelines.stream.chain_run import ChainRun, OutputWriter, expected_seconds, real_time_factor
-from pipelines.stream.stages import Stage, pieces_for
 
 #: What tasks ended with, by id: an error, or None where they are done.
 Ended = dict[str, HeadroomError | None]
@@ -156,9 +156,9 @@ class TaskRunner:
         """The real-time factor that the nodes' footprints promise together."""
         job, memory = self.job, self.device.memory
         nodes = [task.node for task in tasks]
-        knobs = (job.choice[node].knobs if node in job.choice else job.graph.node(node).knobs for node in nodes)
+        knobs = (job.variants[node].knobs if node in job.variants else job.graph.node(node).knobs for node in nodes)
         return real_time_factor(
-            zip((footprint_of(job.graph, node, job.choice, memory) for node in nodes), knobs, strict=True)
+            zip((footprint_of(job.graph, node, job.variants, memory) for node in nodes), knobs, strict=True)
         )
 
     def _save_chain(self, tasks: Sequence[TaskId], chain_run: ChainRun) -> None:

@@ -9,7 +9,7 @@ A `Kind` is called with a value and its place (`tier.prebuffer`) and returns the
     pipelines.schema.errors.UsageError: tier.prebuffer is 'soon'; it must be a number of seconds from 0 to 30.
 
 `read_fields` reads the named values of a mapping by a table of kinds, which stands beside the dataclass that it fills.
-Files of JSON, whose faults are another kind of error and which may hold a million tasks, are read by `schema.reading`.
+Files of JSON, whose faults are another kind of error and which may hold a million tasks, are read by `schema.json_reader`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipelines.schema.errors import InvalidError, did_you_mean
+from pipelines.schema.json_reader import Reader, parse_json, read_json
 from pipelines.schema.problem import OBJECTIVES
-from pipelines.schema.reading import Reader, parse_json, read_json
 
 SCHEMA = "headroom/plan/1"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.schema.errors import InvalidError, did_you_mean
-from pipelines.schema.reading import Reader, parse_json, read_json
+from pipelines.schema.json_reader import Reader, parse_json, read_json
 
 SCHEMA = "headroom/problem/1"
 OBJECTIVES = ("load", "makespan")

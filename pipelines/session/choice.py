@@ -12,8 +12,8 @@ from functools import partial
 from pipelines.graph.chains import Chain
 from pipelines.graph.expand import Sizing, expand
 from pipelines.plan.policy import plan_under
-from pipelines.plan.variants import selection
-from pipelines.plan.variants.frontier import Build, Planner
+from pipelines.plan.variants.best_set import BestSet, find_best_set
+from pipelines.plan.variants.frontier import Build, PlanFunction
 from pipelines.plan.variants.sets import FitNode, Option
 from pipelines.run.job import remaining
 from pipelines.schema.config import Variant, on_cpu
@@ -31,7 +31,7 @@ Options = Mapping[str, tuple[Variant, ...]]
 
 
 @dataclass(frozen=True)
-class Choice:
+class RunChoice:
     """What was decided, and the problem that it makes.
 
     Attributes
@@ -56,7 +56,7 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
-def choose(inventory: Inventory, candidates: Candidates) -> Choice:
+def choose(inventory: Inventory, candidates: Candidates) -> RunChoice:
     """The variants of highest quality whose plan fits, then the fastest, and what of them streams.
 
     Where nothing fits, nodes whose roles the tier lets fall back are put on the CPU, the one that is to blame first.
@@ -68,15 +68,15 @@ def choose(inventory: Inventory, candidates: Candidates) -> Choice:
     chains, waiting = find_chains(inventory, variants)
     problem, refused = fuse_chains(found.problem, chains, tier)
     notes = (*moved, *_passed_by(variants, options, sizing.limit_bytes), *waiting, *refused)
-    return Choice(variants, options, found.best, problem, found.problem, chains, sizing, moved, notes)
+    return RunChoice(variants, options, found.best, problem, found.problem, chains, sizing, moved, notes)
 
 
-def problem_left(choice: Choice, tier: Tier, done: set[str]) -> Problem:
+def problem_left(choice: RunChoice, tier: Tier, done: set[str]) -> Problem:
     """The problem without the tasks in `done`. A chain of which a task is done is planned node by node."""
     return fuse_chains(remaining(choice.apart, done), choice.chains, tier)[0]
 
 
-def planner_of(tier: Tier) -> Planner:
+def planner_of(tier: Tier) -> PlanFunction:
     """Problem -> plan, under the tier's residency policy."""
     return partial(plan_under, tier.residency)
 
@@ -128,7 +128,7 @@ def limit_text(limit: int | None) -> str:
 
 def _first_fitting(
     inventory: Inventory, candidates: Candidates, sizing: Sizing
-) -> tuple[Options, selection.Choice, tuple[str, ...]]:
+) -> tuple[Options, BestSet, tuple[str, ...]]:
     options, moved, first = dict(candidates.by_node), list[str](), None
     while True:
         try:
@@ -144,12 +144,12 @@ def _first_fitting(
         return options, found, tuple(_moved(inventory, options[node][0].role, node) for node in moved)
 
 
-def _fitting(inventory: Inventory, options: Options, sizing: Sizing) -> selection.Choice:
+def _fitting(inventory: Inventory, options: Options, sizing: Sizing) -> BestSet:
     build, limit, planner = builder(inventory, options, sizing), sizing.limit_bytes, planner_of(inventory.settings.tier)
     if not options:
         problem = build({}, limit)
-        return selection.Choice({}, 0.0, problem, planner(problem), best=True)
-    return selection.choose(fit_nodes(options, inventory.settings.pinned), build, limit, planner)
+        return BestSet({}, 0.0, problem, planner(problem), best=True)
+    return find_best_set(fit_nodes(options, inventory.settings.pinned), build, limit, planner)
 
 
 def _next_to_move(inventory: Inventory, options: Options, task: str | None) -> str | None:

@@ -20,7 +20,7 @@ from pipelines.run.imports import import_libraries, libraries_of
 from pipelines.run.job import Job
 from pipelines.run.monitor import Monitor
 from pipelines.run.outcome import Outcome
-from pipelines.run.record import Record, cannot_write, surroundings
+from pipelines.run.recorder import Recorder, cannot_write, surroundings
 from pipelines.run.recovery import Recovery, rung_lines
 from pipelines.run.resume import check_earlier_results
 from pipelines.run.tasks import outputs_of
@@ -32,7 +32,7 @@ from pipelines.schema.record import EVENT_SCHEMA, Event
 from pipelines.session.choice import plan_for, problem_left
 from pipelines.session.learn import learn_footprints, learn_leaks
 from pipelines.session.prepare import Prepared
-from pipelines.session.replan import Replanner
+from pipelines.session.replan import SessionReplanner
 from pipelines.session.result import RunResult
 from pipelines.session.watcher import Watcher
 
@@ -56,7 +56,7 @@ def first_fields(prepared: Prepared, job: Job, command: Sequence[str]) -> dict[s
                 "knobs": dict(v.knobs),
                 "weights_sha256": job.digests[v.name] or None,
             }
-            for node, v in job.choice.items()
+            for node, v in job.variants.items()
         },
         "inputs": {
             item.name: {"path": item.path, "sha256": job.inputs.get(item.path)} for item in inventory.items if item.path
@@ -69,7 +69,7 @@ def first_fields(prepared: Prepared, job: Job, command: Sequence[str]) -> dict[s
 
 
 def execute_run(
-    prepared: Prepared, whole: Job, record: Record, done: set[str], watcher: Watcher, cancel: threading.Event
+    prepared: Prepared, whole: Job, record: Recorder, done: set[str], watcher: Watcher, cancel: threading.Event
 ) -> RunResult:
     """Plan and do what of `whole` is not `done`. Raises what stops the run; the caller closes the record then."""
     artifacts = Artifacts(record.folder / "artifacts")
@@ -91,7 +91,7 @@ def finished_result(prepared: Prepared, folder: Path, done: Set[str]) -> RunResu
 
 
 def _execute(
-    prepared: Prepared, job: Job, record: Record, artifacts: Artifacts, watcher: Watcher, cancel: threading.Event
+    prepared: Prepared, job: Job, record: Recorder, artifacts: Artifacts, watcher: Watcher, cancel: threading.Event
 ) -> Outcome:
     plan, events, inventory, device = job.plan, list[Event](), prepared.inventory, prepared.device
 
@@ -102,7 +102,7 @@ def _execute(
 
     engine = Engine(job, device, artifacts, observe, cancel=cancel)
     recovery = Recovery(
-        engine, Replanner(prepared), inventory.mode, on_plan=lambda new: _write_plan(record, new, anew=True)
+        engine, SessionReplanner(prepared), inventory.mode, on_plan=lambda new: _write_plan(record, new, anew=True)
     )
     device.assume_context(job.problem.context_bytes)
     if device.computes_on_host:
@@ -145,9 +145,9 @@ def _failures(events: Iterable[Event]) -> dict[str, Any]:
     }
 
 
-def _write_plan(record: Record, job: Job, *, anew: bool = False) -> None:
+def _write_plan(record: Recorder, job: Job, *, anew: bool = False) -> None:
     """The problem, its plan and the graph; those of a run planned anew are numbered after the first."""
-    labels = {node: variant.name for node, variant in job.choice.items()}
+    labels = {node: variant.name for node, variant in job.variants.items()}
     count = len(list(record.folder.glob("plan*.json"))) if anew else 0
     tail = f"-{count + 1}" if count else ""
     try:
@@ -159,7 +159,7 @@ def _write_plan(record: Record, job: Job, *, anew: bool = False) -> None:
 
 
 def _finish(
-    prepared: Prepared, record: Record, plan: Plan, outcome: Outcome, artifacts: Artifacts, before: Set[str]
+    prepared: Prepared, record: Recorder, plan: Plan, outcome: Outcome, artifacts: Artifacts, before: Set[str]
 ) -> RunResult:
     outputs = outputs_of(artifacts, sorted(outcome.done | before))
     result = RunResult(

@@ -10,10 +10,10 @@ from pipelines.plan.variants.frontier import FrontierPoint, frontier
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.settings import Settings
 from pipelines.session.candidates import find_candidates, sizing_of
-from pipelines.session.choice import Choice, builder, choose, fit_nodes, planner_of
+from pipelines.session.choice import RunChoice, builder, choose, fit_nodes, planner_of
 from pipelines.session.device import find_device
 from pipelines.session.inventory import take_inventory
-from pipelines.session.selection import EVERYTHING, Selection
+from pipelines.session.pipeline_part import EVERYTHING, Selection
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Fitting:
 
     limit_bytes: int | None
     nodes: tuple[str, ...]
-    chosen: Choice | None
+    chosen: RunChoice | None
     refused: DoesNotFit | None
     frontier: tuple[FrontierPoint, ...]
     smallest_tier: str | None

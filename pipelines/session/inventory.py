@@ -30,8 +30,8 @@ from pipelines.schema.node import Plain
 from pipelines.schema.settings import Settings
 from pipelines.session.availability import Availability, Terms, look_up
 from pipelines.session.device import limit_of
-from pipelines.session.selection import EVERYTHING, Selection, make_graph
-from pipelines.stream.stages import can_continue_chain, can_start_chain
+from pipelines.session.pipeline_part import EVERYTHING, Selection, make_graph
+from pipelines.stream.chain_nodes import can_continue_chain, can_start_chain
 from pipelines.weights import digest_of
 
 

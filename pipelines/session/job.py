@@ -18,18 +18,18 @@ from pipelines.schema.config import NodeSpec, Variant
 from pipelines.schema.node import Node, Place
 from pipelines.schema.plan import Plan
 from pipelines.schema.problem import Problem
-from pipelines.session.choice import Choice
+from pipelines.session.choice import RunChoice
 from pipelines.session.inventory import Inventory, weights_digest
 from pipelines.session.streaming import streaming_of
 from pipelines.worker.client import IsolatedNode
 
 
-def make_job(inventory: Inventory, choice: Choice, device: Device, *, keep_going: bool = False) -> Job:
+def make_job(inventory: Inventory, choice: RunChoice, device: Device, *, keep_going: bool = False) -> Job:
     """The job of everything there is to do, with no plan yet: some of it may be done already. Nothing is loaded."""
     return Job(
         graph=inventory.graph,
         items={item.name: item for item in inventory.items},
-        choice=choice.variants,
+        variants=choice.variants,
         nodes=make_nodes(inventory, choice.variants, device),
         places=places_of(inventory, choice.variants.values()),
         problem=choice.problem,

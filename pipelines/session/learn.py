@@ -10,7 +10,7 @@ from pipelines.footprints import measurement
 from pipelines.footprints.measurement import Measurement
 from pipelines.footprints.store import FootprintStore, Key
 from pipelines.paths import user_folders
-from pipelines.run.learning import keep_observations
+from pipelines.run.observations import keep_observations
 from pipelines.run.outcome import Observed
 from pipelines.schema.config import Variant
 from pipelines.session.availability import Availability

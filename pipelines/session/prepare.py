@@ -8,11 +8,11 @@ from pipelines.devices.protocol import Device
 from pipelines.schema.config import Variant
 from pipelines.schema.settings import Settings
 from pipelines.session.candidates import find_candidates
-from pipelines.session.choice import Choice, choose
+from pipelines.session.choice import RunChoice, choose
 from pipelines.session.device import find_device
 from pipelines.session.inventory import Inventory, take_inventory
 from pipelines.session.job import make_nodes
-from pipelines.session.selection import EVERYTHING, Selection
+from pipelines.session.pipeline_part import EVERYTHING, Selection
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Prepared:
     """What there is, what was chosen of it, and the device it is for. notes: lines a person should see."""
 
     inventory: Inventory
-    choice: Choice
+    choice: RunChoice
     device: Device
     notes: tuple[str, ...] = ()
 

@@ -1,4 +1,4 @@
-"""What recovery asks of a prepared run: the rest planned anew, and other ways to do a node. Implements `recovery.Planner`."""
+"""What recovery asks of a prepared run: the rest planned anew, and other ways to do a node. Implements `recovery.Replanner`."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _SMALLER = {"batch": 1, "segment": 2.0}
 
 
 @dataclass(frozen=True)
-class Replanner:
+class SessionReplanner:
     """Plans what is left of a prepared run with the bytes that were measured."""
 
     prepared: Prepared
 
-    def replan(self, job: Job, choice: Mapping[str, Variant], corrections: Corrections, finished: set[str]) -> Job:
+    def replan(self, job: Job, variants: Mapping[str, Variant], corrections: Corrections, finished: set[str]) -> Job:
         """The job of the remaining tasks. Raises `DoesNotFit`."""
         inventory = self.prepared.inventory
-        problem = remaining(self._problem(choice, corrections), finished)
+        problem = remaining(self._problem(variants, corrections), finished)
         return replace(
             job,
-            choice=choice,
-            nodes=make_nodes(inventory, choice, self.prepared.device),
-            places={**job.places, **places_of(inventory, choice.values())},
+            variants=variants,
+            nodes=make_nodes(inventory, variants, self.prepared.device),
+            places={**job.places, **places_of(inventory, variants.values())},
             problem=problem,
             plan=certified(problem, plan_for(inventory.settings.tier, problem)),
-            digests=digests_of(inventory, choice.values()),
+            digests=digests_of(inventory, variants.values()),
         )
 
     def alternatives(self, job: Job, node: str, corrections: Corrections) -> tuple[tuple[Alternative, Variant], ...]:
         """Smaller first, then the tier's next variants, then the CPU where the tier lets the role go there."""
-        now = job.choice.get(node)
+        now = job.variants.get(node)
         if now is None:
             return ()
         ways = [(made, frozenset({knob})) for knob in _SMALLER for made in _smaller(now, knob)]
@@ -79,18 +79,18 @@ class Replanner:
         elsewhere = inventory.device.memory != "host" and now.device is None
         return elsewhere and may_fall_back(inventory.settings.tier, now.role)
 
-    def _problem(self, choice: Mapping[str, Variant], corrections: Corrections) -> Problem:
+    def _problem(self, variants: Mapping[str, Variant], corrections: Corrections) -> Problem:
         sizing = replace(
             self.prepared.choice.sizing,
             limit_bytes=corrections.limit_bytes,
             extra_weights=corrections.extra_weights,
             extra_workspace=corrections.extra_workspace,
         )
-        return problem_of(self.prepared.inventory, choice, sizing)
+        return problem_of(self.prepared.inventory, variants, sizing)
 
     def _need(self, job: Job, node: str, variant: Variant, corrections: Corrections) -> int:
         """Device bytes of `node`'s hungriest task under `variant`, alone with the context."""
-        problem = self._problem({**job.choice, node: variant}, replace(corrections, limit_bytes=None))
+        problem = self._problem({**job.variants, node: variant}, replace(corrections, limit_bytes=None))
         weights = problem.models[variant.name].weights_bytes if variant.name in problem.models else 0
         tasks = [task for task in problem.tasks if TaskId.parse(task.id).node == node]
         return (

@@ -16,7 +16,7 @@ from pipelines.config.compose import Composed, Composer, write_resolved
 from pipelines.config.settings import read_settings
 from pipelines.devices.torch_environment import set_torch_variables
 from pipelines.run.artifacts import Artifacts
-from pipelines.run.record import Record, cannot_write
+from pipelines.run.recorder import Recorder, cannot_write
 from pipelines.run.resume import all_tasks, finished_tasks
 from pipelines.schema.errors import (
     DoesNotFit,
@@ -33,9 +33,9 @@ from pipelines.session.earlier import read_record
 from pipelines.session.execute import execute_run, finished_result, first_fields
 from pipelines.session.fetching import with_fetched
 from pipelines.session.job import make_job
+from pipelines.session.pipeline_part import EVERYTHING, Selection
 from pipelines.session.prepare import prepare
 from pipelines.session.result import RunResult
-from pipelines.session.selection import EVERYTHING, Selection
 from pipelines.session.watcher import Watcher
 
 
@@ -78,7 +78,7 @@ def run_composed(composer: Composer, request: RunRequest, watcher: Watcher, canc
 
 def _run(composed: Composed, request: RunRequest, watcher: Watcher, cancel: threading.Event) -> RunResult:
     assert composed.folder is not None
-    record = Record(composed.folder)
+    record = Recorder(composed.folder)
     try:
         return _planned_run(composed, request, record, watcher, cancel)
     except (UsageError, InvalidError):
@@ -99,7 +99,7 @@ def _run(composed: Composed, request: RunRequest, watcher: Watcher, cancel: thre
 
 
 def _planned_run(
-    composed: Composed, request: RunRequest, record: Record, watcher: Watcher, cancel: threading.Event
+    composed: Composed, request: RunRequest, record: Recorder, watcher: Watcher, cancel: threading.Event
 ) -> RunResult:
     settings = read_settings(composed)
     set_torch_variables(settings.tier.allocator)
@@ -128,7 +128,7 @@ def _again(folder: Path, request: RunRequest) -> str:
     return f"What is finished is kept: {command}"
 
 
-def _close_with(record: Record, error: BaseException | None) -> None:
+def _close_with(record: Recorder, error: BaseException | None) -> None:
     """The record's last words for an exception on its way out; nothing where the run ended by itself."""
     if error is None or not record.is_open:
         return

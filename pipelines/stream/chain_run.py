@@ -17,10 +17,10 @@ from pipelines.schema.config import Footprint, Item, evaluate
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import close_iterator
 from pipelines.schema.values import Audio, Value
+from pipelines.stream.chain_nodes import Chunks, Stage, chain
 from pipelines.stream.paced import PacedStream
 from pipelines.stream.pacing import StreamSettings
 from pipelines.stream.report import StreamReport
-from pipelines.stream.stages import Chunks, Stage, chain
 
 if TYPE_CHECKING:
     import soundfile

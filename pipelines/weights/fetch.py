@@ -22,7 +22,7 @@ from pipelines.weights.hub import Hub
 from pipelines.weights.install import install, is_whole
 from pipelines.weights.listing import WantedFile, wanted_files
 from pipelines.weights.manifest import Manifest
-from pipelines.weights.transfer import Progress, Transfer
+from pipelines.weights.transfer import ByteProgress, Transfer
 
 #: Bytes left free on the disk.
 _SPARE = 64 << 20
@@ -95,7 +95,7 @@ def _bring(wanted: Sequence[WantedFile], transfer: Transfer, report: Report) -> 
     return digests
 
 
-def _counting(report: Report, before: int, total: int) -> Progress:
+def _counting(report: Report, before: int, total: int) -> ByteProgress:
     """Reports one file's bytes as bytes of all files, `before` of which came with earlier files."""
     return lambda done: report(before + done, total)
 

@@ -16,7 +16,7 @@ from pipelines.weights.listing import WantedFile
 _TRIES, _PAUSE = 5, 1.0
 
 #: Called with how many bytes of a file are here.
-Progress = Callable[[int], None]
+ByteProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Transfer:
         done = self.stage / file.name
         return file.size if done.is_file() else min(_size(file.part(self.stage)), file.size)
 
-    def bring(self, file: WantedFile, progress: Progress) -> str:
+    def bring(self, file: WantedFile, progress: ByteProgress) -> str:
         """Bring `file` into the stage, where it is not there already. Returns its SHA-256 in hex.
 
         Raises `SurroundingsFailed` where the connection fails (what came is resumed next time), `TaskFailed` where the hub has
@@ -49,7 +49,7 @@ class Transfer:
         self._complete(part, file, progress)
         return _accept(part, path, file)
 
-    def _complete(self, part: Path, file: WantedFile, progress: Progress) -> None:
+    def _complete(self, part: Path, file: WantedFile, progress: ByteProgress) -> None:
         """Bring `part` to its full size; a connection that broke after it had brought something is tried again."""
         tries = 0
         while True:
@@ -67,7 +67,7 @@ class Transfer:
                     raise
                 self.pause(_PAUSE)
 
-    def _resume(self, part: Path, file: WantedFile, progress: Progress) -> None:
+    def _resume(self, part: Path, file: WantedFile, progress: ByteProgress) -> None:
         """Append what is missing of `part`. Raises `SurroundingsFailed` where less comes than there should be."""
         size = _size(part)
         if size > file.size:

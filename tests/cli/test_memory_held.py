@@ -103,7 +103,7 @@ def own(tmp_path):
 
 def test_a_model_that_leaks_is_named_and_isolated_next_time(headroom, own, monkeypatch):
     monkeypatch.setattr(known, "_LEAKED", [])
-    monkeypatch.setattr("pipelines.run.models.RETURN_SECONDS", 0.2)
+    monkeypatch.setattr("pipelines.run.resident_models.RETURN_SECONDS", 0.2)
     gc.collect()  # what other tests left would otherwise come back during the run, and hide what leaks in it
     trim()
     leaks = []

@@ -8,9 +8,9 @@ import pytest
 from pipelines.devices import leaks
 from pipelines.devices.cuda import UNMEASURED_CONTEXT, CudaDevice
 from pipelines.footprints import regression, store
-from pipelines.run import memory, models
+from pipelines.run import memory_check, resident_models
 from pipelines.run.ladder import MODES
-from pipelines.run.learning import MEASURED
+from pipelines.run.observations import MEASURED
 from pipelines.schema.units import MIB
 
 PAGE = " ".join((Path(__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8").split())
@@ -21,8 +21,8 @@ PAGE = " ".join((Path(__file__).parents[2] / "docs" / "memory.md").read_text(enc
     [
         f"{UNMEASURED_CONTEXT / 1e9:g} GB before a context exists",
         f"polled every {CudaDevice.sample_seconds * 1000:g} ms",
-        f"More than {100 / memory.SLACK:g} % above the **prediction**",
-        f"If {models.RETURN_SECONDS:g} s later more than a quarter of it is still held",
+        f"More than {100 / memory_check.SLACK:g} % above the **prediction**",
+        f"If {resident_models.RETURN_SECONDS:g} s later more than a quarter of it is still held",
         f"more than {leaks.RETURN_NOISE // MIB} MiB, the model *leaks*",
         f"(from another machine) | {regression.DECLARED_MARGIN:.0%}".replace("%", " %"),
         f"few observations | {regression.LARGEST_MARGIN:.0%}".replace("%", " %"),

@@ -95,7 +95,7 @@ class Forgetful(SimulatedDevice):
 @pytest.mark.parametrize(("share", "leaks"), [(0.8, []), (0.6, ["n0", "n1"])])
 def test_what_a_leak_is_is_decided_by_the_rule_of_the_devices(share, leaks, tmp_path, monkeypatch):
     """A return of 60 % once passed in the engine and was a leak everywhere else."""
-    monkeypatch.setattr("pipelines.run.models.RETURN_SECONDS", 0.01)
+    monkeypatch.setattr("pipelines.run.resident_models.RETURN_SECONDS", 0.01)
     device = Forgetful(total_bytes=4000 * MIB, track=False)
     device.share = share
 

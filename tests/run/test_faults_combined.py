@@ -24,7 +24,7 @@ class Shrinkable(Bench):
     """A bench whose nodes have two smaller variants each."""
 
     def alternatives(self, job, node, seen):
-        now, (weights, workspace) = job.choice[node], self.sizes[int(node[1:])]
+        now, (weights, workspace) = job.variants[node], self.sizes[int(node[1:])]
         made = []
         for level in LEVELS:
             held, taken = weights // level, workspace // level
@@ -34,10 +34,10 @@ class Shrinkable(Bench):
                 made.append((Alternative(variant.name, frozenset({"variant"}), held + taken), variant))
         return tuple(made)
 
-    def replan(self, job, choice, seen, gone):
-        made = super().replan(job, choice, seen, gone)
+    def replan(self, job, variants, seen, gone):
+        made = super().replan(job, variants, seen, gone)
         assert made.plan.peak_bytes <= seen.limit_bytes
-        return replace(made, places={variant.name: Place() for variant in choice.values()})
+        return replace(made, places={variant.name: Place() for variant in variants.values()})
 
 
 class Troubled(SimulatedDevice):
@@ -69,8 +69,8 @@ def faults(draw):
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 6 else pytest.mark.slow) for seed in range(60)])
 def test_faults_in_any_combination_cost_no_task(seed, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.run.memory.LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.run.models.RETURN_SECONDS", 0.02)
+    monkeypatch.setattr("pipelines.run.memory_check.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pipelines.run.resident_models.RETURN_SECONDS", 0.02)
     draw = random.Random(seed)
     sizes = some_sizes(draw, draw.randint(2, 4))
     total = max(map(sum, sizes)) + draw.randint(0, 60) * MIB

@@ -30,7 +30,7 @@ def _fields(state: State) -> dict[str, object]:
 
 
 def names(rungs: list[Rung]) -> list[str]:
-    return [rung.choice.name if rung.choice else rung.action.value for rung in rungs]
+    return [rung.alternative.name if rung.alternative else rung.action.value for rung in rungs]
 
 
 def test_out_of_memory_climbs_down_in_the_documented_order() -> None:
@@ -69,19 +69,21 @@ def test_every_ladder_ends_keeps_what_is_pinned_and_repeats_nothing(mode: str, t
         for pinned in map(frozenset, itertools.combinations(ASPECTS, count)):
             for chosen in itertools.chain.from_iterable(itertools.combinations(EVERY, n) for n in range(6)):
                 rungs = climb(trouble, mode, pinned=pinned, alternatives=chosen)
-                picked = [rung.choice for rung in rungs if rung.choice is not None]
-                assert all(not choice.changes & pinned for choice in picked)
+                picked = [rung.alternative for rung in rungs if rung.alternative is not None]
+                assert all(not alternative.changes & pinned for alternative in picked)
                 assert len(set(picked)) == len(picked)
                 assert all(rung.action in MODES[mode].rungs for rung in rungs[:-1])
-                order = [list(Action).index(rung.action) for rung in rungs if rung.choice is not None]
+                order = [list(Action).index(rung.action) for rung in rungs if rung.alternative is not None]
                 assert order == sorted(order)
                 full = MODES[mode].rungs >= {Action.VARIANT, Action.CPU}
-                assert not full or set(picked) == {choice for choice in chosen if not choice.changes & pinned}
+                assert not full or set(picked) == {
+                    alternative for alternative in chosen if not alternative.changes & pinned
+                }
 
 
 def test_a_choice_that_cannot_fit_is_not_tried() -> None:
     state = State("t", Trouble.DRIFT, MODES["balanced"], GIB, 4 * GIB, EVERY, tried=(Rung(Action.REPLAN, ""),))
-    assert next_rung(state).choice == SHORT
+    assert next_rung(state).alternative == SHORT
 
 
 def test_a_task_that_gave_way_to_another_is_still_freed_and_tried_again_for_itself() -> None:
@@ -99,7 +101,7 @@ def test_back_home_everything_may_be_tried_again() -> None:
     )
     for rung in again:
         found = next_rung(state)
-        assert (found.action, found.choice) == (rung.action, rung.choice)
+        assert (found.action, found.alternative) == (rung.action, rung.alternative)
         state = replace(state, tried=(*state.tried, found))
     assert next_rung(state).action is Action.STOP
 

@@ -165,7 +165,7 @@ def test_two_nodes_change_where_one_change_is_not_enough(run):
 
 
 def test_what_stands_in_the_way_of_a_new_plan_changes_at_once(run, monkeypatch):
-    monkeypatch.setattr("pipelines.run.memory.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pipelines.run.memory_check.LOOK_SECONDS", 0.0)
 
     def shrink_twice(device):
         device.times += 1

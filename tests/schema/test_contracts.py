@@ -13,7 +13,7 @@ import pytest
 from pipelines.files import sha256_of
 from pipelines.plan.check import check
 from pipelines.run.artifacts import Artifacts, read_note
-from pipelines.run.record import Record
+from pipelines.run.recorder import Recorder
 from pipelines.schema.errors import ExitCode
 from pipelines.schema.plan import Load, Plan, Run, Unload
 from pipelines.schema.problem import Problem
@@ -81,7 +81,7 @@ def test_an_event_says_when_it_was_even_where_it_says_how_long_it_took():
 
 def test_a_record_is_written_with_all_its_fields(tmp_path):
     data = golden("run.json")
-    record = Record(tmp_path)
+    record = Recorder(tmp_path)
     record.open({key: data[key] for key in ("pipeline", "tier")})
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "running"
     record.steps = [StepRecord(**{**step, "tasks": tuple(step.get("tasks", ()))}) for step in data["steps"]]

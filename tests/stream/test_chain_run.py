@@ -13,9 +13,9 @@ from pipelines.schema.config import Footprint, Item
 from pipelines.schema.errors import Interrupted, TaskFailed
 from pipelines.schema.node import Context, Plain, Port
 from pipelines.schema.values import Audio, File, Text
+from pipelines.stream.chain_nodes import Stage, can_continue_chain, can_start_chain, pieces_for
 from pipelines.stream.chain_run import ChainRun, OutputWriter, Streaming, expected_seconds, real_time_factor
 from pipelines.stream.pacing import StreamSettings
-from pipelines.stream.stages import Stage, can_continue_chain, can_start_chain, pieces_for
 
 SETTINGS = StreamSettings(0.5, (0.5, 1.0), 0.5, (0.4, 0.6), 0.0, 4.0, 0.8)
 RATE = 1000

@@ -159,7 +159,7 @@ def test_nothing_but_plain_data_is_unpickled(tmp_path: Path, pair: Pair, monkeyp
 
 def test_schema_functions_cannot_be_called_by_a_pickle(pair: Pair) -> None:
     ours, theirs = pair
-    body = b"\x80\x04\x8c\x18pipelines.schema.reading\x8c\x09read_json\x93\x8c\x01x\x85R."
+    body = b"\x80\x04\x8c\x1cpipelines.schema.json_reader\x8c\x09read_json\x93\x8c\x01x\x85R."
     theirs.sendall(wire._HEAD.pack(len(body), 0) + body)
     with pytest.raises(pickle.UnpicklingError):
         wire.receive(ours)

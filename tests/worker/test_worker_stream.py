@@ -10,7 +10,7 @@ import pytest
 from pipelines.schema.errors import Interrupted, TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio, Text
-from pipelines.stream.stages import can_continue_chain, can_start_chain, pieces_for
+from pipelines.stream.chain_nodes import can_continue_chain, can_start_chain, pieces_for
 from pipelines.worker.client import IsolatedNode, Worker
 from tests.run.standins.flowing import Flowing
 from tests.run.standins.known import Known

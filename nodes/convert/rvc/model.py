@@ -14,8 +14,8 @@ from nodes.convert.rvc.features import load_hubert
 from nodes.convert.rvc.network import Synthesizer
 from nodes.convert.rvc.rmvpe import load_rmvpe
 from nodes.convert.rvc.vocoder import Shape
-from nodes.weights.faults import reading
-from nodes.weights.loading import load_module, read_checkpoint
+from nodes.loading.checkpoint import load_module, read_checkpoint
+from nodes.loading.faults import reading
 from pipelines.schema.errors import TaskFailed, did_you_mean
 
 if TYPE_CHECKING:

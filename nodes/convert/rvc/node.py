@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked_mono, is_silent
-from nodes.weights.precision import check_precision, in_half
+from nodes.loading.precision import check_precision, in_half
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio

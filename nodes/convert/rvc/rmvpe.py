@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from nodes.weights.faults import reading
-from nodes.weights.loading import load_module, read_checkpoint
+from nodes.loading.checkpoint import load_module, read_checkpoint
+from nodes.loading.faults import reading
 from pipelines.schema.errors import TaskFailed
 
 RATE, HOP = 16000, 160

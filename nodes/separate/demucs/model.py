@@ -14,8 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nodes.weights.faults import reading
-from nodes.weights.loading import load_module, read_checkpoint, unpickled
+from nodes.loading.checkpoint import load_module, read_checkpoint, unpickled
+from nodes.loading.faults import reading
 from pipelines.schema.errors import TaskFailed
 
 if TYPE_CHECKING:

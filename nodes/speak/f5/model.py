@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nodes.weights.faults import reading
-from nodes.weights.loading import load_module, read_checkpoint
+from nodes.loading.checkpoint import load_module, read_checkpoint
+from nodes.loading.faults import reading
 from pipelines.schema.errors import TaskFailed
 
 if TYPE_CHECKING:

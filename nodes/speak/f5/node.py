@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked_mono, is_silent, voice_of
+from nodes.loading.precision import check_precision, in_half
 from nodes.speak.narrate import INPUTS, Piece, Speaking, language_of, narrate, texts_of
 from nodes.text.numbers import spelled
 from nodes.text.sentences import clean, space_of
-from nodes.weights.precision import check_precision, in_half
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Place, Port
 from pipelines.schema.values import Text, Value, Words

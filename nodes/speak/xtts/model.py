@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nodes.audio.reading import is_silent
-from nodes.weights.faults import reading
-from nodes.weights.loading import fold_weight_norm, load_module, read_checkpoint
+from nodes.loading.checkpoint import fold_weight_norm, load_module, read_checkpoint
+from nodes.loading.faults import reading
 from pipelines.schema.errors import TaskFailed
 
 if TYPE_CHECKING:

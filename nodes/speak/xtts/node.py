@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked_mono, voice_of
+from nodes.loading.precision import check_precision, in_half
 from nodes.speak.narrate import Piece, Speaking, language_of, narrate, texts_of
 from nodes.text.sentences import Sentence
-from nodes.weights.precision import check_precision, in_half
 from pipelines.schema.errors import TaskFailed, did_you_mean
 from pipelines.schema.node import Context, Inputs, Place
 from pipelines.schema.values import Value

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.plan.bounds import compulsory
-from pipelines.plan.heuristics.jobs import UNLIMITED
+from pipelines.plan.heuristics.task_groups import UNLIMITED
 from pipelines.plan.model.bits import bits
 from pipelines.plan.model.instance import Instance
 

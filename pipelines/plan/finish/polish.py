@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pipelines.plan.bounds import compulsory
 from pipelines.plan.finish.assemble import Assembler
-from pipelines.plan.heuristics.jobs import plain
 from pipelines.plan.heuristics.search import written
+from pipelines.plan.heuristics.task_groups import plain
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.moves import Move, RunMove
 
@@ -37,14 +37,14 @@ def polish(
         goal: Score = (compulsory.loads(instance), compulsory.makespan(instance))
     else:
         goal = (compulsory.makespan(instance), compulsory.loads(instance))
-    score, jobs = _score(instance, best), plain(instance)
+    score, groups = _score(instance, best), plain(instance)
     neighbours = _neighbours(instance, order)
     while trials > 0 and score > goal:
         trial = next(neighbours, None)
         if trial is None:
             break
         trials -= 1
-        made = written(jobs, trial)
+        made = written(groups, trial)
         if made is None:
             continue
         finished = finish(instance, made[1])

@@ -1,14 +1,14 @@
-"""Affinity list scheduling: run every ready job whose models are resident, then load the most promising model set.
+"""Affinity list scheduling: run every ready group whose models are resident, then load the most promising model set.
 
-Ready jobs wait in one bucket per model set, oldest component first. Buckets whose models are resident are emptied; then
+Ready groups wait in one bucket per model set, oldest component first. Buckets whose models are resident are emptied; then
 a `SchedulingPolicy` chooses a bucket, and its models replace those least worth keeping. The guard (`guard`) admits only
-jobs after which everything started can be finished.
+groups after which everything started can be finished.
 
     resident: separate   buckets: separate {s1 s2 s3}   transcribe {}          run s1 s2 s3
     resident: separate   buckets: separate {}           transcribe {t1 t2 t3}  load transcribe, run t1 t2 t3
 
-The evictions here are a proxy: only the order of jobs is returned, and `loading` decides anew what to unload for it.
-O(jobs log jobs + switches x sets).
+The evictions here are a proxy: only the order of groups is returned, and `loading` decides anew what to unload for it.
+O(groups log groups + switches x sets).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
-from pipelines.plan.heuristics.guard import Components, Guard, own_needs
-from pipelines.plan.heuristics.jobs import Jobs
+from pipelines.plan.heuristics.dead_ends import Components, Guard, own_needs
+from pipelines.plan.heuristics.task_groups import TaskGroups
 
-LOOKAHEAD = 4  # ready jobs of a bucket looked at before it counts as blocked
+LOOKAHEAD = 4  # ready groups of a bucket looked at before it counts as blocked
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulingPolicy:
     """How the next model set is chosen.
 
-    closing: prefer sets that no job not yet ready will need again. oldest: prefer the oldest component to the most ready
-    jobs per load second. open_limit: components that may be started at a time.
+    closing: prefer sets that no group not yet ready will need again. oldest: prefer the oldest component to the most ready
+    groups per load second. open_limit: components that may be started at a time.
     """
 
     closing: bool = True
@@ -37,7 +37,7 @@ class SchedulingPolicy:
 
 @dataclass(slots=True)
 class _State:
-    jobs: Jobs
+    groups: TaskGroups
     guard: Guard
     policy: SchedulingPolicy
     needs: list[int]
@@ -51,120 +51,120 @@ class _State:
     order: list[int] = field(default_factory=list)
 
 
-def schedule(jobs: Jobs, parts: Components, policy: SchedulingPolicy) -> list[int]:
-    """An order of all jobs that fits, provided each component fits in its own order."""
-    state = _start(jobs, parts, policy)
-    while len(state.order) < len(jobs):
+def schedule(groups: TaskGroups, parts: Components, policy: SchedulingPolicy) -> list[int]:
+    """An order of all groups that fits, provided each component fits in its own order."""
+    state = _start(groups, parts, policy)
+    while len(state.order) < len(groups):
         if _run_resident(state):
             continue
-        job = _choose_job(state)
-        if job is None:
-            job = state.guard.safe_job()
-        _load_models(state, job)
-        _run(state, job)
+        group = _choose_group(state)
+        if group is None:
+            group = state.guard.safe_group()
+        _load_models(state, group)
+        _run(state, group)
     return state.order
 
 
-def _start(jobs: Jobs, parts: Components, policy: SchedulingPolicy) -> _State:
-    rank = [0] * len(jobs)
-    for number, job in enumerate(job for order in parts.orders for job in order):
-        rank[job] = number
-    waiting = [len(before) for before in jobs.preds]
-    state = _State(jobs, Guard.of(jobs, parts), policy, own_needs(jobs), rank, waiting)
-    state.uses_left = [0] * len(jobs.instance.model_ids)
-    for job, mask in enumerate(jobs.masks):
+def _start(groups: TaskGroups, parts: Components, policy: SchedulingPolicy) -> _State:
+    rank = [0] * len(groups)
+    for number, group in enumerate(group for order in parts.orders for group in order):
+        rank[group] = number
+    waiting = [len(before) for before in groups.preds]
+    state = _State(groups, Guard.of(groups, parts), policy, own_needs(groups), rank, waiting)
+    state.uses_left = [0] * len(groups.instance.model_ids)
+    for group, mask in enumerate(groups.masks):
         state.not_ready[mask] = state.not_ready.get(mask, 0) + 1
-        for model in jobs.lists[job]:
+        for model in groups.lists[group]:
             state.uses_left[model] += 1
-    for job, count in enumerate(waiting):
+    for group, count in enumerate(waiting):
         if count == 0:
-            _ready(state, job)
+            _ready(state, group)
     return state
 
 
-def _ready(state: _State, job: int) -> None:
-    mask = state.jobs.masks[job]
-    heapq.heappush(state.buckets.setdefault(mask, []), (state.rank[job], job))
+def _ready(state: _State, group: int) -> None:
+    mask = state.groups.masks[group]
+    heapq.heappush(state.buckets.setdefault(mask, []), (state.rank[group], group))
     state.not_ready[mask] -= 1
 
 
-def _may_run(state: _State, job: int) -> bool:
+def _may_run(state: _State, group: int) -> bool:
     guard = state.guard
-    part = guard.parts.of[job]
+    part = guard.parts.of[group]
     if (
         len(guard.started) >= state.policy.open_limit
         and part not in guard.started
         and len(guard.parts.orders[part]) > 1
     ):
         return False
-    return guard.allows(job, state.needs[job])
+    return guard.allows(group, state.needs[group])
 
 
 def _first_runnable(state: _State, mask: int) -> int | None:
-    """The first job of the bucket that may run now, of the few oldest."""
+    """The first group of the bucket that may run now, of the few oldest."""
     bucket = state.buckets[mask]
     if not bucket:
         return None
     if _may_run(state, bucket[0][1]):
         return bucket[0][1]
-    return next((job for _, job in bucket[1:LOOKAHEAD] if _may_run(state, job)), None)
+    return next((group for _, group in bucket[1:LOOKAHEAD] if _may_run(state, group)), None)
 
 
 def _run_resident(state: _State) -> bool:
-    """Run ready jobs whose models are resident until none may; whether any ran."""
+    """Run ready groups whose models are resident until none may; whether any ran."""
     ran = False
     again = True
     while again:
         again = False
         for mask in list(state.buckets):
             if mask & ~state.resident == 0:
-                while (job := _first_runnable(state, mask)) is not None:
-                    _run(state, job)
+                while (group := _first_runnable(state, mask)) is not None:
+                    _run(state, group)
                     ran = again = True
                 if not state.buckets[mask]:
                     del state.buckets[mask]
     return ran
 
 
-def _choose_job(state: _State) -> int | None:
+def _choose_group(state: _State) -> int | None:
     best, best_score = None, None
     for mask in state.buckets:
-        job = _first_runnable(state, mask)
-        if job is not None:
-            score = _score(state, mask, job)
+        group = _first_runnable(state, mask)
+        if group is not None:
+            score = _score(state, mask, group)
             if best_score is None or score > best_score:
-                best, best_score = job, score
+                best, best_score = group, score
     return best
 
 
-def _score(state: _State, mask: int, job: int) -> tuple[float, float, float]:
-    instance, policy = state.jobs.instance, state.policy
-    cost = sum(instance.reload_cost[model] for model in state.jobs.lists[job] if not state.resident >> model & 1)
+def _score(state: _State, mask: int, group: int) -> tuple[float, float, float]:
+    instance, policy = state.groups.instance, state.policy
+    cost = sum(instance.reload_cost[model] for model in state.groups.lists[group] if not state.resident >> model & 1)
     ready, coming = len(state.buckets[mask]), state.not_ready[mask]
     closes = float(coming == 0) if policy.closing else 0.0
     if policy.oldest:
-        return (closes, -float(state.rank[job]), 0.0)
+        return (closes, -float(state.rank[group]), 0.0)
     return (
         closes,
         ready / (ready + coming) / (cost + 1e-9) if policy.closing else ready / (cost + 1e-9),
-        -float(state.rank[job]),
+        -float(state.rank[group]),
     )
 
 
-def _load_models(state: _State, job: int) -> None:
-    instance, mask = state.jobs.instance, state.jobs.masks[job]
-    for model in state.jobs.lists[job]:
+def _load_models(state: _State, group: int) -> None:
+    instance, mask = state.groups.instance, state.groups.masks[group]
+    for model in state.groups.lists[group]:
         if not state.resident >> model & 1:
             state.resident |= 1 << model
             state.weight_bytes += instance.weights[model]
-    room = state.jobs.room - state.guard.live - state.jobs.space[job]
+    room = state.groups.room - state.guard.live - state.groups.space[group]
     if state.weight_bytes > room:
         _evict(state, mask, room)
 
 
 def _evict(state: _State, mask: int, room: int) -> None:
     """Unload what is least worth keeping until `room` suffices."""
-    instance = state.jobs.instance
+    instance = state.groups.instance
     wanted = 0
     for other, bucket in state.buckets.items():
         if bucket:
@@ -185,19 +185,19 @@ def _evict(state: _State, mask: int, room: int) -> None:
         state.weight_bytes -= instance.weights[model]
 
 
-def _run(state: _State, job: int) -> None:
-    mask = state.jobs.masks[job]
+def _run(state: _State, group: int) -> None:
+    mask = state.groups.masks[group]
     bucket = state.buckets[mask]
-    if bucket[0][1] == job:
+    if bucket[0][1] == group:
         heapq.heappop(bucket)
     else:
-        bucket.remove((state.rank[job], job))
+        bucket.remove((state.rank[group], group))
         heapq.heapify(bucket)
-    state.guard.run(job)
-    state.order.append(job)
-    for model in state.jobs.lists[job]:
+    state.guard.run(group)
+    state.order.append(group)
+    for model in state.groups.lists[group]:
         state.uses_left[model] -= 1
-    for after in state.jobs.succs[job]:
+    for after in state.groups.succs[group]:
         state.waiting[after] -= 1
         if state.waiting[after] == 0:
             _ready(state, after)

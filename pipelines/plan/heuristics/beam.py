@@ -1,8 +1,8 @@
 """Beam search for an order of one large component that fits the room, where no simple order does.
 
-States are sets of done jobs; all of a step have equally many. A job that fits and leaves no more behind than before runs at
+States are sets of done groups; all of a step have equally many. A group that fits and leaves no more behind than before runs at
 once. Otherwise a state is ranked by its live outputs, mixed with what they would be if every successor gave back its
-share: a job that brings the end of a large output nearer is worth something though it frees nothing yet.
+share: a group that brings the end of a large output nearer is worth something though it frees nothing yet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _State:
     waiting: tuple[int, ...]
     uses: tuple[int, ...]
     last: _State | None
-    job: int
+    group: int
 
 
 def beam_order(
@@ -34,13 +34,13 @@ def beam_order(
     `mix`: weight of shared outputs in the ranking, 0 to 1. `work`: steps to try, about; it sets the width of the beam.
     """
     waiting = tuple(len(row) for row in before)
-    ready = tuple(job for job, count in enumerate(waiting) if count == 0)
+    ready = tuple(group for group, count in enumerate(waiting) if count == 0)
     layer = [_State(0, 0.0, 0, ready, waiting, tuple(len(row) for row in after), None, -1)]
     width = max(2, min(WIDEST, work // max(1, len(before) * 12)))
     for _ in before:
         ranked = []
         for number, state in enumerate(layer):
-            ranked += [(score, number, job) for score, job in _options(state, before, need, keep, room, mix)]
+            ranked += [(score, number, group) for score, group in _options(state, before, need, keep, room, mix)]
         ranked.sort()
         layer = _next_layer(layer, ranked, before, after, keep, width)
         if not layer:
@@ -52,14 +52,14 @@ def _options(
     state: _State, before: Sets, need: Sequence[int], keep: Sequence[int], room: int, mix: float
 ) -> list[tuple[float, int]]:
     found = []
-    for job in state.ready:
-        if state.live + need[job] <= room:
-            gain = keep[job] - sum(keep[pred] for pred in before[job] if state.uses[pred] == 1)
-            share = keep[job] - sum(keep[pred] / state.uses[pred] for pred in before[job])
+    for group in state.ready:
+        if state.live + need[group] <= room:
+            gain = keep[group] - sum(keep[pred] for pred in before[group] if state.uses[pred] == 1)
+            share = keep[group] - sum(keep[pred] / state.uses[pred] for pred in before[group])
             score = (1 - mix) * (state.live + gain) + mix * (state.shared + share)
             if gain <= 0:
-                return [(score, job)]
-            found.append((score, job))
+                return [(score, group)]
+            found.append((score, group))
     return found
 
 
@@ -73,36 +73,36 @@ def _next_layer(
 ) -> list[_State]:
     seen: set[int] = set()
     made: list[_State] = []
-    for _, number, job in ranked:
-        done = layer[number].done | 1 << job
+    for _, number, group in ranked:
+        done = layer[number].done | 1 << group
         if done not in seen:
             seen.add(done)
-            made.append(_after(layer[number], job, before, after, keep))
+            made.append(_after(layer[number], group, before, after, keep))
             if len(made) == width:
                 break
     return made
 
 
-def _after(state: _State, job: int, before: Sets, after: Sets, keep: Sequence[int]) -> _State:
+def _after(state: _State, group: int, before: Sets, after: Sets, keep: Sequence[int]) -> _State:
     waiting, uses = list(state.waiting), list(state.uses)
     live, shared = state.live, state.shared
-    for pred in before[job]:
+    for pred in before[group]:
         shared -= keep[pred] / len(after[pred])
         uses[pred] -= 1
         if uses[pred] == 0:
             live -= keep[pred]
-    ready = [other for other in state.ready if other != job]
-    for follower in after[job]:
+    ready = [other for other in state.ready if other != group]
+    for follower in after[group]:
         waiting[follower] -= 1
         if waiting[follower] == 0:
             ready.append(follower)
-    live, shared = live + keep[job], shared + keep[job]
-    return _State(live, shared, state.done | 1 << job, tuple(ready), tuple(waiting), tuple(uses), state, job)
+    live, shared = live + keep[group], shared + keep[group]
+    return _State(live, shared, state.done | 1 << group, tuple(ready), tuple(waiting), tuple(uses), state, group)
 
 
 def _path(state: _State) -> list[int]:
     order = []
     while state.last is not None:
-        order.append(state.job)
+        order.append(state.group)
         state = state.last
     return order[::-1]

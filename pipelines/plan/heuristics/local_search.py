@@ -1,7 +1,7 @@
-"""Local search on an order of jobs: moves jobs and stretches of jobs, accepts by simulated annealing, keeps the best.
+"""Local search on an order of groups: moves groups and stretches of groups, accepts by simulated annealing, keeps the best.
 
-A step moves one job, or a few neighbours, next to a job with which it shares models or anywhere else, or turns a stretch
-round; steps that break precedence are not tried. Budget in expansions: one is one job placed in one trial order. All
+A step moves one group, or a few neighbours, next to a group with which it shares models or anywhere else, or turns a stretch
+round; steps that break precedence are not tried. Budget in expansions: one is one group placed in one trial order. All
 randomness comes from the generator given. The temperature falls from about one average reload to a twentieth of one.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Protocol
 
-from pipelines.plan.heuristics.jobs import Jobs
+from pipelines.plan.heuristics.task_groups import TaskGroups
 
 HOT, COLD = 0.6, 0.08  # in average reloads
 
@@ -36,19 +36,19 @@ class Evaluator(Protocol):
 
 
 def improve(
-    jobs: Jobs, order: Sequence[int], evaluator: Evaluator, budget: int, draw: Random
+    groups: TaskGroups, order: Sequence[int], evaluator: Evaluator, budget: int, draw: Random
 ) -> tuple[list[int], float, int]:
     """(best order, its reload seconds, expansions spent)."""
     current = list(order)
     evaluator.accept(current, 0)
     cost, spent = evaluator.accepted(), len(current)
     best, best_cost = list(current), cost
-    related = _related_jobs(jobs)
-    position = [0] * len(jobs)
+    related = _related_groups(groups)
+    position = [0] * len(groups)
     _set_positions(position, current, 0, len(current))
     while spent < budget and best_cost > 1e-12:
         heat = HOT * (COLD / HOT) ** (spent / budget) * evaluator.unit
-        step = _step(jobs, current, position, related, draw)
+        step = _step(groups, current, position, related, draw)
         if step is None:
             spent += 1
             continue
@@ -66,18 +66,18 @@ def improve(
     return best, best_cost, spent
 
 
-def _related_jobs(jobs: Jobs) -> list[list[int]]:
-    """For each job some others that share models with it, those that share most first."""
+def _related_groups(groups: TaskGroups) -> list[list[int]]:
+    """For each group some others that share models with it, those that share most first."""
     users: dict[int, list[int]] = {}
-    for job, row in enumerate(jobs.lists):
+    for group, row in enumerate(groups.lists):
         for model in row:
-            users.setdefault(model, []).append(job)
+            users.setdefault(model, []).append(group)
     related = []
-    for job, row in enumerate(jobs.lists):
+    for group, row in enumerate(groups.lists):
         shared: dict[int, int] = {}
         for model in row:
             for other in users[model][:200]:
-                if other != job:
+                if other != group:
                     shared[other] = shared.get(other, 0) + 1
         related.append(sorted(shared, key=lambda other: (-shared[other], other))[:12])
     return related
@@ -89,7 +89,7 @@ def _set_positions(position: list[int], order: Sequence[int], start: int, end: i
 
 
 def _step(
-    jobs: Jobs, order: list[int], position: list[int], related: list[list[int]], draw: Random
+    groups: TaskGroups, order: list[int], position: list[int], related: list[list[int]], draw: Random
 ) -> tuple[list[int], int, int] | None:
     """(a neighbour, first position that differs, last + 1); None where precedence forbids what was drawn."""
     count = len(order)
@@ -99,7 +99,7 @@ def _step(
     first = int(draw.random() * count)
     if kind < 0.2:
         last = min(count, first + 2 + int(draw.random() * min(count, 12)))
-        if any(position[after] < last for job in order[first:last] for after in jobs.succs[job]):
+        if any(position[after] < last for group in order[first:last] for after in groups.succs[group]):
             return None
         return order[:first] + order[first:last][::-1] + order[last:], first, last
     last = min(count, first + 1 + (int(draw.random() * 4) if kind < 0.5 else 0))
@@ -108,20 +108,20 @@ def _step(
         target = position[near[int(draw.random() * len(near))]] + (draw.random() < 0.5)
     else:
         target = int(draw.random() * (count + 1))
-    return _moved(jobs, order, position, first, last, target)
+    return _moved(groups, order, position, first, last, target)
 
 
 def _moved(
-    jobs: Jobs, order: list[int], position: list[int], first: int, last: int, target: int
+    groups: TaskGroups, order: list[int], position: list[int], first: int, last: int, target: int
 ) -> tuple[list[int], int, int] | None:
-    """The jobs at first..last put before position `target`."""
+    """The groups at first..last put before position `target`."""
     stretch = order[first:last]
     if target < first:
-        if any(target <= position[pred] < first for job in stretch for pred in jobs.preds[job]):
+        if any(target <= position[pred] < first for group in stretch for pred in groups.preds[group]):
             return None
         return order[:target] + stretch + order[target:first] + order[last:], target, last
     if target > last:
-        if any(last <= position[after] < target for job in stretch for after in jobs.succs[job]):
+        if any(last <= position[after] < target for group in stretch for after in groups.succs[group]):
             return None
         return order[:first] + order[last:target] + stretch + order[target:], first, target
     return None

@@ -1,7 +1,7 @@
-"""An order of one component's jobs with a low peak of outputs plus own needs. Knows nothing of loads.
+"""An order of one component's groups with a low peak of outputs plus own needs. Knows nothing of loads.
 
-Small components are solved: a best-first search over sets of done jobs that never raises the peak before it must, and
-runs a job at once where that neither raises the peak nor leaves more behind. Large ones get the best of a few greedy
+Small components are solved: a best-first search over sets of done groups that never raises the peak before it must, and
+runs a group at once where that neither raises the peak nor leaves more behind. Large ones get the best of a few greedy
 orders, then, if none fits the room, the same search within its effort. Least peak is NP-complete on general graphs.
 """
 
@@ -13,20 +13,20 @@ from collections.abc import Callable, Sequence
 from pipelines.plan.heuristics.beam import beam_order
 
 Sets = Sequence[Sequence[int]]
-LARGE = 20_000  # jobs beyond which only the greedy orders are tried
+LARGE = 20_000  # groups beyond which only the greedy orders are tried
 WORKS = (20_000, 100_000, 400_000)  # steps a beam search may try, about
 MIXES = (0.5, 0.0, 1.0)  # rankings tried on a component that does not fit yet
-SMALL = 16  # jobs of a component that is always searched
+SMALL = 16  # groups of a component that is always searched
 
 
 def profile(order: Sequence[int], before: Sets, need: Sequence[int], keep: Sequence[int]) -> list[int]:
-    """Bytes at the moment of each job of `order`: outputs kept so far plus its own need."""
+    """Bytes at the moment of each group of `order`: outputs kept so far plus its own need."""
     waiting = _successor_counts(before)
     live, moments = 0, []
-    for job in order:
-        moments.append(live + need[job])
-        live += keep[job]
-        for pred in before[job]:
+    for group in order:
+        moments.append(live + need[group])
+        live += keep[group]
+        for pred in before[group]:
             waiting[pred] -= 1
             if waiting[pred] == 0:
                 live -= keep[pred]
@@ -44,9 +44,9 @@ def _successor_counts(before: Sets) -> list[int]:
 def low_peak_order(before: Sets, need: Sequence[int], keep: Sequence[int], room: int, effort: int) -> list[int]:
     """A topological order whose highest moment is low; the lowest where the search ends within `effort` states."""
     after: list[list[int]] = [[] for _ in before]
-    for job, behind in enumerate(before):
+    for group, behind in enumerate(before):
         for pred in behind:
-            after[pred].append(job)
+            after[pred].append(group)
     made = [build(before, after, need, keep) for build in _GREEDY]
     best = min(made, key=lambda order: max(profile(order, before, need, keep), default=0))
     peak = max(profile(best, before, need, keep), default=0)
@@ -60,10 +60,10 @@ def low_peak_order(before: Sets, need: Sequence[int], keep: Sequence[int], room:
 
 
 def search_order(before: Sets, after: Sets, need: Sequence[int], keep: Sequence[int], effort: int) -> list[int] | None:
-    """Best-first over sets of done jobs; the order of least peak, or None where `effort` states did not suffice."""
+    """Best-first over sets of done groups; the order of least peak, or None where `effort` states did not suffice."""
     count, full = len(before), (1 << len(before)) - 1
     behind = [sum(1 << pred for pred in row) for row in before]
-    ahead = [sum(1 << job for job in row) for row in after]
+    ahead = [sum(1 << group for group in row) for row in after]
     heap: list[tuple[int, int, int, int, tuple[int, ...]]] = [(max(need), 0, 0, 0, ())]
     seen: set[int] = set()
     while heap and effort > 0:
@@ -72,12 +72,12 @@ def search_order(before: Sets, after: Sets, need: Sequence[int], keep: Sequence[
             continue
         seen.add(done)
         effort -= 1
-        ready = [job for job in range(count) if not done >> job & 1 and behind[job] & ~done == 0]
+        ready = [group for group in range(count) if not done >> group & 1 and behind[group] & ~done == 0]
         options = []
-        for job in ready:
-            now = done | 1 << job
-            gain = keep[job] - sum(keep[pred] for pred in before[job] if ahead[pred] & ~now == 0)
-            options.append((max(peak, live + need[job]), -now.bit_count(), live + gain, now, (*path, job)))
+        for group in ready:
+            now = done | 1 << group
+            gain = keep[group] - sum(keep[pred] for pred in before[group] if ahead[pred] & ~now == 0)
+            options.append((max(peak, live + need[group]), -now.bit_count(), live + gain, now, (*path, group)))
         free = next((option for option in options if option[0] == peak and option[2] <= live), None)
         for option in options if free is None else [free]:
             if option[3] == full and (option[0] == peak or not heap or option[0] <= heap[0][0]):
@@ -92,13 +92,13 @@ def search_order(before: Sets, after: Sets, need: Sequence[int], keep: Sequence[
 def _last_in_first_out(before: Sets, after: Sets, need: Sequence[int], keep: Sequence[int]) -> list[int]:
     """Go on with what became ready last, smaller outputs first."""
     waiting = [len(behind) for behind in before]
-    stack = [job for job in reversed(range(len(before))) if waiting[job] == 0]
+    stack = [group for group in reversed(range(len(before))) if waiting[group] == 0]
     order = []
     while stack:
-        job = stack.pop()
-        order.append(job)
+        group = stack.pop()
+        order.append(group)
         freed = []
-        for follower in after[job]:
+        for follower in after[group]:
             waiting[follower] -= 1
             if waiting[follower] == 0:
                 freed.append(follower)
@@ -107,30 +107,30 @@ def _last_in_first_out(before: Sets, after: Sets, need: Sequence[int], keep: Seq
 
 
 def _least_gain(before: Sets, after: Sets, need: Sequence[int], keep: Sequence[int]) -> list[int]:
-    """Always the ready job that leaves least behind. O((n + edges) log n)."""
+    """Always the ready group that leaves least behind. O((n + edges) log n)."""
     waiting, open_uses = [len(behind) for behind in before], [len(row) for row in after]
     done = [False] * len(before)
 
-    def key(job: int) -> tuple[int, int, int]:
-        gain = keep[job] - sum(keep[pred] for pred in before[job] if open_uses[pred] == 1)
-        return (gain, need[job], job)
+    def key(group: int) -> tuple[int, int, int]:
+        gain = keep[group] - sum(keep[pred] for pred in before[group] if open_uses[pred] == 1)
+        return (gain, need[group], group)
 
-    heap = [key(job) for job in range(len(before)) if waiting[job] == 0]
+    heap = [key(group) for group in range(len(before)) if waiting[group] == 0]
     heapq.heapify(heap)
     order = []
     while heap:
-        job = heapq.heappop(heap)[2]
-        if done[job]:
+        group = heapq.heappop(heap)[2]
+        if done[group]:
             continue
-        done[job] = True
-        order.append(job)
-        for pred in before[job]:
+        done[group] = True
+        order.append(group)
+        for pred in before[group]:
             open_uses[pred] -= 1
             if open_uses[pred] == 1:
                 last = next(follower for follower in after[pred] if not done[follower])
                 if waiting[last] == 0:
                     heapq.heappush(heap, key(last))
-        for follower in after[job]:
+        for follower in after[group]:
             waiting[follower] -= 1
             if waiting[follower] == 0:
                 heapq.heappush(heap, key(follower))
@@ -141,18 +141,18 @@ def _results_first(before: Sets, after: Sets, need: Sequence[int], keep: Sequenc
     """From each end backwards: first what the end needs, dearest branch first (Sethi and Ullman's rule on trees)."""
     done = [False] * len(before)
     order: list[int] = []
-    for sink in (job for job in range(len(before)) if not after[job]):
+    for sink in (group for group in range(len(before)) if not after[group]):
         stack = [(sink, False)]
         while stack:
-            job, ready = stack.pop()
-            if done[job]:
+            group, ready = stack.pop()
+            if done[group]:
                 continue
             if ready:
-                done[job] = True
-                order.append(job)
+                done[group] = True
+                order.append(group)
                 continue
-            stack.append((job, True))
-            stack.extend((pred, False) for pred in sorted(before[job], key=lambda p: (need[p] - keep[p], -p)))
+            stack.append((group, True))
+            stack.extend((pred, False) for pred in sorted(before[group], key=lambda p: (need[p] - keep[p], -p)))
     return order
 
 

@@ -1,6 +1,6 @@
 """Good plans for problems too large to solve exactly, within a budget of expansions. Proves nothing.
 
-1. group      tasks become jobs: contracted, or components side by side in waves         `jobs`, `waves`
+1. group      tasks are grouped: contracted, or components side by side in waves         `task_groups`, `waves`
 2. construct  orders by affinity scheduling under several policies, and the usual ones   `affinity`, `orders`
 3. improve    local search from the order with the least estimated reload seconds        `local_search`, `set_search`
 4. write out  loads and unloads of the cheapest orders; the cheapest that fits is taken  `loading`, `eviction`
@@ -16,11 +16,11 @@ from random import Random
 from pipelines.plan.finish.assemble import Assembler
 from pipelines.plan.heuristics import loading, orders
 from pipelines.plan.heuristics.affinity import SchedulingPolicy, schedule
+from pipelines.plan.heuristics.dead_ends import Components, components, feasible
 from pipelines.plan.heuristics.eviction import RULES, eviction_weights
-from pipelines.plan.heuristics.guard import Components, components, feasible
-from pipelines.plan.heuristics.jobs import Jobs, contract, in_waves, keeps_outputs, plain
 from pipelines.plan.heuristics.local_search import improve
 from pipelines.plan.heuristics.set_search import applies, improve_sets
+from pipelines.plan.heuristics.task_groups import TaskGroups, contract, in_waves, keeps_outputs, plain
 from pipelines.plan.heuristics.uniform import UniformEvaluator
 from pipelines.plan.heuristics.waves import waves
 from pipelines.plan.heuristics.weighted import WeightedEvaluator
@@ -43,17 +43,19 @@ WAVE_POLICIES = (
     SchedulingPolicy(closing=False, open_limit=64),
     SchedulingPolicy(open_limit=8),
 )
-SCHEDULING = 8  # a job placed by list scheduling, and by writing out, costs about as much as this many in local search
+SCHEDULING = (
+    8  # a group placed by list scheduling, and by writing out, costs about as much as this many in local search
+)
 CHEAP = 4  # trials of uniform models for the price of one
 WORTH_IMPROVING = 12  # trial orders local search should be able to afford
-SETS = 2  # blocks placed for the price of one job
+SETS = 2  # blocks placed for the price of one group
 WRITTEN = 2  # trials written out in full
 RESTARTS = 6  # of the greedy
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The moves of a plan that fits, and the expansions spent: one is one job placed in one trial order."""
+    """The moves of a plan that fits, and the expansions spent: one is one group placed in one trial order."""
 
     moves: list[Move]
     expansions: int
@@ -61,110 +63,112 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """An order of jobs and its estimated reload seconds."""
+    """An order of groups and its estimated reload seconds."""
 
     cost: float
-    jobs: Jobs
+    groups: TaskGroups
     order: list[int]
 
 
 def search(instance: Instance, expansions: int = DEFAULT_EXPANSIONS) -> Found | None:
     """The best plan found within `expansions`; None where none was found, which proves nothing."""
-    jobs = plain(instance)
-    parts = components(jobs, effort=EFFORT)
-    if not feasible(parts, jobs.room):
+    groups = plain(instance)
+    parts = components(groups, effort=EFFORT)
+    if not feasible(parts, groups.room):
         return None
-    spent = SCHEDULING * len(jobs)
+    spent = SCHEDULING * len(groups)
     trials: list[_Trial] = []
-    for grouped, groups, policies in _groupings(jobs, parts):
+    for grouped, grouped_parts, policies in _groupings(groups, parts):
         for policy in policies:
             if trials and spent + SCHEDULING * len(grouped) > expansions // 2:
                 break
-            trials.append(_costed(grouped, schedule(grouped, groups, policy)))
+            trials.append(_costed(grouped, schedule(grouped, grouped_parts, policy)))
             spent += SCHEDULING * len(grouped)
     draw = Random(instance.problem.seed)  # noqa: S311 - reproducible, not secret
     if keeps_outputs(instance):
-        trials += _baseline_trials(jobs, parts, draw, expansions)
+        trials += _baseline_trials(groups, parts, draw, expansions)
     trials.sort(key=lambda trial: trial.cost)
-    left = max(expansions - spent, expansions // 3)  # however many tasks there are, few jobs may be left of them
+    left = max(expansions - spent, expansions // 3)  # however many tasks there are, few groups may be left of them
     start = trials[0]
-    if start.cost < math.inf and left >= WORTH_IMPROVING * len(start.jobs):
+    if start.cost < math.inf and left >= WORTH_IMPROVING * len(start.groups):
         order, cost, used = _improved(start, left, draw)
         spent += used
-        trials.append(_Trial(cost, start.jobs, order))
+        trials.append(_Trial(cost, start.groups, order))
     trials.sort(key=lambda trial: trial.cost)
-    made = _cheapest(jobs, trials, WRITTEN if SCHEDULING * len(jobs) <= expansions else 1)
+    made = _cheapest(groups, trials, WRITTEN if SCHEDULING * len(groups) <= expansions else 1)
     return None if made is None else Found(made, spent)
 
 
-def _baseline_trials(jobs: Jobs, parts: Components, draw: Random, expansions: int) -> Iterator[_Trial]:
+def _baseline_trials(groups: TaskGroups, parts: Components, draw: Random, expansions: int) -> Iterator[_Trial]:
     """The orders everybody tries, and restarts of the greedy as far as a quarter of the budget goes."""
-    for order in orders.simple(jobs, parts):
-        yield _costed(jobs, order)
-    restarts = min(RESTARTS, expansions // (4 * SCHEDULING * max(1, len(jobs))))
+    for order in orders.simple(groups, parts):
+        yield _costed(groups, order)
+    restarts = min(RESTARTS, expansions // (4 * SCHEDULING * max(1, len(groups))))
     for number in range(restarts):
-        found = orders.greedy(jobs, draw if number else None)
+        found = orders.greedy(groups, draw if number else None)
         if found is not None:
-            yield _costed(jobs, found)
+            yield _costed(groups, found)
 
 
-def _groupings(jobs: Jobs, parts: Components) -> Iterator[tuple[Jobs, Components, tuple[SchedulingPolicy, ...]]]:
+def _groupings(
+    groups: TaskGroups, parts: Components
+) -> Iterator[tuple[TaskGroups, Components, tuple[SchedulingPolicy, ...]]]:
     """Ways of putting tasks together, each with its components and the policies to schedule it by."""
-    if not keeps_outputs(jobs.instance):
-        grouped = contract(jobs.instance)
+    if not keeps_outputs(groups.instance):
+        grouped = contract(groups.instance)
         yield grouped, components(grouped, effort=0), POLICIES[:3]
         return
     sizes: set[int] = set()
     for share in SHARES:
-        grouped = in_waves(jobs.instance, waves(jobs, parts, share))
-        groups = components(grouped, effort=0)
-        if len(grouped) not in sizes and len(grouped) < len(jobs) and feasible(groups, grouped.room):
+        grouped = in_waves(groups.instance, waves(groups, parts, share))
+        grouped_parts = components(grouped, effort=0)
+        if len(grouped) not in sizes and len(grouped) < len(groups) and feasible(grouped_parts, grouped.room):
             sizes.add(len(grouped))
-            yield grouped, groups, WAVE_POLICIES
-    yield jobs, parts, POLICIES[4:] if sizes else POLICIES
+            yield grouped, grouped_parts, WAVE_POLICIES
+    yield groups, parts, POLICIES[4:] if sizes else POLICIES
 
 
-def _costed(jobs: Jobs, order: list[int]) -> _Trial:
-    estimate = WeightedEvaluator(jobs)
+def _costed(groups: TaskGroups, order: list[int]) -> _Trial:
+    estimate = WeightedEvaluator(groups)
     estimate.accept(order, 0)
-    return _Trial(estimate.accepted(), jobs, order)
+    return _Trial(estimate.accepted(), groups, order)
 
 
 def _improved(trial: _Trial, budget: int, draw: Random) -> tuple[list[int], float, int]:
-    """(order, reload seconds, expansions) by the local search that fits the jobs."""
-    jobs = trial.jobs
-    if UniformEvaluator.applies(jobs):
-        order, cost, used = improve(jobs, trial.order, UniformEvaluator(jobs), CHEAP * budget, draw)
+    """(order, reload seconds, expansions) by the local search that fits the groups."""
+    groups = trial.groups
+    if UniformEvaluator.applies(groups):
+        order, cost, used = improve(groups, trial.order, UniformEvaluator(groups), CHEAP * budget, draw)
         return order, cost, used // CHEAP
-    if applies(jobs):
-        order, cost, used = improve_sets(jobs, trial.order, SETS * budget, draw)
+    if applies(groups):
+        order, cost, used = improve_sets(groups, trial.order, SETS * budget, draw)
         return order, cost, used // SETS
-    return improve(jobs, trial.order, WeightedEvaluator(jobs), budget, draw)
+    return improve(groups, trial.order, WeightedEvaluator(groups), budget, draw)
 
 
-def _cheapest(jobs: Jobs, trials: list[_Trial], most: int) -> list[Move] | None:
+def _cheapest(groups: TaskGroups, trials: list[_Trial], most: int) -> list[Move] | None:
     """The cheapest of the first `most` trials that hold once written out task by task."""
     found: list[tuple[float, list[Move]]] = []
     for trial in trials:
-        made = written(jobs, trial.jobs.tasks(trial.order))
-        if made is not None and fits(jobs.instance, made[1]):
+        made = written(groups, trial.groups.tasks(trial.order))
+        if made is not None and fits(groups.instance, made[1]):
             found.append(made)
         if len(found) == most:
             break
     return min(found, key=lambda one: one[0], default=(0.0, None))[1]
 
 
-def written(jobs: Jobs, order: list[int]) -> tuple[float, list[Move]] | None:
-    """The cheapest way found to load for `order` of plain jobs: (load seconds, moves)."""
-    blocks = loading.blocks_of(jobs, order)
-    tried = [loading.choose_evictions(blocks, eviction_weights(jobs.instance, rule)) for rule in range(RULES)]
-    fitting = [residency for residency in tried if residency is not None]
+def written(groups: TaskGroups, order: list[int]) -> tuple[float, list[Move]] | None:
+    """The cheapest way found to load for `order` of plain groups: (load seconds, moves)."""
+    blocks = loading.blocks_of(groups, order)
+    tried = [loading.choose_evictions(blocks, eviction_weights(groups.instance, rule)) for rule in range(RULES)]
+    fitting = [spans for spans in tried if spans is not None]
     if not fitting:
         return None
-    best = min(fitting, key=lambda residency: residency.reload_seconds(jobs.instance))
+    best = min(fitting, key=lambda spans: spans.reload_seconds(groups.instance))
     loading.undo_evictions(blocks, best)
     moves = loading.to_moves(blocks, best)
-    return load_seconds(jobs.instance, moves), moves
+    return load_seconds(groups.instance, moves), moves
 
 
 def fits(instance: Instance, made: list[Move]) -> bool:

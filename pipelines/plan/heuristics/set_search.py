@@ -1,10 +1,10 @@
 """Local search on sequences of model sets, for problems in which no output stays on the device.
 
-There, once a set is resident, running every ready job it suffices for costs nothing, so a plan is a sequence of sets and
-the jobs follow from it. A set that finds nothing to run drops out, and jobs left at the end bring their sets after all; so
+There, once a set is resident, running every ready group it suffices for costs nothing, so a plan is a sequence of sets and
+the groups follow from it. A set that finds nothing to run drops out, and groups left at the end bring their sets after all; so
 taking one set out asks at once whether the loads it stands for were needed:
 
-    a b c a d b   ->   a b c . d b   ->   a b c d b        where the jobs of the second a can wait, or come earlier
+    a b c a d b   ->   a b c . d b   ->   a b c d b        where the groups of the second a can wait, or come earlier
 
 Steps take a set out, move a stretch elsewhere, put a set in, or turn two round; simulated annealing accepts. What is before
 the first change is not run again.
@@ -18,77 +18,80 @@ from dataclasses import dataclass
 from random import Random
 
 from pipelines.plan.heuristics.eviction import NEVER, eviction_weights, victim
-from pipelines.plan.heuristics.jobs import Jobs
+from pipelines.plan.heuristics.task_groups import TaskGroups
 
 HOT, COLD = 0.2, 0.02  # in average reloads
-LARGEST = 200_000  # sets times jobs
+LARGEST = 200_000  # sets times groups
 
 
 @dataclass(slots=True)
 class _SetSequence:
-    """A sequence of sets, the jobs each runs, its room for weights, and the done jobs (bit mask) before each."""
+    """A sequence of sets, the groups each runs, its room for weights, and the done groups (bit mask) before each."""
 
     masks: list[int]
-    jobs: list[list[int]]
+    groups: list[list[int]]
     rooms: list[int]
     done: list[int]
     cost: float = 0.0
 
 
 class _SetTable:
-    """Which jobs each model set lets run, compiled to bit masks."""
+    """Which groups each model set lets run, compiled to bit masks."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        instance = jobs.instance
-        self.jobs, self.full = jobs, (1 << len(jobs)) - 1
-        self.before = [sum(1 << pred for pred in row) for row in jobs.preds]
-        self.lists = dict(zip(jobs.masks, jobs.lists, strict=True))
+    def __init__(self, groups: TaskGroups) -> None:
+        instance = groups.instance
+        self.groups, self.full = groups, (1 << len(groups)) - 1
+        self.before = [sum(1 << pred for pred in row) for row in groups.preds]
+        self.lists = dict(zip(groups.masks, groups.lists, strict=True))
         self.weights, self.reload, self.ratio = instance.weights, instance.reload_cost, eviction_weights(instance)
         self.sets = sorted(self.lists)
         self.served = {mask: self._served(mask) for mask in self.sets}
-        used = sorted({model for row in jobs.lists for model in row})
+        used = sorted({model for row in groups.lists for model in row})
         self.unit = sum(self.reload[model] for model in used) / max(1, len(used))
 
     def _served(self, mask: int) -> list[int]:
-        """Jobs that run where `mask` is resident, predecessors first."""
-        room = self.jobs.room - sum(self.weights[model] for model in self.lists[mask])
+        """Groups that run where `mask` is resident, predecessors first."""
+        room = self.groups.room - sum(self.weights[model] for model in self.lists[mask])
         return [
-            job
-            for job in range(len(self.jobs))
-            if self.jobs.masks[job] == mask or (self.jobs.masks[job] & ~mask == 0 and self.jobs.space[job] <= room)
+            group
+            for group in range(len(self.groups))
+            if self.groups.masks[group] == mask
+            or (self.groups.masks[group] & ~mask == 0 and self.groups.space[group] <= room)
         ]
 
     def blocks(self, base: _SetSequence, start: int, masks: Sequence[int]) -> _SetSequence:
         """The first `start` blocks of `base`, then `masks` where they find work, then what is left."""
-        made = _SetSequence(base.masks[:start], base.jobs[:start], base.rooms[:start], base.done[: start + 1])
+        made = _SetSequence(base.masks[:start], base.groups[:start], base.rooms[:start], base.done[: start + 1])
         for mask in masks:
             self._add(made, mask)
         while made.done[-1] != self.full:
             done = made.done[-1]
-            job = next(job for job, behind in enumerate(self.before) if not done >> job & 1 and not behind & ~done)
-            self._add(made, self.jobs.masks[job])
+            group = next(
+                group for group, behind in enumerate(self.before) if not done >> group & 1 and not behind & ~done
+            )
+            self._add(made, self.groups.masks[group])
         self._price(made)
         return made
 
     def _add(self, made: _SetSequence, mask: int) -> None:
-        done, before, space = made.done[-1], self.before, self.jobs.space
+        done, before, space = made.done[-1], self.before, self.groups.space
         ran, widest = [], 0
-        for job in self.served[mask]:
-            if not done >> job & 1 and not before[job] & ~done:
-                done |= 1 << job
-                ran.append(job)
-                if space[job] > widest:  # noqa: PLR1730 - the builtin is slower, and this is the innermost loop
-                    widest = space[job]
+        for group in self.served[mask]:
+            if not done >> group & 1 and not before[group] & ~done:
+                done |= 1 << group
+                ran.append(group)
+                if space[group] > widest:  # noqa: PLR1730 - the builtin is slower, and this is the innermost loop
+                    widest = space[group]
         if not ran:
             return
         if made.masks and made.masks[-1] == mask:
-            made.jobs[-1] = made.jobs[-1] + ran
-            made.rooms[-1] = min(made.rooms[-1], self.jobs.room - widest)
+            made.groups[-1] = made.groups[-1] + ran
+            made.rooms[-1] = min(made.rooms[-1], self.groups.room - widest)
             made.done[-1] = done
             return
         made.masks.append(mask)
-        made.jobs.append(ran)
-        made.rooms.append(self.jobs.room - widest)
+        made.groups.append(ran)
+        made.rooms.append(self.groups.room - widest)
         made.done.append(done)
 
     def _price(self, made: _SetSequence) -> None:
@@ -118,17 +121,17 @@ class _SetTable:
         made.cost = total
 
 
-def applies(jobs: Jobs) -> bool:
+def applies(groups: TaskGroups) -> bool:
     """Whether no output is kept, and the table of what each set serves is small enough."""
-    return not any(jobs.keep) and len(set(jobs.masks)) * len(jobs) <= LARGEST
+    return not any(groups.keep) and len(set(groups.masks)) * len(groups) <= LARGEST
 
 
-def improve_sets(jobs: Jobs, order: Sequence[int], budget: int, draw: Random) -> tuple[list[int], float, int]:
-    """(best order of jobs, its reload seconds, expansions spent) by simulated annealing from `order`."""
-    table = _SetTable(jobs)
+def improve_sets(groups: TaskGroups, order: Sequence[int], budget: int, draw: Random) -> tuple[list[int], float, int]:
+    """(best order of groups, its reload seconds, expansions spent) by simulated annealing from `order`."""
+    table = _SetTable(groups)
     empty = _SetSequence([], [], [], [0])
-    current = best = table.blocks(empty, 0, [jobs.masks[job] for job in order])
-    spent = len(jobs)
+    current = best = table.blocks(empty, 0, [groups.masks[group] for group in order])
+    spent = len(groups)
     while spent < budget and best.cost > 1e-12 and len(current.masks) > 1:
         heat = HOT * (COLD / HOT) ** (spent / budget) * table.unit
         start, masks = _step(current.masks, table.sets, draw)
@@ -139,7 +142,7 @@ def improve_sets(jobs: Jobs, order: Sequence[int], budget: int, draw: Random) ->
             current = trial
             if current.cost < best.cost:
                 best = current
-    return [job for row in best.jobs for job in row], best.cost, spent
+    return [group for row in best.groups for group in row], best.cost, spent
 
 
 def _step(masks: list[int], sets: list[int], draw: Random) -> tuple[int, list[int]]:

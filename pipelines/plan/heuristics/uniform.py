@@ -1,10 +1,10 @@
-"""Reload seconds of an order of jobs, exactly, where all models have one size and one reload time and no output is kept.
+"""Reload seconds of an order of groups, exactly, where all models have one size and one reload time and no output is kept.
 
-There memory is a number of slots, and staying resident between two uses is an interval that takes one slot at every job
+There memory is a number of slots, and staying resident between two uses is an interval that takes one slot at every group
 in between. Packing intervals greedily, earliest end first and of those the shortest first, keeps as many as possible; it
 keeps what Belady's rule (unload what is used again latest) would keep.
 
-    jobs     a   b   c   a   b        2 slots: each job leaves one beside its own model
+    groups     a   b   c   a   b        2 slots: each group leaves one beside its own model
     a        |-----------|            kept: one slot free at b and at c
     b            |-----------|        not kept: at c the slot is a's
 
@@ -16,40 +16,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.plan.heuristics.jobs import Jobs
+from pipelines.plan.heuristics.task_groups import TaskGroups
 
 
 class UniformEvaluator:
-    """Reloads of jobs whose models all weigh and cost the same. Costs are whole numbers of loads kept from happening."""
+    """Reloads of groups whose models all weigh and cost the same. Costs are whole numbers of loads kept from happening."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        weight = max((jobs.instance.weights[m] for row in jobs.lists for m in row), default=1)
-        self.unit = max((jobs.instance.reload_cost[m] for row in jobs.lists for m in row), default=0.0)
-        models = len(jobs.instance.model_ids)
-        self._masks = jobs.masks
+    def __init__(self, groups: TaskGroups) -> None:
+        weight = max((groups.instance.weights[m] for row in groups.lists for m in row), default=1)
+        self.unit = max((groups.instance.reload_cost[m] for row in groups.lists for m in row), default=0.0)
+        models = len(groups.instance.model_ids)
+        self._masks = groups.masks
         self._slots = [
-            min(models, (jobs.room - space) // max(1, weight)) - len(row)
-            for space, row in zip(jobs.space, jobs.lists, strict=True)
+            min(models, (groups.room - space) // max(1, weight)) - len(row)
+            for space, row in zip(groups.space, groups.lists, strict=True)
         ]
-        uses = sum(len(row) for row in jobs.lists)
-        self._avoidable = uses - sum(1 for m in range(models) if any(mask >> m & 1 for mask in jobs.masks))
+        uses = sum(len(row) for row in groups.lists)
+        self._avoidable = uses - sum(1 for m in range(models) if any(mask >> m & 1 for mask in groups.masks))
         self._free: list[list[int]] = []
         self._kept: list[int] = []
 
     @staticmethod
-    def applies(jobs: Jobs) -> bool:
+    def applies(groups: TaskGroups) -> bool:
         """Whether sizes, costs and moments of loading are all alike and nothing stays behind."""
-        instance = jobs.instance
-        used = {model for row in jobs.lists for model in row}
+        instance = groups.instance
+        used = {model for row in groups.lists for model in row}
         figures = {(instance.weights[m], instance.reload_cost[m], instance.load_peak[m]) for m in used}
-        return len(figures) <= 1 and all(w == p for w, _, p in figures) and not any(jobs.keep)
+        return len(figures) <= 1 and all(w == p for w, _, p in figures) and not any(groups.keep)
 
     def accept(self, order: Sequence[int], start: int) -> None:
         """Make `order` the one later trials are compared with; it is as the last one before position `start`."""
         del self._free[start + 1 :], self._kept[start + 1 :]
         if not self._free:
             self._free, self._kept = [[]], [0]
-        masks = [self._masks[job] for job in order]
+        masks = [self._masks[group] for group in order]
         free, kept = list(self._free[-1]), self._kept[-1]
         for end in range(len(self._free) - 1, len(order)):
             kept += _packed(masks, free, end)
@@ -59,7 +59,7 @@ class UniformEvaluator:
 
     def cost(self, order: Sequence[int], start: int, end: int) -> tuple[float, int]:
         """(reload seconds, positions evaluated) of an order that is as the accepted one before `start` and from `end`."""
-        masks = [self._masks[job] for job in order]
+        masks = [self._masks[group] for group in order]
         free, kept, slots = list(self._free[start]), self._kept[start], self._slots
         for place in range(start, len(order)):
             kept += _packed(masks, free, place)

@@ -7,21 +7,21 @@ loads; smaller ones leave room for several models, or several waves, at a time: 
 
 from __future__ import annotations
 
-from pipelines.plan.heuristics.guard import Components, own_needs
-from pipelines.plan.heuristics.jobs import Jobs
+from pipelines.plan.heuristics.dead_ends import Components, own_needs
+from pipelines.plan.heuristics.task_groups import TaskGroups
 
 
-def waves(jobs: Jobs, parts: Components, share: float) -> list[list[tuple[int, ...]]]:
-    """`groups[w][c]`: the jobs of component c of wave w, alike position by position. For plain jobs. O(jobs + edges)."""
-    needs = own_needs(jobs)
+def waves(groups: TaskGroups, parts: Components, share: float) -> list[list[tuple[int, ...]]]:
+    """`waves[w][c]`: the groups of component c of wave w, alike position by position. For plain groups. O(groups + edges)."""
+    needs = own_needs(groups)
     open_waves: dict[object, _Wave] = {}
     made: list[_Wave] = []
     for order in parts.orders:
-        shape = _shape(jobs, order)
-        loads = _kept(jobs, order)
-        own = [needs[job] for job in order]
+        shape = _shape(groups, order)
+        loads = _kept(groups, order)
+        own = [needs[group] for group in order]
         wave = open_waves.get(shape)
-        if wave is None or not wave.takes(loads, own, jobs.room, share):
+        if wave is None or not wave.takes(loads, own, groups.room, share):
             wave = open_waves[shape] = _Wave([0] * len(order), [0] * len(order))
             made.append(wave)
         wave.add(order, loads, own)
@@ -47,20 +47,20 @@ class _Wave:
         self.members.append(order)
 
 
-def _shape(jobs: Jobs, order: tuple[int, ...]) -> tuple[object, ...]:
-    place = {job: index for index, job in enumerate(order)}
-    return tuple((jobs.masks[job], tuple(sorted(place[pred] for pred in jobs.preds[job]))) for job in order)
+def _shape(groups: TaskGroups, order: tuple[int, ...]) -> tuple[object, ...]:
+    place = {group: index for index, group in enumerate(order)}
+    return tuple((groups.masks[group], tuple(sorted(place[pred] for pred in groups.preds[group]))) for group in order)
 
 
-def _kept(jobs: Jobs, order: tuple[int, ...]) -> list[int]:
+def _kept(groups: TaskGroups, order: tuple[int, ...]) -> list[int]:
     """Bytes of outputs alive at each step of the component's own order, the step's own included."""
-    waiting = {job: len(jobs.succs[job]) for job in order}
+    waiting = {group: len(groups.succs[group]) for group in order}
     live, kept = 0, []
-    for job in order:
-        live += jobs.keep[job]
+    for group in order:
+        live += groups.keep[group]
         kept.append(live)
-        for pred in jobs.preds[job]:
+        for pred in groups.preds[group]:
             waiting[pred] -= 1
             if waiting[pred] == 0:
-                live -= jobs.keep[pred]
+                live -= groups.keep[pred]
     return kept

@@ -1,4 +1,4 @@
-"""Connected components of tasks (or jobs) that wait for each other."""
+"""Connected components of tasks (or groups) that wait for each other."""
 
 from __future__ import annotations
 

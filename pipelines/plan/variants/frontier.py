@@ -19,7 +19,7 @@ MOST_SETS = 4000
 BISECTIONS = 6
 
 Build = Callable[[Variants, int | None], Problem]
-Planner = Callable[[Problem], Plan]
+PlanFunction = Callable[[Problem], Plan]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class FrontierPoint:
     variants: Variants
 
 
-def frontier(nodes: Sequence[FitNode], build: Build, planner: Planner = make_plan) -> tuple[FrontierPoint, ...]:
+def frontier(nodes: Sequence[FitNode], build: Build, planner: PlanFunction = make_plan) -> tuple[FrontierPoint, ...]:
     """Limit against quality and time, rising: each point is of higher quality than the one before, or as good and faster.
 
     The first is the smallest limit found to work at all. For each quality the set that needs least is planned at the
@@ -68,7 +68,7 @@ def _cheapest_by_quality(nodes: Sequence[FitNode], build: Build) -> list[tuple[f
     return kept
 
 
-def _planned_points(build: Build, variants: Variants, quality: float, planner: Planner) -> Iterator[FrontierPoint]:
+def _planned_points(build: Build, variants: Variants, quality: float, planner: PlanFunction) -> Iterator[FrontierPoint]:
     """The set planned where it just fits, and where nothing is ever unloaded."""
     low, high = least_bytes(build(variants, None)), planner(build(variants, None)).peak_bytes
     roomy = _point(build, variants, quality, high, planner)
@@ -81,7 +81,7 @@ def _planned_points(build: Build, variants: Variants, quality: float, planner: P
     yield from (point for point in (least, roomy) if point is not None)
 
 
-def _point(build: Build, variants: Variants, quality: float, limit: int, planner: Planner) -> FrontierPoint | None:
+def _point(build: Build, variants: Variants, quality: float, limit: int, planner: PlanFunction) -> FrontierPoint | None:
     try:
         made = planner(build(variants, limit))
     except DoesNotFit:

@@ -16,8 +16,8 @@ from nodes.convert.rvc.pitch import coarse
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio
+from pipelines.stream.chain_nodes import pieces_for
 from pipelines.stream.piecewise import piecewise
-from pipelines.stream.stages import pieces_for
 from tests.checkpoints.rvc import make_index, make_rvc
 
 pytestmark = pytest.mark.slow

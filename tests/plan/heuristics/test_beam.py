@@ -12,22 +12,22 @@ from pipelines.plan.heuristics.low_peak import profile, search_order
 
 @st.composite
 def components(draw: st.DrawFn) -> tuple[list[tuple[int, ...]], list[int], list[int]]:
-    """(predecessors, bytes needed beyond kept outputs, bytes kept) of each job."""
+    """(predecessors, bytes needed beyond kept outputs, bytes kept) of each group."""
     count = draw(st.integers(2, 6))
-    before = [tuple(p for p in range(job) if draw(st.booleans())) for job in range(count)]
-    keep = [draw(st.integers(0, 5)) if any(job in row for row in before) else 0 for job in range(count)]
+    before = [tuple(p for p in range(group) if draw(st.booleans())) for group in range(count)]
+    keep = [draw(st.integers(0, 5)) if any(group in row for row in before) else 0 for group in range(count)]
     need = [kept + draw(st.integers(0, 3)) for kept in keep]
     return before, need, keep
 
 
 def _after(before):
-    return [[job for job, row in enumerate(before) if pred in row] for pred in range(len(before))]
+    return [[group for group, row in enumerate(before) if pred in row] for pred in range(len(before))]
 
 
 def _peaks(before, need, keep):
     for order in itertools.permutations(range(len(before))):
-        place = {job: index for index, job in enumerate(order)}
-        if all(place[p] < place[job] for job, row in enumerate(before) for p in row):
+        place = {group: index for index, group in enumerate(order)}
+        if all(place[p] < place[group] for group, row in enumerate(before) for p in row):
             yield max(profile(order, before, need, keep))
 
 
@@ -40,7 +40,7 @@ def test_it_finds_an_order_where_one_fits(component, spare: int, mix: float) -> 
     assert (order is None) == (spare == 0)
     if order is not None:
         assert sorted(order) == list(range(len(before)))
-        assert all(order.index(p) < order.index(job) for job, row in enumerate(before) for p in row)
+        assert all(order.index(p) < order.index(group) for group, row in enumerate(before) for p in row)
         assert max(profile(order, before, need, keep)) <= room
 
 

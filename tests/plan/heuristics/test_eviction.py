@@ -1,9 +1,9 @@
 """Which model goes when room is short, and the order of moves that follows from it."""
 
 from pipelines.plan.heuristics.eviction import NEVER, eviction_weights, victim
-from pipelines.plan.heuristics.jobs import plain
 from pipelines.plan.heuristics.loading import blocks_of, choose_evictions, undo_evictions
 from pipelines.plan.heuristics.search import written
+from pipelines.plan.heuristics.task_groups import plain
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.moves import LoadMove, UnloadMove, load_seconds
 from pipelines.schema.problem import Model, Problem, Task

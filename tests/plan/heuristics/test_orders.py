@@ -9,43 +9,43 @@ import pytest
 from benchmarks.planner.baselines import baselines
 from benchmarks.planner.generators import identical, planted
 from pipelines.plan.heuristics import orders
-from pipelines.plan.heuristics.guard import components, own_needs
-from pipelines.plan.heuristics.jobs import Jobs, plain
+from pipelines.plan.heuristics.dead_ends import components, own_needs
+from pipelines.plan.heuristics.task_groups import TaskGroups, plain
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.planner import plan
 
 
-def _peak(jobs: Jobs, order: list[int]) -> int:
-    """Highest moment with only the running job's models there; fails where a predecessor is late."""
-    needs, uses, live, peak = own_needs(jobs), [len(row) for row in jobs.succs], 0, 0
+def _peak(groups: TaskGroups, order: list[int]) -> int:
+    """Highest moment with only the running group's models there; fails where a predecessor is late."""
+    needs, uses, live, peak = own_needs(groups), [len(row) for row in groups.succs], 0, 0
     done: set[int] = set()
-    for job in order:
-        assert done.issuperset(jobs.preds[job])
-        done.add(job)
-        peak = max(peak, live + needs[job])
-        live += jobs.keep[job]
-        for pred in jobs.preds[job]:
+    for group in order:
+        assert done.issuperset(groups.preds[group])
+        done.add(group)
+        peak = max(peak, live + needs[group])
+        live += groups.keep[group]
+        for pred in groups.preds[group]:
             uses[pred] -= 1
-            live -= 0 if uses[pred] else jobs.keep[pred]
+            live -= 0 if uses[pred] else groups.keep[pred]
     return peak
 
 
 @pytest.mark.parametrize("seed", range(1, 12, 2))
-def test_every_order_holds_every_job_after_its_predecessors(seed: int) -> None:
-    jobs = plain(Instance.of(planted(seed)))
-    for order in orders.simple(jobs, components(jobs, effort=100)):
-        assert sorted(order) == list(range(len(jobs)))
-        _peak(jobs, order)
+def test_every_order_holds_every_group_after_its_predecessors(seed: int) -> None:
+    groups = plain(Instance.of(planted(seed)))
+    for order in orders.simple(groups, components(groups, effort=100)):
+        assert sorted(order) == list(range(len(groups)))
+        _peak(groups, order)
 
 
 def test_the_greedy_fits_or_says_that_it_does_not() -> None:
     outcomes = set()
     for seed in range(1, 30, 2):
-        jobs = plain(Instance.of(planted(seed)))
+        groups = plain(Instance.of(planted(seed)))
         for draw in (None, Random(seed)):
-            order = orders.greedy(jobs, draw)
+            order = orders.greedy(groups, draw)
             outcomes.add(order is None)
-            assert order is None or (sorted(order) == list(range(len(jobs))) and _peak(jobs, order) <= jobs.room)
+            assert order is None or (sorted(order) == list(range(len(groups))) and _peak(groups, order) <= groups.room)
     assert outcomes == {True, False}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nodes.weights.faults import reading
+from nodes.loading.faults import reading
 from pipelines.devices.out_of_memory import is_out_of_memory
 from pipelines.schema.errors import TaskFailed, UsageError
 

@@ -29,7 +29,7 @@ def keep_observations(
     broken = {TaskId.parse(task).node for task in failed}
     kept = 0
     for seen, task, level in _with_levels(observed):
-        variant = seen.job.choice.get(task.node)
+        variant = seen.job.variants.get(task.node)
         if variant is None or not seen.alone or seen.source not in MEASURED or seen.peak_bytes < level:
             continue
         if str(task) in failed or (task.node in broken and is_isolated(variant)):
@@ -42,7 +42,7 @@ def keep_observations(
 
 def _observation(seen: Observed, task: TaskId, variant: Variant, level: int, device: Device) -> Observation:
     job, item, segment = seen.job, seen.job.items[task.item], variant.knobs.get("segment")
-    footprint = footprint_of(job.graph, task.node, job.choice, device.memory)
+    footprint = footprint_of(job.graph, task.node, job.variants, device.memory)
     return Observation(
         "run",
         seen.peak_bytes - level,

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.plan.planner import plan
-from pipelines.plan.variants import selection
-from pipelines.plan.variants.selection import FitNode, Option, choose, frontier
+from pipelines.plan.variants import best_set
+from pipelines.plan.variants.best_set import FitNode, Option, find_best_set, frontier
 from pipelines.plan.variants.sets import sets_from_best
 from pipelines.schema.errors import DoesNotFit, InvalidError
 from pipelines.schema.plan import Plan
@@ -49,13 +49,13 @@ def build(variants: Mapping[str, str], limit: int | None) -> Problem:
 
 
 def test_with_room_the_best_of_each() -> None:
-    chosen = choose(NODES, build, None)
+    chosen = find_best_set(NODES, build, None)
     assert (chosen.variants, chosen.quality, chosen.best) == ({"separate": "ft", "transcribe": "large"}, 2.0, True)
 
 
 def test_quality_is_by_rank_so_that_roles_compare() -> None:
     """1000 MiB rule out `large`; ft + tiny (1.0) beats the rest."""
-    chosen = choose(NODES, build, 1000 * MIB)
+    chosen = find_best_set(NODES, build, 1000 * MIB)
     assert (chosen.variants, chosen.quality) == ({"separate": "ft", "transcribe": "tiny"}, 1.0)
 
 
@@ -67,16 +67,16 @@ def test_of_equal_quality_the_fastest() -> None:
         problem = build(variants, limit)
         return replace(problem, context_bytes=2000 * MIB) if set(variants.values()) == {"ft", "large"} else problem
 
-    chosen = choose(nodes, together, 1900 * MIB)
+    chosen = find_best_set(nodes, together, 1900 * MIB)
     assert chosen.variants == {"separate": "center", "transcribe": "large"}
     assert chosen.plan.makespan_seconds == pytest.approx(4.0 + 2 * 20.0)  # separating hides behind the load
 
 
 def test_what_is_pinned_stays_or_the_set_is_refused_with_the_one_change_that_helps() -> None:
     pinned = (SEPARATE, replace(TRANSCRIBE, pinned="large"))
-    assert choose(pinned, build, 1700 * MIB).variants["transcribe"] == "large"
+    assert find_best_set(pinned, build, 1700 * MIB).variants["transcribe"] == "large"
     with pytest.raises(DoesNotFit) as caught:
-        choose(pinned, build, 1000 * MIB)
+        find_best_set(pinned, build, 1000 * MIB)
     refusal = caught.value.refusal
     assert refusal.proved
     assert refusal.suggestions[0] == "Let transcribe use tiny in place of large: then it fits."
@@ -86,7 +86,7 @@ def test_what_is_pinned_stays_or_the_set_is_refused_with_the_one_change_that_hel
 
 def test_where_nothing_fits_more_memory_is_the_one_change() -> None:
     with pytest.raises(DoesNotFit) as caught:
-        choose(NODES, build, 50 * MIB)
+        find_best_set(NODES, build, 50 * MIB)
     assert caught.value.refusal.suggestions[0] == (
         f"Raise the limit to 180 MiB ({180 * MIB} bytes), with separate=ht, transcribe=tiny."
     )
@@ -108,21 +108,21 @@ def test_frontier_known_answer() -> None:
 
 
 def test_no_nodes_to_choose_for() -> None:
-    chosen = choose((), lambda variants, limit: Problem.of([], [Task("t", (), 5)], limit), 5)
+    chosen = find_best_set((), lambda variants, limit: Problem.of([], [Task("t", (), 5)], limit), 5)
     assert (chosen.variants, chosen.quality) == ({}, 0.0)
 
 
 def test_names_that_do_not_exist_are_refused() -> None:
     with pytest.raises(InvalidError, match=r"transcribe is pinned to 'larg'. Did you mean 'large'"):
-        choose((replace(TRANSCRIBE, pinned="larg"),), build, None)
+        find_best_set((replace(TRANSCRIBE, pinned="larg"),), build, None)
     with pytest.raises(InvalidError, match="Node pitch has no variant"):
-        choose((FitNode("pitch", ()),), build, None)
+        find_best_set((FitNode("pitch", ()),), build, None)
 
 
 def test_a_spent_budget_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "MOST_SETS", 1)
+    monkeypatch.setattr(best_set, "MOST_SETS", 1)
     with pytest.raises(DoesNotFit) as caught:
-        choose(NODES, build, 1000 * MIB)
+        find_best_set(NODES, build, 1000 * MIB)
     assert not caught.value.refusal.proved
 
 
@@ -176,9 +176,9 @@ def test_no_set_is_better_than_the_chosen_one(case: tuple) -> None:
         fitting.append((-worth(names), made.makespan_seconds))
     if not fitting:
         with pytest.raises(DoesNotFit):
-            choose(nodes, make, limit)
+            find_best_set(nodes, make, limit)
         return
-    chosen = choose(nodes, make, limit)
+    chosen = find_best_set(nodes, make, limit)
     assert (-chosen.quality, chosen.plan.makespan_seconds) == min(fitting)
     assert chosen.best
     points = frontier(nodes, make)
@@ -204,5 +204,5 @@ def test_the_best_set_is_not_called_best_where_a_better_one_was_refused_without_
         return plan(problem)
 
     for proved in (False, True):
-        found = choose(nodes, small, 10, partial(planner, proved=proved))
+        found = find_best_set(nodes, small, 10, partial(planner, proved=proved))
         assert (found.variants, found.best) == ({"n": "low"}, proved)

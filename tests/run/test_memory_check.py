@@ -11,7 +11,7 @@ from pipelines.plan.planner import plan
 from pipelines.run.artifacts import Artifacts
 from pipelines.run.engine import Engine
 from pipelines.run.ladder import Trouble
-from pipelines.run.memory import MemoryCheck, first_broken
+from pipelines.run.memory_check import MemoryCheck, first_broken
 from pipelines.run.outcome import MemoryTrouble, Outcome
 from pipelines.run.progress import Progress
 from pipelines.schema.plan import Load, Run, Unload

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.inputs.riff import Shortfall, shortfall
+from pipelines.inputs.truncation import Shortfall, shortfall
 
 RATE = 8000
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from pipelines.config.catalog import conf_dir, load_yaml
 from pipelines.schema.errors import UsageError
-from pipelines.schema.limits import Bound, MusicLimits, limited, music_limits, within
+from pipelines.schema.music_limits import Bound, MusicLimits, limited, music_limits, within
 from pipelines.schema.settings import MusicTier
 from pipelines.schema.units import GIB
 

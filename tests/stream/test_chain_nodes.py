@@ -8,11 +8,11 @@ import pytest
 from pipelines.schema.errors import Interrupted
 from pipelines.schema.node import Context, Plain, Port
 from pipelines.schema.values import Audio, Text
+from pipelines.stream.chain_nodes import Stage, chain, join_audio
 from pipelines.stream.paced import PacedStream
 from pipelines.stream.pacing import StreamSettings
 from pipelines.stream.piecewise import Pieces
 from pipelines.stream.report import render
-from pipelines.stream.stages import Stage, chain, join_audio
 
 HALF = StreamSettings(0.5, (0.5, 1.0), 0.5, (0.4, 0.6), 0.0, 4.0, 0.8)
 

@@ -20,7 +20,7 @@ from pipelines.schema.record import SCHEMA, Event, StepRecord
 
 
 @dataclass
-class Record:
+class Recorder:
     """The files of one run. It is an observer: call it with each event. fields: what `run.json` says beside the steps."""
 
     folder: Path

@@ -15,7 +15,7 @@ from pipelines.plan import feasibility
 from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.needs import least_bytes
 from pipelines.plan.planner import plan as make_plan
-from pipelines.plan.variants.frontier import MOST_SETS, Build, FrontierPoint, Planner, frontier
+from pipelines.plan.variants.frontier import MOST_SETS, Build, FrontierPoint, PlanFunction, frontier
 from pipelines.plan.variants.sets import FitNode, Option, Variants, sets_from_best
 from pipelines.schema.errors import DoesNotFit
 from pipelines.schema.plan import Plan
@@ -23,14 +23,14 @@ from pipelines.schema.problem import Problem
 from pipelines.schema.refusal import Refusal
 from pipelines.schema.units import format_bytes
 
-__all__ = ["Choice", "FitNode", "FrontierPoint", "Option", "choose", "frontier"]
+__all__ = ["BestSet", "FitNode", "FrontierPoint", "Option", "find_best_set", "frontier"]
 
 #: Plans made before the search settles for what it has.
 MOST_PLANS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BestSet:
     """A set of variants by node, its problem and plan. `best` is true where no set of higher quality fits, proved."""
 
     variants: Variants
@@ -40,7 +40,9 @@ class Choice:
     best: bool
 
 
-def choose(nodes: Sequence[FitNode], build: Build, limit: int | None, planner: Planner = make_plan) -> Choice:
+def find_best_set(
+    nodes: Sequence[FitNode], build: Build, limit: int | None, planner: PlanFunction = make_plan
+) -> BestSet:
     """The set of highest quality whose plan fits `limit`, the fastest of those, then the first in the nodes' order.
 
     `build(variants, limit)` makes the problem of a set. Raises `DoesNotFit` where no set fits: its refusal is the
@@ -56,12 +58,12 @@ def choose(nodes: Sequence[FitNode], build: Build, limit: int | None, planner: P
 class _Search:
     """Plans sets within the budget, best first; remembers the nearest set that did not fit."""
 
-    def __init__(self, nodes: Sequence[FitNode], build: Build, limit: int | None, planner: Planner) -> None:
+    def __init__(self, nodes: Sequence[FitNode], build: Build, limit: int | None, planner: PlanFunction) -> None:
         self.nodes, self.build, self.limit, self.planner = nodes, build, limit, planner
         self.sets, self.plans, self.sure = MOST_SETS, MOST_PLANS, True
         self.nearest: tuple[int, Refusal] | None = None
 
-    def best(self) -> Choice | None:
+    def best(self) -> BestSet | None:
         """The fastest fitting set of the highest quality that has one."""
         for quality, sets in groupby(sets_from_best(self.nodes), key=lambda each: each[0]):
             if self.spent:
@@ -69,7 +71,7 @@ class _Search:
                 return None
             fitting = [found for _, variants in sets if (found := self.planned(variants, quality)) is not None]
             if fitting:
-                fastest = min(fitting, key=lambda choice: choice.plan.makespan_seconds)
+                fastest = min(fitting, key=lambda found: found.plan.makespan_seconds)
                 return replace(fastest, best=self.sure)
         return None
 
@@ -77,7 +79,7 @@ class _Search:
     def spent(self) -> bool:
         return self.sets <= 0 or self.plans <= 0
 
-    def planned(self, variants: Variants, quality: float) -> Choice | None:
+    def planned(self, variants: Variants, quality: float) -> BestSet | None:
         """The set with its plan, or None where it does not fit or the budget is spent."""
         if self.spent:
             self.sure = False
@@ -88,7 +90,7 @@ class _Search:
         if refused is None:
             self.plans -= 1
             try:
-                return Choice(variants, quality, problem, self.planner(problem), best=False)
+                return BestSet(variants, quality, problem, self.planner(problem), best=False)
             except DoesNotFit as error:
                 refused = error.refusal
         self.sure = self.sure and refused.proved

@@ -5,7 +5,7 @@ from dataclasses import replace
 from benchmarks.memory.harness import Bench
 from pipelines.devices.cpu import CpuDevice
 from pipelines.footprints.store import FootprintStore, Key
-from pipelines.run.learning import keep_observations
+from pipelines.run.observations import keep_observations
 from pipelines.run.outcome import Observed
 from pipelines.schema.plan import Load, Run, Unload
 from pipelines.schema.units import MIB
@@ -25,7 +25,7 @@ def run(item, node):
 def remembered(tmp_path, observed, node="n0", failed=()):
     store = FootprintStore(tmp_path / "f.jsonl")
     kept = keep_observations(store, observed, DEVICE, failed)
-    return kept, [seen.bytes // MIB for seen in store.read().of(Key.of(JOB.choice[node], "", DEVICE.footprint_key))]
+    return kept, [seen.bytes // MIB for seen in store.read().of(Key.of(JOB.variants[node], "", DEVICE.footprint_key))]
 
 
 def load(model):
@@ -56,19 +56,19 @@ def test_a_run_that_failed_teaches_nothing(tmp_path):
 
 def test_where_one_failed_in_a_process_of_its_own_no_other_does(tmp_path):
     """Its process may have died, and then the next run's bytes hold what the new one loaded."""
-    apart = replace(JOB, choice={**JOB.choice, "n0": replace(JOB.choice["n0"], isolation="process")})
+    apart = replace(JOB, variants={**JOB.variants, "n0": replace(JOB.variants["n0"], isolation="process")})
     first, second = step(run(0, 0), 108, 109, 90, job=apart), step(run(1, 0), 90, 128, 108, job=apart)
     assert remembered(tmp_path, [step(load("n0"), 100, 110, 108), first, second], failed={"i0/n0"}) == (0, [])
     assert remembered(tmp_path, [step(run(0, 0), 100, 120, 100, job=apart)], failed={"i0/n1"}) == (1, [20])
 
 
 def test_what_one_variant_took_is_not_remembered_of_the_one_that_replaced_it(tmp_path):
-    small = replace(JOB.choice["n0"], origin="small")
-    later = replace(JOB, choice={**JOB.choice, "n0": small}, digests={"small": "abc"})
+    small = replace(JOB.variants["n0"], origin="small")
+    later = replace(JOB, variants={**JOB.variants, "n0": small}, digests={"small": "abc"})
     store = FootprintStore(tmp_path / "f.jsonl")
     observed = [step(run(0, 0), 100, 190, 100), step(run(1, 0), 100, 105, 100, job=later)]
     assert keep_observations(store, observed, DEVICE) == 2
-    found = [store.read().of(Key.of(*key, DEVICE.footprint_key)) for key in ((JOB.choice["n0"], ""), (small, "abc"))]
+    found = [store.read().of(Key.of(*key, DEVICE.footprint_key)) for key in ((JOB.variants["n0"], ""), (small, "abc"))]
     assert [[seen.bytes // MIB for seen in each] for each in found] == [[90], [5]]
 
 

@@ -5,24 +5,24 @@ import time
 
 import pytest
 
-from pipelines.run.record import Record
+from pipelines.run.recorder import Recorder
 from pipelines.schema.errors import ExitCode, SurroundingsFailed
 
 
 def test_a_folder_belongs_to_one_run_at_a_time(tmp_path):
-    first = Record(tmp_path)
+    first = Recorder(tmp_path)
     first.open({"who": "first"})
     with pytest.raises(SurroundingsFailed, match="still going"):
-        Record(tmp_path).open({"who": "second"})
+        Recorder(tmp_path).open({"who": "second"})
     assert json.loads((tmp_path / "run.json").read_text())["who"] == "first"
     first.close("ok", ExitCode.OK)
-    second = Record(tmp_path)
+    second = Recorder(tmp_path)
     second.open({"who": "second"})
     second.close("ok", ExitCode.OK)
 
 
 def test_a_clock_that_is_set_back_leaves_the_duration_as_it_was(tmp_path, monkeypatch):
-    record = Record(tmp_path)
+    record = Recorder(tmp_path)
     record.open({})
     monkeypatch.setattr(time, "time", lambda: record.started - 3600)
     record.close("ok", ExitCode.OK)

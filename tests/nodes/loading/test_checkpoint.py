@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from nodes.weights.loading import load_module, read_checkpoint, without_filling  # noqa: E402
+from nodes.loading.checkpoint import load_module, read_checkpoint, without_filling  # noqa: E402
 from pipelines.devices.cpu import CpuDevice  # noqa: E402
 from pipelines.schema.units import MIB  # noqa: E402
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nodes.weights.precision import check_precision, in_half
+from nodes.loading.precision import check_precision, in_half
 
 
 def test_half_precision_is_for_cards():
