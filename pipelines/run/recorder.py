@@ -68,9 +68,8 @@ class Recorder:
         self.fields.update(fields)
         self.is_open = False
         try:
-            self._write({"status": status, "exit_code": int(code), "seconds": round(self.elapsed(), 3)})
-            self._events.close()
-            self._log.close()
+            with self._events, self._log:
+                self._write({"status": status, "exit_code": int(code), "seconds": round(self.elapsed(), 3)})
         except OSError as error:
             sys.stderr.write(f"The record in {self.folder} could not be finished: {error}\n")
         finally:

@@ -252,3 +252,8 @@ def test_a_cycle_of_garbage_is_given_back() -> None:
     gone = weakref.ref(Ring())
     CpuDevice().reclaim()
     assert gone() is None
+
+
+def test_a_device_without_an_allocator_of_its_own_reserves_what_it_uses() -> None:
+    system = Kernel(resident={1: 100})
+    assert CpuDevice(system=system, pid=1).framework_bytes() == (100, 100)

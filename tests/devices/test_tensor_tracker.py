@@ -165,7 +165,7 @@ def test_where_tensors_are_found() -> None:
     assert len(tensors_in({"a": (torch.zeros(1), {1: torch.zeros(1)}), "b": Slotted()})) == 3
     assert len(tensors_in(torch.nn.BatchNorm1d(4))) == 5  # two parameters, three buffers
     twice = torch.zeros(1)
-    assert len(tensors_in([twice, twice])) == 1
+    assert len(tensors_in([twice, twice, torch.zeros(1)])) == 2
     assert tensors_in([torch.Tensor, "text", 4, len, b"x"]) == []
 
 

@@ -73,3 +73,22 @@ def test_before_cuda_has_started_it_holds_nothing_and_is_asked_nothing(cuda, mon
     allocator.empty_cache(0)
     allocator.limit(0, GIB)
     assert cuda == []
+
+
+def test_the_context_is_made_by_one_small_allocation_on_that_card(cuda, monkeypatch):
+    import torch
+
+    made = []
+    monkeypatch.setattr(torch, "zeros", lambda count, device: made.append((count, device)))
+    TorchAllocator().start(1)
+    assert made == [(1, "cuda:1")]
+    assert cuda == [("synchronize", 1)]
+
+
+def test_marks_are_brought_down_on_that_card(cuda, monkeypatch):
+    import torch
+
+    reset = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
+    TorchAllocator().reset_peak(1)
+    assert reset == [1]

@@ -5,7 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.run.ladder import MODES, Action, Alternative, Rung, State, Trouble, next_rung, restore_placement
+from pipelines.run.ladder import (
+    MODES,
+    Action,
+    Alternative,
+    Rung,
+    State,
+    Trouble,
+    next_rung,
+    restore_placement,
+    stop_sentence,
+)
 from pipelines.schema.units import GIB
 
 HALF = Alternative("batch 8", frozenset({"batch"}), 2 * GIB)
@@ -127,3 +137,66 @@ def test_the_way_back_needs_the_margin_and_a_second_look() -> None:
     assert rung is not None
     assert rung.action is Action.BACK
     assert "htdemucs_ft on GPU 0" in rung.line
+
+
+def test_the_bytes_that_are_there_already_count_and_just_enough_is_enough() -> None:
+    first = Alternative("first", frozenset(), 1000)
+    assert restore_placement(first, 600, 500, 0.1, waited=True) is not None
+    assert restore_placement(first, 600, 499, 0.1, waited=True) is None
+    rung = restore_placement(first, 12 * GIB, 0, 0.0, waited=True)
+    assert rung is not None
+    assert rung.line == "12.0 GiB are free again; going back to first"
+
+
+def test_lines_for_the_screen() -> None:
+    lines = [
+        Rung(action, "t: memory ran out").line for action in (Action.FREE, Action.RETRY, Action.REPLAN, Action.STOP)
+    ]
+    assert [line.removeprefix("t: memory ran out; ") for line in lines] == [
+        "freeing caches", "trying again", "planning the rest anew", "stopping",
+    ]  # fmt: skip
+    assert Rung(Action.SMALLER, "so", HALF).line == "so; going on with batch 8"
+
+
+def test_how_a_ladder_ends_is_told_in_order_and_each_once() -> None:
+    tried = (
+        Rung(Action.FREE, ""), Rung(Action.RETRY, ""), Rung(Action.REPLAN, ""), Rung(Action.SMALLER, "", HALF),
+        Rung(Action.REPLAN, ""), Rung(Action.STOP, ""),
+    )  # fmt: skip
+    state = State("t", Trouble.OUT_OF_MEMORY, MODES["balanced"], 3 * GIB, 2 * GIB, tried=tried)
+    assert stop_sentence(state) == (
+        "t was to take 2,048 MiB of 3,072 MiB and wanted more: memory ran out. Tried: caches were freed; the step was tried "
+        "again; the rest was planned anew; batch 8. `headroom fit` shows the smallest tier that works."
+    )
+    over = replace(state, needed_bytes=4 * GIB, tried=(), pinned=frozenset({"variant", "batch"}))
+    assert stop_sentence(over) == (
+        "t needs 4,096 MiB and 3,072 MiB may be used: memory ran out. Tried: nothing was left to try. "
+        "Not touched, because you fixed it: batch, variant. `headroom fit` shows the smallest tier that works."
+    )
+    assert "was to take 3,072 MiB" in stop_sentence(replace(state, needed_bytes=3 * GIB))
+
+
+def test_a_choice_that_takes_the_whole_limit_fits() -> None:
+    tried = (Rung(Action.REPLAN, ""),)
+    state = State("t", Trouble.DRIFT, MODES["balanced"], 2 * GIB, 4 * GIB, (HALF,), tried=tried)
+    assert next_rung(state).alternative == HALF
+    assert next_rung(replace(state, limit_bytes=2 * GIB - 1)).action is Action.STOP
+
+
+def test_a_rung_says_why() -> None:
+    rung = next_rung(State("song/separate", Trouble.FOREIGN, MODES["balanced"], GIB, GIB))
+    assert rung.because == "song/separate: another process took memory"
+
+
+def test_of_several_returns_the_last_counts() -> None:
+    first = Alternative("first", frozenset(), GIB)
+    back = Rung(Action.BACK, "", first)
+    tried = (back, Rung(Action.FREE, ""), Rung(Action.SMALLER, "", HALF), back)
+    state = State("t", Trouble.OUT_OF_MEMORY, MODES["balanced"], 3 * GIB, GIB, EVERY, tried=tried)
+    assert next_rung(state).action is Action.FREE
+    climbed = (*tried, Rung(Action.FREE, ""), Rung(Action.RETRY, ""), Rung(Action.REPLAN, ""))
+    assert next_rung(replace(state, tried=climbed)).alternative == HALF
+
+
+def test_margins_are_wider_than_measured_narrower_or_as_they_are() -> None:
+    assert [MODES[name].margin_factor for name in ("conservative", "balanced", "aggressive")] == [1.5, 1.0, 0.5]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benchmarks.memory.harness import Bench
 from pipelines.devices.cpu import CpuDevice
-from pipelines.footprints.store import FootprintStore, Key
+from pipelines.footprints.store import FootprintStore, Key, Observation
 from pipelines.run.observations import keep_observations
 from pipelines.run.outcome import Observed
 from pipelines.schema.plan import Load, Run, Unload
@@ -79,3 +79,29 @@ def test_guesses_and_shared_steps_teach_nothing(tmp_path):
         step(run(2, 0), 100, 110, 100, source="sampled"),
     ]
     assert remembered(tmp_path, observed) == (0, [])
+
+
+def test_what_is_remembered_of_a_run(tmp_path):
+    footprint = replace(JOB.variants["n0"].footprint_in("host"), workspace={"base": 3.0, "per_batch_second": 2.0})
+    variant = replace(JOB.variants["n0"], knobs={"batch": 4, "segment": 7}, footprints={"host": footprint})
+    item = replace(JOB.items["i0"], seconds=5.0, channels=2, characters=30)
+    job = replace(JOB, variants={**JOB.variants, "n0": variant}, items={**JOB.items, "i0": item}, digests={"n0": "abc"})
+    store = FootprintStore(tmp_path / "f.jsonl")
+    observed = [step(run(0, 0), 100, 150, 120, job=job), step(run(0, 1), 100, 150, 120, job=replace(job, variants={}))]
+    assert keep_observations(store, observed, DEVICE) == 1
+    (seen,) = store.read().of(Key.of(variant, "abc", DEVICE.footprint_key))
+    assert seen == Observation(
+        "run", 50 * MIB, 0.1, held_bytes=20 * MIB, item_seconds=5.0, channels=2, characters=30, batch=4.0, segment=7.0,
+        predicted_bytes=43, source="kernel",
+    )  # fmt: skip
+
+
+def test_a_run_of_several_tasks_teaches_nothing_and_moves_no_level(tmp_path):
+    both = step(Run(("i0/n0", "i1/n0"), 0), 50, 300, 50)
+    assert remembered(tmp_path, [step(run(2, 0), 100, 110, 100), both]) == (1, [10])
+
+
+def test_a_peak_at_its_level_is_a_run_that_took_nothing(tmp_path):
+    assert remembered(tmp_path, [step(run(0, 0), 100, 100, 100)]) == (1, [0])
+    broken = step(run(1, 0), 100, 99, 99)
+    assert remembered(tmp_path / "other", [broken]) == (0, [])
