@@ -1,4 +1,4 @@
-"""Headroom from Python: `plan`, `check`, `run`, `fit`. They print nothing, end no process and leave signals alone.
+"""Headroom from Python: `plan`, `plan_problem`, `check`, `run`, `fit`. They print nothing, end no process and leave signals alone.
 
 >>> from pipelines import api
 >>> result = api.plan("stems", input="song.ogg", device="cpu")    # doctest: +SKIP
@@ -24,6 +24,7 @@ from pipelines.config.flags import override, parse_hydra_flags
 from pipelines.config.settings import read_settings
 from pipelines.plan.check import Verdict, certified
 from pipelines.plan.check import check as check_plan
+from pipelines.plan.planner import plan as plan_with_least_loads
 from pipelines.plan.variants.frontier import FrontierPoint
 from pipelines.schema.errors import UsageError
 from pipelines.schema.plan import Plan
@@ -40,7 +41,19 @@ from pipelines.session.watcher import Watcher
 if TYPE_CHECKING:
     from pipelines.session.fit import Fitting
 
-__all__ = ["FitResult", "FrontierPoint", "PlanResult", "RunResult", "Verdict", "check", "fit", "plan", "run"]
+__all__ = [
+    "FitResult",
+    "FrontierPoint",
+    "PlanResult",
+    "RunResult",
+    "Selection",
+    "Verdict",
+    "check",
+    "fit",
+    "plan",
+    "plan_problem",
+    "run",
+]
 
 #: The value of a setting; what YAML can hold, and paths.
 Setting = str | int | float | bool | Path | Sequence[Any] | Mapping[str, Any] | None
@@ -116,6 +129,29 @@ def plan_settings(settings: Settings, selection: Selection = EVERYTHING) -> Plan
     made = certified(problem, plan_for(prepared.inventory.settings.tier, problem))
     variants = {node: variant.name for node, variant in prepared.choice.variants.items()}
     return PlanResult(problem, made, variants, prepared.notes, prepared)
+
+
+def plan_problem(problem: Problem | str | Path) -> Plan:
+    """Plan a bare problem, whoever made it: no pipeline, no config, no models.
+
+    Parameters
+    ----------
+    problem : a problem, or its file.
+
+    Returns
+    -------
+    Plan
+        Passed by the independent checker.
+
+    Raises
+    ------
+    DoesNotFit
+        No plan fits the limit; `refusal` has the bytes.
+    InvalidError
+        The file is not a problem, or it has too many tasks.
+    """
+    read = _problem(problem)
+    return certified(read, plan_with_least_loads(read))
 
 
 def check(plan: Plan | str | Path, problem: Problem | str | Path | None = None) -> Verdict:

@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from importlib.util import find_spec, module_from_spec
@@ -17,6 +17,7 @@ from typing import Any, cast, get_args, get_type_hints
 from pipelines.graph.build import Ports
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.node import Node
+from pipelines.schema.roles import Role
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
 _DOTTED = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
@@ -112,6 +113,31 @@ def _refuse_kinds(target: str, kind: type[Node], knobs: Mapping[str, Any]) -> No
         if all(each in _KINDS for each in allowed) and not any(fits):
             wanted = " or ".join(_KINDS[each] for each in allowed)
             raise UsageError(f"{target}: the knob {knob} is {value!r}; it must be {wanted}.")
+
+
+def check_role(name: str, target: str, role: Role, trusted: Sequence[str] = ("nodes",)) -> None:
+    """Raise `UsageError` where the class of variant `name` cannot do its role: a port is lacking, of another type, or never given.
+
+    What a role gives only sometimes, a class may leave out.
+    """
+    faults = "; ".join(_unlike(node_class(target, trusted), role))
+    if faults:
+        raise UsageError(
+            f"{name}: {target} does not have the ports of the role {role.name}: {faults}. `headroom list nodes` shows them."
+        )
+
+
+def _unlike(kind: type[Node], role: Role) -> Iterator[str]:
+    for side, own, ports in (("input", kind.inputs, role.inputs), ("output", kind.outputs, role.outputs)):
+        for port, wanted in ports.items():
+            if port not in own and not wanted.optional:
+                yield f"it has no {side} `{port}: {wanted.type}`"
+            elif port in own and own[port].type != wanted.type:
+                yield f"its {side} `{port}` is {own[port].type} and not {wanted.type}"
+    always = {port for port, given in role.inputs.items() if not given.optional}
+    for port, wanted in kind.inputs.items():
+        if not wanted.optional and port not in always:
+            yield f"it needs an input `{port}`, which the role does not always give"
 
 
 def ports_of(target: str, trusted: Sequence[str] = ("nodes",)) -> Ports:

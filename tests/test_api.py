@@ -1,8 +1,10 @@
 """Headroom from Python: the same results as the command line's, nothing printed, no process ended, signals as they were."""
 
 import json
+import re
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,22 @@ def test_a_cancelled_run_stops_before_its_next_step():
         api.run("toy", **OURS, **TOY, cancel=cancel)
     (record,) = Path("outputs").rglob("run.json")
     assert json.loads(record.read_text(encoding="utf-8"))["status"] == "interrupted"
+
+
+def test_a_bare_problem_is_planned_from_its_file_or_as_it_is(tmp_path):
+    made = api.plan("toy", **OURS, **TOY)
+    file = tmp_path / "problem.json"
+    file.write_text(made.problem.to_json())
+    assert api.plan_problem(made.problem) == api.plan_problem(file) == made.plan
+    with pytest.raises(DoesNotFit):
+        api.plan_problem(replace(made.problem, limit_bytes=1))
+
+
+def test_all_that_the_page_names_is_public():
+    page = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bapi\.(\w+)", page)) | set(re.findall(r"^\| `(\w+)\(", page, re.MULTILINE))
+    assert named <= set(api.__all__)
+    assert {name for name in api.__all__ if name.islower()} <= named, "the page lacks a function"
 
 
 def test_a_changed_plan_is_found_out(tmp_path):

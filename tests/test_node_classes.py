@@ -2,8 +2,9 @@ import sys
 
 import pytest
 
-from pipelines.node_classes import make_node, node_class, trusted_packages
+from pipelines.node_classes import check_role, make_node, node_class, trusted_packages
 from pipelines.schema.errors import UsageError
+from pipelines.schema.roles import ROLES
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,25 @@ def test_a_flag_adds_a_package():
 def test_what_is_not_a_node_is_named(target, words):
     with pytest.raises(UsageError, match=words):
         node_class(target, ["tests"])
+
+
+@pytest.mark.parametrize(
+    ("role", "target", "words"),
+    [
+        ("separate", "tests.apps.toys.Loud", "it has no output `vocals: audio`"),
+        ("transcribe", "tests.apps.toys.Gain", "it has no output `words: words`"),
+        ("pitch", "tests.apps.toys.Wrong", "its output `contour` is audio and not contour"),
+        ("speak", "tests.apps.toys.Demanding", "it needs an input `voice`, which the role does not always give"),
+    ],
+)
+def test_a_class_with_other_ports_than_its_role_s_is_refused(role, target, words):
+    with pytest.raises(UsageError, match=f"{role}/x: {target} does not have the ports of the role {role}: .*{words}"):
+        check_role(f"{role}/x", target, ROLES[role], ["tests"])
+
+
+def test_what_a_role_gives_only_sometimes_may_be_left_out():
+    check_role("convert/x", "tests.apps.toys.Loud", ROLES["convert"], ["tests"])
+    assert "voice" in ROLES["convert"].inputs
 
 
 def test_knobs_are_checked_against_the_constructor():

@@ -78,7 +78,7 @@ class Whisper:
 
         folder = _complete(place.weights)
         device, _, index = place.device.partition(":")
-        if device == "cuda":
+        if device == "cuda":  # CTranslate2's own name; it knows this kind and the CPU
             _open_cublas()
         compute = (_CPU_TYPES if device == "cpu" else _CUDA_TYPES).get(self.compute, self.compute)
         try:

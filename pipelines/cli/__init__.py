@@ -1,1 +1,1 @@
-"""The command line: one verb a file, and the border where YAML becomes frozen data."""
+"""The command line: one verb a file. `screen` draws; YAML becomes frozen data in `pipelines.config`."""

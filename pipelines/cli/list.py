@@ -24,7 +24,7 @@ from pipelines.schema.config import Item, Variant, evaluate
 from pipelines.schema.errors import UsageError, did_you_mean
 from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.roles import ROLES
-from pipelines.schema.settings import Settings
+from pipelines.schema.settings import Settings, Tier
 from pipelines.schema.units import MIB, format_bytes
 from pipelines.weights import locate
 
@@ -81,7 +81,7 @@ def _variants(out: Console, settings: Settings) -> None:
     made = table("variant", "card", "CPU", "here", "licence", right=(1, 2))
     for variant in all_variants(settings):
         card, host = _need(variant, "accelerator"), _need(variant, "host")
-        state = _state(variant, host if device.memory == "host" else card, limit, home)
+        state = _state(variant, host if device.memory == "host" else card, limit, home, settings.tier)
         licence = variant.licence + ("" if variant.commercial_use else " *")
         made.add_row(variant.name, _mebibytes(card), _mebibytes(host), state, licence)
     out.print(made)
@@ -90,6 +90,7 @@ def _variants(out: Console, settings: Settings) -> None:
     for line in (
         f"MiB for {SONG.name}, libraries included, on a card and on the CPU.",
         f"here: tier {settings.tier.name}, {held} of {where}. `headroom weights list` says what is missing.",
+        "not in tier: only used where model/ROLE=NAME names it, or tier.allow.ROLE=[...,NAME] adds it.",
         "*: not for commercial use.",
     ):
         out.print(Text(line, style="dim"))
@@ -106,9 +107,11 @@ def _mebibytes(count: int) -> str:
     return f"{count / MIB:,.0f}" if count else "-"
 
 
-def _state(variant: Variant, need: int, limit: int | None, home: Path) -> Text:
+def _state(variant: Variant, need: int, limit: int | None, home: Path, tier: Tier) -> Text:
     if limit is not None and need > limit:
         return Text("too large", style="yellow")
+    if variant.stem not in tier.allow.get(variant.role, (variant.stem,)):
+        return Text("not in tier", style="dim")
     return Text("missing", style="dim") if locate(variant, home).missing else Text("ready", style="green")
 
 

@@ -1,4 +1,4 @@
-"""Environment variables -> config keys, all in one place. `effective` says where each value in force came from.
+"""Environment variables that stand for config keys, all in one place. `effective` says where each value in force came from.
 
 Precedence: command line > environment > `.env` > profile > tier > default. Hydra itself puts profile over tier (a profile's file says
 `# @package tier`) and later overrides over earlier ones, so variables become overrides that stand before the user's own.
@@ -69,8 +69,9 @@ def _duration(seconds: float) -> Keys:
 
 _MEBIBYTES = whole(0, 8 * 1024 * 1024, "a whole number of MiB, 0 for no limit")
 _PROFILES = choice("auto", "high_performance", "balanced", "modest")
-#: Every variable that is read, and nothing else is: what its text must be, and the config keys it sets. Names are 000's,
-#: 001's and 003's. What the `ACESTEP_` ones set is read by nothing yet.
+#: Every variable that stands for config keys: what its text must be, and the keys it sets. Others say where folders are and
+#: how libraries behave; docs/command-line.md has them all. Names are 000's, 001's and 003's. What the `ACESTEP_` ones set is
+#: read by nothing yet.
 VARIABLES: Mapping[str, Kind[Keys]] = {
     "VRPG_XTTS_GPU_STREAMS": _variable(STREAMS, "tier.streams"),
     "VRPG_XTTS_GPU_VRAM_LIMIT_MB": _variable(_MEBIBYTES, _limit),

@@ -9,7 +9,8 @@ from pipelines.devices.simulated import SimulatedDevice
 from pipelines.schema.errors import SurroundingsFailed, UsageError, did_you_mean
 from pipelines.schema.units import format_bytes
 
-#: Every kind of device. `device=auto` is the first that this machine has.
+#: Every kind of device. `device=auto` is the best card that the kinds' probes find (`detect`, `schema.hardware.choose`), else
+#: the CPU; a kind without a probe is used only where it is named. The order here is that of lists and messages.
 DEVICES: tuple[type[Device], ...] = (
     CudaDevice,
     CpuDevice,
@@ -27,8 +28,9 @@ def parse_spec(spec: str) -> tuple[type[Device], int]:
     name, colon, number = spec.partition(":")
     kind = device_kinds().get(name)
     if kind is None or (colon and not (kind.numbered and number.isdigit())):
-        known = ["auto", *device_kinds()]
-        raise UsageError(f"device={spec} is not a device. {did_you_mean(name, known)} A second card is cuda:1.")
+        raise UsageError(
+            f"device={spec} is not a device. {did_you_mean(name, device_kinds())} A second card is cuda:1."
+        )
     return kind, int(number or 0)
 
 
@@ -38,20 +40,15 @@ def spec_of(kind: str, index: int) -> str:
 
 
 def open_device(spec: str, *, total: int | None = None, name: str | None = None) -> Device:
-    """The device that `spec` names: `cpu`, `cuda`, `cuda:1`, `simulated`, or `auto` for the first kind this machine has.
+    """The device that `spec` names: `cpu`, `cuda`, `cuda:1` or `simulated`. What `auto` stands for is found by `devices.detect`.
 
     total: bytes; the size of a simulated card, elsewhere a smaller size to keep to. name: for people, instead of its own.
     Raises `UsageError` for a spec or a size that cannot be, `SurroundingsFailed` where the machine has no such device.
     """
-    if spec == "auto":
-        found = (kind.open(0, total, name) for kind in device_kinds().values() if not kind.virtual)
-        device = next((device for device in found if device is not None), None)
-        label = "device of any kind"
-    else:
-        kind, index = parse_spec(spec)
-        device, label = kind.open(index, total, name), kind.label
+    kind, index = parse_spec(spec)
+    device = kind.open(index, total, name)
     if device is None:
-        raise SurroundingsFailed(f"device={spec}: no such {label} here. Use device=cpu or device=simulated.")
+        raise SurroundingsFailed(f"device={spec}: no such {kind.label} here. Use device=cpu or device=simulated.")
     if total and total > device.total_bytes:
         have = format_bytes(device.total_bytes)
         raise UsageError(

@@ -1,6 +1,6 @@
 """A simulated card of any size and name: what a real one would report and refuse, on any machine.
 
-Two kinds of bytes. Torch models run on the CPU and their storages are counted as they come and go (`tracker`), as soon
+Two kinds of bytes. Torch models run on the CPU and their storages are counted as they come and go (`tensor_tracker`), as soon
 as torch has been imported. Everything else (CTranslate2, onnxruntime, a bare ledger in a test) counts as declared.
 """
 

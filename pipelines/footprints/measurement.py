@@ -76,7 +76,7 @@ def measure(
 ) -> Measurement:
     """Measure `variant` in a fresh process of this interpreter, or of `python`, that of the variant's own environment.
 
-    weights: what the resolver found. device: `{"spec": "cpu", "total": bytes}` as for `open_device`.
+    weights: where they lie, as `weights.locations.locate` found. device: `{"spec": "cpu", "total": bytes}` as for `open_device`.
     Raises `OutOfMemory`, `TaskFailed` (the node failed; its words are quoted), `SurroundingsFailed` (no process, too long).
     """
     wanted = [size if isinstance(size, Size) else Size(seconds=float(size)) for size in sizes]

@@ -1,1 +1,2 @@
-"""Carries plans out: devices, lanes, records. The only layer with clocks, files and heavy libraries."""
+"""Executes plans: two lanes of steps, recovery from memory trouble, artifacts and records. Loads models, as only
+`footprints.measurement_process` does besides."""

@@ -1,4 +1,7 @@
-"""What can go wrong, one exception class for each exit code. Raised anywhere, turned into a code only by the command line."""
+"""What can go wrong, an exception class for each exit code above 0. Raised anywhere; the command line ends with the code.
+
+The table for users is in docs/command-line.md. Records and workers hand the codes on as they are.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ class SurroundingsFailed(HeadroomError):
 
 
 class Differs(HeadroomError):
-    """Two records that were compared are not the same."""
+    """Files that were compared with their recorded digests are not the same: `headroom weights verify`."""
 
     exit_code = ExitCode.DIFFERS
 

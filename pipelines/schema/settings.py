@@ -51,9 +51,11 @@ class Tier:
     name : the file's name.
     limit_bytes : device bytes that may be used; None for all of the device.
     streams : tasks that may run at once; 0 for everything on the CPU.
-    allow : role -> names of the variants that may be chosen, best first. A role that is absent allows all.
+    allow : role -> names of the variants that may be chosen; a role that is absent allows all. A plan prefers the higher
+        `quality`; the list's order decides between equal ones, and which the ladder takes next.
     residency : when models are loaded and let go.
-    cpu_fallback : roles that may be moved to the CPU; None for any role.
+    cpu_fallback : roles that are planned on the CPU where nothing fits the card, and that the ladder may move there. None:
+        no plan moves any, the ladder may move all.
     allocator : settings of torch's allocator by name.
     knobs : role -> knob -> value, for the variants that have the knob. Knobs are open by design: they are whatever
         parameters a node class has.

@@ -20,13 +20,14 @@ from pipelines.graph.build import Graph
 from pipelines.inputs.items import FoundItems, find_items
 from pipelines.inputs.lyrics import read_lyrics
 from pipelines.libraries import memory_versions
-from pipelines.node_classes import node_class, trusted_packages
+from pipelines.node_classes import check_role, node_class, trusted_packages
 from pipelines.paths import user_folders
 from pipelines.run.ladder import MODES, Mode
 from pipelines.schema.config import Item, Variant
 from pipelines.schema.errors import TaskFailed, UsageError, did_you_mean
 from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.node import Plain
+from pipelines.schema.roles import ROLES
 from pipelines.schema.settings import Settings
 from pipelines.session.availability import Availability, Terms, look_up
 from pipelines.session.device import limit_of
@@ -140,7 +141,7 @@ def take_inventory(
         variants=variants,
         found=found,
         mode=MODES[settings.options.memory_mode],
-        traits={target: NodeTraits.of(target, terms.trusted) for target in _targets(graph, known, found, settings)},
+        traits=_traits(graph, known, found, settings, terms.trusted),
         digests=_digests(known, found, observations),
         observations=observations,
         frozen=frozen,
@@ -189,13 +190,22 @@ def _variants(settings: Settings, role: str) -> tuple[Variant, ...]:
     return tuple(load_variant(search, role, name) for name in allowed)
 
 
-def _targets(
-    graph: Graph, known: Mapping[str, Variant], found: Mapping[str, Availability], settings: Settings
-) -> list[str]:
-    """Classes of nodes without a role, and of variants that may be chosen: no other is imported."""
+def _traits(
+    graph: Graph,
+    known: Mapping[str, Variant],
+    found: Mapping[str, Availability],
+    settings: Settings,
+    trusted: Sequence[str],
+) -> dict[str, NodeTraits]:
+    """By target, of nodes without a role, and of variants that may be chosen: no other class is imported.
+
+    Raises `UsageError` for a class that cannot be used, or whose ports are not its role's.
+    """
     own = [target for name in graph.order if (target := graph.node(name).target) is not None]
-    usable = [v.target for origin, v in known.items() if v.role in settings.pinned or found[origin].usable]
-    return list(dict.fromkeys([*own, *usable]))
+    usable = [v for origin, v in known.items() if v.role in settings.pinned or found[origin].usable]
+    for variant in usable:
+        check_role(variant.name, variant.target, ROLES[variant.role], trusted)
+    return {target: NodeTraits.of(target, trusted) for target in (*own, *(variant.target for variant in usable))}
 
 
 def _observations(frozen: bool) -> tuple[Observations, tuple[str, ...]]:

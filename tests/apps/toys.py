@@ -66,6 +66,18 @@ class Loud(Gain):
         return {"audio": super().run(model, inputs, context)["vocals"]}
 
 
+class Wrong(Gain):
+    """Has a port of another type than the role `pitch`."""
+
+    outputs: ClassVar = {"contour": Port("audio")}
+
+
+class Demanding(Tone):
+    """Needs a voice, which the role `speak` gives only sometimes."""
+
+    inputs: ClassVar = {"text": Port("text"), "voice": Port("audio")}
+
+
 class Fails(Plain):
     """Raises for items whose name contains `bad`."""
 

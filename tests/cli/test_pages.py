@@ -43,6 +43,17 @@ def test_help_is_also_a_verb(capfd, monkeypatch, verb):
     assert page(capfd, monkeypatch, "help", verb) == page(capfd, monkeypatch, verb, "--help")
 
 
+def test_the_list_says_which_variants_the_tier_leaves_out(headroom):
+    on = ("list", "variants", "device=simulated", "device.total=80GiB", "tier=high_end")
+    assert "not in tier" in line_of(headroom(*on, "tier.allow.pitch=[swift_f0]").out, "pitch/crepe_full")
+    assert "not in tier" not in line_of(headroom(*on, "tier.allow.pitch=[swift_f0]").out, "pitch/swift_f0")
+    assert "not in tier" not in line_of(headroom(*on).out, "pitch/crepe_full")
+
+
+def line_of(text, name):
+    return next(line for line in text.splitlines() if line.startswith(name))
+
+
 @pytest.mark.parametrize("columns", [80, 100, 120, None])
 def test_no_name_is_ever_folded(headroom, monkeypatch, columns):
     if columns is None:

@@ -14,7 +14,7 @@ from pipelines.devices.nvidia import Nvml
 from pipelines.devices.protocol import FoundCards
 from pipelines.devices.registry import open_device
 from pipelines.devices.torch_build import TorchBuild, why_unusable
-from pipelines.schema.errors import UsageError
+from pipelines.schema.errors import SurroundingsFailed, UsageError
 from pipelines.schema.formats import DETECTION
 from pipelines.schema.hardware import Card, Hardware
 from pipelines.schema.units import GIB, MIB
@@ -103,7 +103,8 @@ def test_a_driver_that_cannot_count_its_cards_is_none(monkeypatch):
     nvml(monkeypatch, None, lost=set())
     with pytest.raises(OSError, match="NVML does not answer"):
         Nvml()
-    assert open_device("auto").kind == "cpu"
+    with pytest.raises(SurroundingsFailed, match="no such CUDA card"):
+        open_device("cuda")
 
 
 def test_a_new_driver_or_card_is_not_answered_from_memory(tmp_path):

@@ -25,7 +25,7 @@ def _registered(monkeypatch):
 
 def test_it_is_opened_by_its_name_and_number():
     assert isinstance(registry.open_device("toy:1"), ToyDevice)
-    assert registry.open_device("auto").spec == "toy:0"
+    assert registry.open_device("toy").spec == "toy:0"
     with pytest.raises(SurroundingsFailed, match="no such toy card"):
         registry.open_device("toy:2")
     with pytest.raises(UsageError, match="more than Toy 6 GB has"):
@@ -36,6 +36,13 @@ def test_its_cards_are_detected_and_rated():
     found = decide(MachineProbe().hardware())
     assert [card.spec for card in found.hardware.cards if card.kind == "toy"] == ["toy:0", "toy:1"]
     assert (found.card.spec, found.tier) == ("toy:0", "modest")
+
+
+def test_auto_takes_it_where_its_probe_finds_the_best_card(headroom):
+    planned = headroom("plan", *(word for word in TOY if word != "device=toy"), "device=auto", toy=True)
+    assert planned.code == 0, planned.err
+    assert "Toy 6 GB" in headroom("detect", "--force").out
+    assert decide(MachineProbe().hardware()).card.kind == "toy"
 
 
 def test_a_pipeline_is_planned_and_run_on_it_and_recorded(headroom):

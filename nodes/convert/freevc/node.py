@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nodes.audio.cuts import quiet_cuts
 from nodes.audio.reading import checked_mono, is_silent, voice_of
+from nodes.loading.random_state import own_random
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Inputs, Outputs, Place, Port
 from pipelines.schema.values import Audio
@@ -73,8 +74,7 @@ class FreeVc:
             return {"audio": Audio.of(np.zeros(frames), model.rate)}
         voice = _voice(model, target)
         cuts, pieces = quiet_cuts(samples, _RATE, self.segment), []
-        devices = [torch.device(model.device)] if model.device.startswith("cuda") else []
-        with torch.random.fork_rng(devices), torch.inference_mode():
+        with own_random(model.device), torch.inference_mode():
             torch.manual_seed(context.seed)
             for index, (start, stop) in enumerate(itertools.pairwise(cuts)):
                 pieces.append(self._piece(model, samples, start, stop, voice))

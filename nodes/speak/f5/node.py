@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked_mono, is_silent, voice_of
 from nodes.loading.precision import check_precision, in_half
+from nodes.loading.random_state import own_random
 from nodes.speak.narrate import INPUTS, Piece, Speaking, language_of, narrate, texts_of
 from nodes.text.numbers import spelled
 from nodes.text.sentences import clean, space_of
@@ -105,8 +106,7 @@ class F5(Speaking):
         prompt_frames = prompt.shape[-1] // _HOP
         speed = self.speed if len(text.encode()) >= 10 else min(self.speed, 0.3)
         frames = prompt_frames + int(prompt_frames / len(voice.text.encode()) * len(text.encode()) / speed)
-        devices = [torch.device(model.device)] if model.device.startswith("cuda") else []
-        with torch.random.fork_rng(devices), torch.inference_mode():
+        with own_random(model.device), torch.inference_mode():
             mel, _ = model.network.sample(
                 cond=prompt, text=convert_char_to_pinyin([voice.text + text]), duration=frames, steps=self.steps,
                 cfg_strength=self.guidance, sway_sampling_coef=-1.0, seed=seed % (1 << 31),
