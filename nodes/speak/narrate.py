@@ -1,4 +1,4 @@
-"""What every speaking node does around its model: sentences in, pieces of sound out, and when each line is said."""
+"""What every speaking node does around its model: sentences in, chunks of sound out, and when each line is said."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipelines.schema.values import Samples
 
-    #: Says one sentence, piece by piece: float32 [frames] each.
+    #: Says one sentence, chunk by chunk: float32 [frames] each.
     Say = Callable[[Sentence], Iterator[Samples]]
 
 INPUTS: Mapping[str, Port] = {
@@ -31,7 +31,7 @@ OUTPUTS: Mapping[str, Port] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class SpokenChunk:
     """Some speech, float32 [frames], and the sentence it belongs to."""
 
     samples: Samples
@@ -39,7 +39,7 @@ class Piece:
 
 
 class Speaking(ABC):
-    """What all speaking nodes have in common: their ports, and `run` and `stream` made of the `pieces` a node gives.
+    """What all speaking nodes have in common: their ports, and `run` and `stream` made of what a node speaks.
 
     rate: Hz of the speech, which is mono.
     """
@@ -49,7 +49,9 @@ class Speaking(ABC):
     rate: ClassVar[int]
 
     @abstractmethod
-    def pieces(self, model: Any, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Piece]:
+    def speak(
+        self, model: Any, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
+    ) -> Iterator[SpokenChunk]:
         """The speech in order. chunks: the text as it arrives; None where `inputs` holds the whole of it."""
 
     def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
@@ -57,21 +59,21 @@ class Speaking(ABC):
 
         Raises `TaskFailed` where there is nothing to say, and for a language or a voice that the node cannot use.
         """
-        return gathered(self.pieces(model, inputs, None, context), self.rate, language_of(inputs, context))
+        return gathered(self.speak(model, inputs, None, context), self.rate, language_of(inputs, context))
 
     def stream(self, model: Any, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Value]:
         """The same samples as they are made; returns `words`. Raises as `run` does."""
-        return flowing(self.pieces(model, inputs, chunks, context), self.rate, language_of(inputs, context))
+        return flowing(self.speak(model, inputs, chunks, context), self.rate, language_of(inputs, context))
 
 
-def narrate(texts: Iterable[Text], limit: int, say: Say, context: Context) -> Iterator[Piece]:
+def narrate(texts: Iterable[Text], limit: int, say: Say, context: Context) -> Iterator[SpokenChunk]:
     """Everything `texts` hold, sentence by sentence of at most `limit` characters. Stops where the task is cancelled.
 
     Raises `TaskFailed` where there is nothing to say.
     """
     for sentence in flowing_sentences((text.text for text in texts), limit):
         for samples in say(sentence):
-            yield Piece(samples, sentence)
+            yield SpokenChunk(samples, sentence)
         context.progress(0.0, f"said: {sentence.text[:40]}")
 
 
@@ -89,11 +91,11 @@ def language_of(inputs: Inputs, context: Context, default: str = "en") -> str:
     return str(context.settings.get("language") or own or default).lower()
 
 
-def gathered(pieces: Iterable[Piece], rate: int, language: str) -> Outputs:
-    """The outputs of a speaking node: all `pieces` joined, and a word for each line with the seconds it is said in."""
+def gathered(spoken: Iterable[SpokenChunk], rate: int, language: str) -> Outputs:
+    """The outputs of a speaking node: all chunks joined, and a word for each line with the seconds it is said in."""
     import numpy as np
 
-    sound = flowing(pieces, rate, language)
+    sound = flowing(spoken, rate, language)
     samples: list[Samples] = []
     while True:
         try:
@@ -102,24 +104,24 @@ def gathered(pieces: Iterable[Piece], rate: int, language: str) -> Outputs:
             return {"audio": Audio.of(np.concatenate(samples, axis=1), rate), **ended.value}
 
 
-def flowing(pieces: Iterable[Piece], rate: int, language: str) -> Generator[Audio, None, Outputs]:
-    """The same piece by piece; what it returns at the end is the output `words`. Raises `TaskFailed` where no sound came."""
+def flowing(spoken: Iterable[SpokenChunk], rate: int, language: str) -> Generator[Audio, None, Outputs]:
+    """The same chunk by chunk; what it returns at the end is the output `words`. Raises `TaskFailed` where no sound came."""
     lines: list[tuple[int, list[Sentence], int, int]] = []
     at = 0
-    for piece in pieces:
-        end = at + len(piece.samples)
-        if lines and lines[-1][0] == piece.sentence.line:
+    for chunk in spoken:
+        end = at + len(chunk.samples)
+        if lines and lines[-1][0] == chunk.sentence.line:
             line, sentences, start, _ = lines[-1]
             lines[-1] = (
                 line,
-                sentences if sentences[-1] is piece.sentence else [*sentences, piece.sentence],
+                sentences if sentences[-1] is chunk.sentence else [*sentences, chunk.sentence],
                 start,
                 end,
             )
         else:
-            lines.append((piece.sentence.line, [piece.sentence], at, end))
+            lines.append((chunk.sentence.line, [chunk.sentence], at, end))
         at = end
-        yield Audio.of(piece.samples, rate)
+        yield Audio.of(chunk.samples, rate)
     if not at:
         raise TaskFailed("The model gave no sound for this text. Say more, or choose another voice or variant.")
     words = tuple(

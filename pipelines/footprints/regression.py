@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 #: Terms in the order they are preferred when two cannot be distinguished (a batch that never varied, mono only).
-TERMS = ("base", "per_batch_second", "per_segment_second", "per_character", "per_batch", "per_channel_second")
+FITTED_TERMS = ("base", "per_batch_second", "per_segment_second", "per_character", "per_batch", "per_channel_second")
 DECLARED_MARGIN, LARGEST_MARGIN, SMALLEST_MARGIN = 0.20, 0.10, 0.02
 #: Bytes below which an error is noise of the allocator rather than of the model.
 NOISE = 32 * MIB
@@ -111,7 +111,7 @@ def _quantile(values: Sequence[float]) -> float:
 
 
 def _sizes(samples: Sequence[Sample]) -> int:
-    return len({tuple(_row(sample, TERMS)) for sample in samples})
+    return len({tuple(_row(sample, FITTED_TERMS)) for sample in samples})
 
 
 def _row(sample: Sample, names: Sequence[str]) -> list[float]:
@@ -144,7 +144,7 @@ def _distinct(samples: Sequence[Sample]) -> list[str]:
 
     distinct: list[str] = []
     columns: list[Array] = []
-    for name in TERMS:
+    for name in FITTED_TERMS:
         column = np.array([_row(sample, [name])[0] for sample in samples])
         if not np.isfinite(column).all() or not column.any():
             continue

@@ -15,10 +15,12 @@ from pipelines.schema.errors import InvalidError
 Chain = tuple[str, ...]
 
 
-def chains(graph: Graph, can_start: Callable[[str], bool], can_continue: Callable[[str], bool]) -> tuple[Chain, ...]:
+def find_stream_chains(
+    graph: Graph, can_start: Callable[[str], bool], can_continue: Callable[[str], bool]
+) -> tuple[Chain, ...]:
     """The longest chains of two nodes or more, in the order of the graph.
 
-    can_start: whether a node can give its sound piece by piece. can_continue: whether it can take its input that way.
+    can_start: whether a node can give its sound chunk by chunk. can_continue: whether it can take its input that way.
     Raises `InvalidError` for a `stream: true` where the input is no sound of another node.
     """
     found: list[Chain] = []
@@ -35,7 +37,7 @@ def chains(graph: Graph, can_start: Callable[[str], bool], can_continue: Callabl
 
 
 def streams_from(graph: Graph, name: str) -> str | None:
-    """The node whose sound `name` is to take piece by piece; None where the pipeline does not say so."""
+    """The node whose sound `name` is to take chunk by chunk; None where the pipeline does not say so."""
     spec, ports = graph.node(name), graph.ports
     if not spec.stream:
         return None

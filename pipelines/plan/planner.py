@@ -33,11 +33,11 @@ EFFORT = 60_000
 #: More than this would take minutes: 100,000 tasks take about 7 core seconds.
 MOST_TASKS = 250_000
 #: Expansions that one trial order of the last pass stands for.
-POLISH = 150
+EXPANSIONS_PER_POLISH_TRIAL = 150
 #: Expansions of the first guess for each task.
-GUESS = 40
-#: Tasks the exact search is tried on: so many that differ, so many in all.
-SMALL, MANY = 48, 2000
+GUESS_EXPANSIONS_PER_TASK = 40
+#: The exact search is tried on at most so many tasks that differ, and so many in all.
+MOST_DISTINCT_TASKS, MOST_EXACT_TASKS = 48, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def plan(problem: Problem, *, effort: int = EFFORT) -> Plan:
     if found.moves is None:
         raise DoesNotFit(feasibility.unknown(instance, proved=found.impossible))
     bound = found.bound if problem.objective == "load" else compulsory.makespan(instance)
-    moves = polish(instance, found.moves, finish, effort // POLISH)
+    moves = polish(instance, found.moves, finish, effort // EXPANSIONS_PER_POLISH_TRIAL)
     return assemble(instance, moves, bound, method=found.method, expansions=found.spent)
 
 
@@ -92,12 +92,14 @@ def _least_loads(instance: Instance, effort: int) -> _Found:
     the budget ends first the heuristics in full. Others: the heuristics in full and the bounds made for them."""
     best = _Found(None, compulsory.loads(instance), "")
     count = len(instance.task_ids)
-    small = count <= MANY and symmetry.distinct(instance) <= SMALL
-    best = _improve_by_heuristics(instance, best, min(effort, GUESS * max(1, count)) if small else effort)
+    small = count <= MOST_EXACT_TASKS and symmetry.distinct(instance) <= MOST_DISTINCT_TASKS
+    best = _improve_by_heuristics(
+        instance, best, min(effort, GUESS_EXPANSIONS_PER_TASK * max(1, count)) if small else effort
+    )
     if instance.room is None or best.proved:
         return best
     best = replace(best, bound=max(best.bound, forced_reloads.loads(instance)))
-    if best.proved or not (small or (best.moves is None and count <= MANY)):
+    if best.proved or not (small or (best.moves is None and count <= MOST_EXACT_TASKS)):
         return best
     best = _solve_exactly(instance, best, effort)
     return best if best.proved or best.impossible else _improve_by_heuristics(instance, best, effort)

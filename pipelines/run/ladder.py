@@ -7,6 +7,7 @@
       variant    the next variant that the tier allows
       cpu        the same variant on the CPU, for the roles in the tier's `cpu_fallback`
       stop       exit code 5, saying what was tried
+      back       the first choice again, once the bytes are free that were missing (placement restored)
 
 `recovery` calls `next_rung`, does what it says, and calls it again with the rung added to `tried` if that did not help. Each
 rung is an event and a line on the screen. After a rung that displaced a task (smaller, variant, cpu), `restore_placement` says
@@ -23,7 +24,7 @@ from pipelines.schema.units import format_bytes
 
 
 class Trouble(Enum):
-    """What went wrong."""
+    """What went wrong: an allocation failed, a step took more than its prediction, or others (foreign processes) hold bytes."""
 
     OUT_OF_MEMORY = "memory ran out"
     DRIFT = "more memory was used than planned"

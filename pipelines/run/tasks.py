@@ -19,7 +19,7 @@ from pipelines.schema.errors import HeadroomError, Interrupted, TaskFailed
 from pipelines.schema.ids import TaskId, task_id
 from pipelines.schema.node import Context, Outputs, Port
 from pipelines.schema.values import PORTS
-from pipelines.stream.chain_nodes import Stage, pieces_for
+from pipelines.stream.chain_nodes import ChainNode, cut_settings_for
 from pipelines.stream.chain_run import ChainRun, OutputWriter, expected_seconds, real_time_factor
 
 #: What tasks ended with, by id: an error, or None where they are done.
@@ -138,16 +138,16 @@ class TaskRunner:
 
     def _chain_run(self, tasks: Sequence[TaskId], models: Sequence[Any]) -> ChainRun:
         since, limit = self.clock(), self.job.plan.limit_bytes
-        stages, writers = [], []
+        nodes, writers = [], []
         for index, (task, model) in enumerate(zip(tasks, models, strict=True)):
             node, ports = self.job.nodes[task.node], self.job.graph.ports[task.node]
             main, (first, given) = next(iter(ports.inputs)), next(iter(ports.outputs.items()))
             inputs = self.inputs.of(task, without=main if index else None)
             folder = self.artifacts.folder(task.item, task.node)
-            stages.append(Stage(node, model, inputs, self._context(task), main, pieces_for(node)))
+            nodes.append(ChainNode(node, model, inputs, self._context(task), main, cut_settings_for(node)))
             writers.append(OutputWriter(folder, first, given.type == "audio", self.clock))
         return ChainRun(
-            stages, writers, self.job.streaming, expected_seconds(self.job.items[tasks[0].item]),
+            nodes, writers, self.job.streaming, expected_seconds(self.job.items[tasks[0].item]),
             clock=self.clock, sleep=self.cancel.wait, since=since, promised=self._promised_factor(tasks),
             pressure=lambda: self.device.used_bytes() / limit if limit else 0.0,
         )  # fmt: skip
@@ -163,11 +163,11 @@ class TaskRunner:
 
     def _save_chain(self, tasks: Sequence[TaskId], chain_run: ChainRun) -> None:
         """Save every node's outputs, then emit the report."""
-        rows = zip(tasks, chain_run.stages, chain_run.writers, chain_run.seconds(), strict=True)
-        for task, stage, writer, seconds in rows:
+        rows = zip(tasks, chain_run.nodes, chain_run.writers, chain_run.seconds(), strict=True)
+        for task, chain_node, writer, seconds in rows:
             # Joined by fades, it is not what the node would have made at once; whoever reads the note may want to know.
-            extra = {"in_pieces": True} if stage.pieces is not None else {}
-            self._save(task, stage.context, writer.outputs, seconds, extra)
+            extra = {"in_pieces": True} if chain_node.cut is not None else {}
+            self._save(task, chain_node.context, writer.outputs, seconds, extra)
         self.emit("stream", task=_fused(tasks), **chain_run.report().to_dict())
 
 

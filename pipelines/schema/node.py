@@ -109,21 +109,21 @@ class StreamNode(Protocol):
 
 
 @runtime_checkable
-class PieceNode(Protocol):
+class WholeSoundNode(Protocol):
     """A node that processes a whole sound into one of equal length, and may therefore be given a long one in overlapping pieces.
 
     The pieces are joined by a short cross-fade, so the result is close to that of one pass, not equal to it.
     """
 
     hears: ClassVar[float]
-    """Seconds of context it needs on either side of a piece; their output is thrown away."""
+    """Seconds of sound that are given before and after each piece as context; their output is thrown away."""
 
     def run(self, model: Any, inputs: Inputs, context: Context) -> Outputs:
         """As `Node`."""
 
 
 def close_iterator(iterator: object) -> None:
-    """End a stream before its last piece: a generator is closed, an iterator that cannot be closed is left as it is."""
+    """End a stream before its last chunk: a generator is closed, an iterator that cannot be closed is left as it is."""
     close = getattr(iterator, "close", None)
     if close is not None:
         close()

@@ -15,7 +15,7 @@ from pipelines.session.availability import check_pinned, passed_over, why_not
 from pipelines.session.inventory import Inventory
 
 #: Seconds a load takes of which nothing is known but that there is one.
-_MOMENT = 0.01
+_UNKNOWN_LOAD_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -122,4 +122,4 @@ def _with_load(variant: Variant, footprint: Footprint, *, plain: bool) -> Footpr
     nothing = plain and not is_isolated(variant)
     if nothing or holds_weights(footprint):
         return footprint
-    return replace(footprint, load_seconds=_MOMENT)
+    return replace(footprint, load_seconds=_UNKNOWN_LOAD_SECONDS)

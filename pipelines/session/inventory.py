@@ -57,11 +57,11 @@ class DeviceFacts:
 
 @dataclass(frozen=True, slots=True)
 class NodeTraits:
-    """What a node class can do. plain: it holds no weights. begins, follows: its part in a chain that streams."""
+    """What a node class can do. plain: it holds no weights. can_start_chain, can_continue_chain: its part in a chain that streams."""
 
     plain: bool
-    begins: bool
-    follows: bool
+    can_start_chain: bool
+    can_continue_chain: bool
 
     @staticmethod
     def of(target: str, trusted: Sequence[str]) -> NodeTraits:

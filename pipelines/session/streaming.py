@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from pipelines.graph.chains import Chain, chains, streams_from
+from pipelines.graph.chains import Chain, find_stream_chains, streams_from
 from pipelines.graph.fuse import fuse, single_task_problem
 from pipelines.plan.model.needs import least_bytes
 from pipelines.schema.config import Variant
@@ -34,7 +34,9 @@ def find_chains(inventory: Inventory, variants: Mapping[str, Variant]) -> tuple[
         target = variants[name].target if name in variants else graph.node(name).target
         return inventory.traits[str(target)]
 
-    found = chains(graph, lambda name: traits(name).begins, lambda name: traits(name).follows)
+    found = find_stream_chains(
+        graph, lambda name: traits(name).can_start_chain, lambda name: traits(name).can_continue_chain
+    )
     if not settings.options.stream.use:
         return (), ()
     joined = {name for chain in found for name in chain[1:]}
@@ -47,13 +49,13 @@ def find_chains(inventory: Inventory, variants: Mapping[str, Variant]) -> tuple[
     return found, tuple(notes)
 
 
-def fuse_chains(problem: Problem, streams: Sequence[Chain], tier: Tier) -> tuple[Problem, tuple[str, ...]]:
+def fuse_chains(problem: Problem, chains: Sequence[Chain], tier: Tier) -> tuple[Problem, tuple[str, ...]]:
     """The problem with each item's chains as one task, where that fits the limit, and a note where one does not.
 
     The others are planned node by node. So streaming never makes a run need more than it has: every fused task fits by
     itself, and no other changes.
     """
-    fused, refused = fuse(problem, streams, _fits(problem, tier))
+    fused, refused = fuse(problem, chains, _fits(problem, tier))
     return fused, (_why(problem, refused, tier),) if refused else ()
 
 

@@ -1,4 +1,4 @@
-"""The stages of a chain: each node as a generator of chunks, made from the chunks of the node before it. Writes no files.
+"""The nodes of a chain, each as a generator of chunks, made from the chunks of the node before it. Writes no files.
 
 Work is done only when the next chunk is requested, in one thread. A consumer that stops reading stops the whole chain, and closing
 the last generator closes all of them.
@@ -10,22 +10,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pipelines.schema.node import Context, Inputs, Node, Outputs, PieceNode, StreamNode, close_iterator
+from pipelines.schema.node import Context, Inputs, Node, Outputs, StreamNode, WholeSoundNode, close_iterator
 from pipelines.schema.values import Audio, Value
-from pipelines.stream.piecewise import Pieces, piecewise
+from pipelines.stream.piecewise import CutSettings, piecewise
 from pipelines.worker.client import IsolatedNode
 
-#: Yields the pieces of a node's first output, and returns its other outputs at the end.
+#: Yields the chunks of a node's first output, and returns its other outputs at the end.
 Chunks = Generator[Value, None, Outputs]
 #: Seconds of the first piece for a node that knows only whole sounds: long enough to be speech, short enough to come soon.
-FIRST_PIECE = 1.0
+FIRST_PIECE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One node of a chain, with what it needs to run. main: the input port that takes the chunks of the stage before.
+class ChainNode:
+    """One node of a chain, with what it needs to run. main: the input port that takes the chunks of the node before.
 
-    pieces: how to cut the sound for a node that cannot stream but gives as many seconds as it takes; with None, such a node
+    cut: how to cut the sound for a node that cannot stream but gives as many seconds as it takes; with None, such a node
     waits for the whole sound.
     """
 
@@ -34,25 +34,25 @@ class Stage:
     inputs: Inputs
     context: Context
     main: str = "audio"
-    pieces: Pieces | None = None
+    cut: CutSettings | None = None
 
 
 def can_start_chain(node: object) -> bool:
-    """Whether a node can give its sound piece by piece, and so be the first of a chain."""
+    """Whether a node can give its sound chunk by chunk, and so be the first of a chain."""
     return isinstance(_behind(node), StreamNode)
 
 
 def can_continue_chain(node: object) -> bool:
-    """Whether a node can take its sound piece by piece, while the node before it makes it."""
-    return isinstance(_behind(node), StreamNode | PieceNode)
+    """Whether a node can take its sound chunk by chunk, while the node before it makes it."""
+    return isinstance(_behind(node), StreamNode | WholeSoundNode)
 
 
-def pieces_for(node: object) -> Pieces | None:
+def cut_settings_for(node: object) -> CutSettings | None:
     """How to cut the sound for a node that cannot stream; None for one that can, or that needs the whole sound."""
     known = _behind(node)
-    if isinstance(known, StreamNode) or not isinstance(known, PieceNode):
+    if isinstance(known, StreamNode) or not isinstance(known, WholeSoundNode):
         return None
-    return Pieces(first=FIRST_PIECE, reach=known.hears)
+    return CutSettings(first=FIRST_PIECE_SECONDS, reach=known.hears)
 
 
 def _behind(node: object) -> object:
@@ -65,49 +65,50 @@ def _unchanged(index: int, chunks: Chunks) -> Iterator[Value]:
 
 
 def chain(
-    stages: Sequence[Stage],
+    nodes: Sequence[ChainNode],
     chunks: Iterator[Value] | None = None,
     each: Callable[[int, Chunks], Iterator[Value]] = _unchanged,
 ) -> Iterator[Value]:
-    """The chunks of the last stage's first output. Nothing is computed before it is requested; close the iterator to stop early.
+    """The chunks of the last node's first output. Nothing is computed before it is requested; close the iterator to stop early.
 
-    A stage whose node cannot stream works in `pieces` where it has them, else takes its whole input first and gives one piece.
-    each: called with the index and the chunks of every stage; what it returns is what the next stage takes. It may read along.
+    A node that cannot stream is given pieces where `cut` says how, else its whole input at once; it then gives one chunk.
+    each: called with the index and the chunks of every node; what it returns is what the next node takes. It may read along.
     """
-    for index, stage in enumerate(stages):
-        chunks = each(index, _chunks_of(stage, chunks))
+    for index, chain_node in enumerate(nodes):
+        chunks = each(index, _chunks_of(chain_node, chunks))
     if chunks is None:
-        raise ValueError("A chain needs a stage or chunks to begin with.")
+        raise ValueError("A chain needs a node or chunks to begin with.")
     return chunks
 
 
-def _chunks_of(stage: Stage, chunks: Iterator[Value] | None) -> Chunks:
-    if can_start_chain(stage.node):
-        return _streamed(stage, cast("StreamNode", stage.node), chunks)
-    if stage.pieces is not None and chunks is not None:
-        return _in_pieces(stage, stage.pieces, chunks)
-    return _whole(stage, chunks)
+def _chunks_of(chain_node: ChainNode, chunks: Iterator[Value] | None) -> Chunks:
+    if can_start_chain(chain_node.node):
+        return _streamed(chain_node, cast("StreamNode", chain_node.node), chunks)
+    if chain_node.cut is not None and chunks is not None:
+        return _in_pieces(chain_node, chain_node.cut, chunks)
+    return _whole(chain_node, chunks)
 
 
-def _streamed(stage: Stage, node: StreamNode, chunks: Iterator[Value] | None) -> Chunks:
-    made = node.stream(stage.model, stage.inputs, chunks, stage.context)
+def _streamed(chain_node: ChainNode, node: StreamNode, chunks: Iterator[Value] | None) -> Chunks:
+    made = node.stream(chain_node.model, chain_node.inputs, chunks, chain_node.context)
     try:
         while True:
             try:
-                piece = next(made)
+                chunk = next(made)
             except StopIteration as ended:
                 return ended.value or {}
-            stage.context.progress(0.0)
-            yield piece
+            chain_node.context.progress(0.0)
+            yield chunk
     finally:
         close_iterator(made)
         close_iterator(chunks)
 
 
-def _in_pieces(stage: Stage, how: Pieces, chunks: Iterator[Value]) -> Chunks:
+def _in_pieces(chain_node: ChainNode, how: CutSettings, chunks: Iterator[Value]) -> Chunks:
     def convert(piece: Audio) -> Audio:
-        stage.context.progress(0.0)
-        made = next(iter(stage.node.run(stage.model, {**stage.inputs, stage.main: piece}, stage.context).values()))
+        chain_node.context.progress(0.0)
+        inputs = {**chain_node.inputs, chain_node.main: piece}
+        made = next(iter(chain_node.node.run(chain_node.model, inputs, chain_node.context).values()))
         assert isinstance(made, Audio)
         return made
 
@@ -118,11 +119,11 @@ def _in_pieces(stage: Stage, how: Pieces, chunks: Iterator[Value]) -> Chunks:
         close_iterator(chunks)
 
 
-def _whole(stage: Stage, chunks: Iterator[Value] | None) -> Chunks:
-    inputs = dict(stage.inputs)
+def _whole(chain_node: ChainNode, chunks: Iterator[Value] | None) -> Chunks:
+    inputs = dict(chain_node.inputs)
     if chunks is not None:
-        inputs[stage.main] = join_audio(chunk for chunk in chunks if isinstance(chunk, Audio))
-    outputs = dict(stage.node.run(stage.model, inputs, stage.context))
+        inputs[chain_node.main] = join_audio(chunk for chunk in chunks if isinstance(chunk, Audio))
+    outputs = dict(chain_node.node.run(chain_node.model, inputs, chain_node.context))
     yield outputs.pop(next(iter(outputs)))
     return outputs
 

@@ -17,7 +17,7 @@ from pipelines.schema.config import Footprint, Item, evaluate
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import close_iterator
 from pipelines.schema.values import Audio, Value
-from pipelines.stream.chain_nodes import Chunks, Stage, chain
+from pipelines.stream.chain_nodes import ChainNode, Chunks, chain
 from pipelines.stream.paced import PacedStream
 from pipelines.stream.pacing import StreamSettings
 from pipelines.stream.report import StreamReport
@@ -109,12 +109,12 @@ class OutputWriter:
 class ChainRun:
     """One item's way through a chain: `execute` it once, then ask for the `report`.
 
-    stages, writers: one of each for every node. expected_seconds: about how long the sound will be.
+    nodes, writers: one of each for every node. expected_seconds: about how long the sound will be.
     since: when it was requested, by the clock; None is when it begins. promised: the real-time factor to believe at first.
     pressure: memory in use as a part of the limit. sleep: waits some seconds; it may return early.
     """
 
-    stages: Sequence[Stage]
+    nodes: Sequence[ChainNode]
     writers: Sequence[OutputWriter]
     streaming: Streaming
     expected_seconds: float | None
@@ -127,7 +127,7 @@ class ChainRun:
 
     def execute(self) -> None:
         """Make every chunk, to the last. Raises what a node raises."""
-        last = chain(self.stages, each=self._observed)
+        last = chain(self.nodes, each=self._observed)
         try:
             for _ in last:
                 pass
@@ -150,12 +150,12 @@ class ChainRun:
 
     @property
     def _last_sound(self) -> int:
-        """The last stage that gives sound."""
+        """The last node that gives sound."""
         return max(index for index, writer in enumerate(self.writers) if writer.gives_sound)
 
     @property
     def failed_first(self) -> int:
-        """The stage an exception came from; the last one where it came from none of them."""
+        """The node an exception came from; the last one where it came from none of them."""
         return next((index for index, writer in enumerate(self.writers) if writer.failed), len(self.writers) - 1)
 
     def report(self) -> StreamReport:
@@ -164,7 +164,7 @@ class ChainRun:
         return self._stream.report()
 
     def seconds(self) -> list[float]:
-        """Seconds of each stage's own work. Rests are measured in the stage behind the playback, which waits for its next chunk then."""
+        """Seconds of each node's own work. Rests are measured in the node behind the playback, which waits for its next chunk then."""
         rested = self.report().rested_seconds
         own = [after - before for before, after in pairwise([0.0, *(writer.seconds for writer in self.writers)])]
         return [max(0.0, each - (rested if index == self._last_sound + 1 else 0.0)) for index, each in enumerate(own)]

@@ -1,5 +1,6 @@
 """Lets a node that knows only whole sounds work piece by piece, if it gives as many seconds of sound as it takes.
 
+Chunks are what travels between nodes; a piece is a stretch of sound that is cut out of them for such a node.
 The first piece is short, so that it is heard soon, and each next one longer. Every piece is made with some sound on both sides,
 which is thrown away again. Where no output sample depends on more than that, the result equals one pass over the whole sound.
 Where that is not known, pieces also overlap and are cross-faded: the result is then close to one pass, and no more is promised.
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
+class CutSettings:
     """How to cut a sound. first, most: seconds of the first and of the longest piece. growth: of each piece to the next.
 
     reach: seconds given on each side of a piece whose output is thrown away. overlap: seconds that are made twice and
@@ -38,7 +39,7 @@ class Pieces:
             )
 
 
-def piecewise(convert: Callable[[Audio], Audio], chunks: Iterator[Audio], how: Pieces) -> Iterator[Audio]:
+def piecewise(convert: Callable[[Audio], Audio], chunks: Iterator[Audio], how: CutSettings) -> Iterator[Audio]:
     """`convert` of the joined chunks, piece by piece, each as soon as enough of `chunks` has come. Its sample rate may be another.
 
     Raises `ValueError` where a piece does not come back as long as it went in, or chunks differ in sample rate.
@@ -59,7 +60,7 @@ def _samples(first: Audio, rest: Iterator[Audio]) -> Iterator[Samples]:
         yield piece.read()
 
 
-def _made(convert: Callable[[Audio], Audio], chunks: Iterator[Audio], how: Pieces) -> Iterator[Audio]:
+def _made(convert: Callable[[Audio], Audio], chunks: Iterator[Audio], how: CutSettings) -> Iterator[Audio]:
     """Converted pieces, each beginning with the last overlap of the one before, made again."""
     source = _Source(chunks)
     size, done = how.first, 0

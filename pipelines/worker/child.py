@@ -1,8 +1,8 @@
 """The worker's side: loads, runs and unloads one node in this process, as requested over the socket it was given.
 
 Messages in: ("load", target, knobs, place, trusted), ("run", inputs, context fields), ("unload",), ("cancel",), and
-("stream", inputs, context fields, fed), during which ("more",) requests the next piece and ("here", chunk) answers a want.
-Messages out: ("progress", fraction, note), ("warn", sentence), ("piece", value), ("want",), and one ("done", value) or
+("stream", inputs, context fields, fed), during which ("more",) requests the next chunk and ("here", chunk) answers a want.
+Messages out: ("progress", fraction, note), ("warn", sentence), ("chunk", value), ("want",), and one ("done", value) or
 ("failed", fields) for each request.
 The process ends when its socket does, so a worker never outlives its run.
 """
@@ -89,14 +89,14 @@ class NodeServer:
         return dict(self._node.run(self._model, inputs, self._context(fields)))
 
     def _stream(self, inputs: Mapping[str, Any], fields: Mapping[str, Any], fed: bool) -> dict[str, Any]:
-        """Send pieces, each when it is requested. A request of another kind ends the stream."""
+        """Send chunks, each when it is requested. A request of another kind ends the stream."""
         with_limit(self._limit)
         assert isinstance(self._node, StreamNode)
         made = self._node.stream(self._model, inputs, self._input_chunks() if fed else None, self._context(fields))
         try:
             while True:
-                piece = next(made)
-                self._send(("piece", piece))
+                chunk = next(made)
+                self._send(("chunk", chunk))
                 self._expect("more")
         except StopIteration as ended:
             return dict(ended.value or {})

@@ -119,7 +119,7 @@ class Worker:
     def stream(
         self, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
     ) -> Generator[Value, None, Outputs]:
-        """Stream it there, a piece for each that is requested here; returns its other outputs."""
+        """Stream it there, a chunk for each that is requested here; returns its other outputs."""
         message: tuple[Any, ...] = ("stream", dict(inputs), _fields(context), chunks is not None)
         waits = False  # for our next message; it has ended where it does not
         try:
@@ -129,7 +129,7 @@ class Worker:
                 if kind == "done":
                     return dict(given)
                 waits = True
-                if kind == "piece":
+                if kind == "chunk":
                     yield given
                     message = ("more",)
                 else:
@@ -180,7 +180,7 @@ class Worker:
         return kind, value
 
     def _answer(self, context: Context) -> tuple[str, Any]:
-        """The next message and its value: `done` or `failed`, or of a stream a `piece` or a `want`."""
+        """The next message and its value: `done` or `failed`, or of a stream a `chunk` or a `want`."""
         deadline: float | None = None
         ended = False
         while True:
@@ -198,7 +198,7 @@ class Worker:
                 ended = not self.alive
                 continue
             kind, *given = wire.receive(self._channel)
-            if kind in ("done", "failed", "piece", "want"):
+            if kind in ("done", "failed", "chunk", "want"):
                 return kind, given[0] if given else None
             _pass_on(kind, given, context)
 

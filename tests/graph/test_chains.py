@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.graph.build import Ports, build
-from pipelines.graph.chains import chains
+from pipelines.graph.chains import find_stream_chains
 from pipelines.schema.config import NodeSpec, PipelineSpec
 from pipelines.schema.errors import InvalidError
 from pipelines.schema.node import Port
@@ -24,7 +24,7 @@ def found(nodes, able=lambda name: True, only=None):
     kinds = {"say": SAY, "change": CHANGE, "other": CHANGE, "write": WRITE, "fit": FIT, "beside": BESIDE}
     ports = {each.name: kinds[each.name] for each in nodes}
     graph = build(PipelineSpec("p", tuple(nodes), {"text": "text", "audio": "audio"}), ports)
-    return chains(graph if only is None else graph.only(only), able, able)
+    return find_stream_chains(graph if only is None else graph.only(only), able, able)
 
 
 SPOKEN = node("say", text="item.text")
@@ -89,4 +89,4 @@ def test_only_the_first_output_streams():
     ports = {"say": Ports({"text": T}, {"words": W, "audio": A}), "change": CHANGE}
     graph = build(PipelineSpec("p", (SPOKEN, node("change", True, audio="say.audio")), {"text": "text"}), ports)
     with pytest.raises(InvalidError, match=r"say\.audio cannot stream"):
-        chains(graph, bool, bool)
+        find_stream_chains(graph, bool, bool)

@@ -8,10 +8,10 @@ import pytest
 from pipelines.schema.errors import Interrupted
 from pipelines.schema.node import Context, Plain, Port
 from pipelines.schema.values import Audio, Text
-from pipelines.stream.chain_nodes import Stage, chain, join_audio
+from pipelines.stream.chain_nodes import ChainNode, chain, join_audio
 from pipelines.stream.paced import PacedStream
 from pipelines.stream.pacing import StreamSettings
-from pipelines.stream.piecewise import Pieces
+from pipelines.stream.piecewise import CutSettings
 from pipelines.stream.report import render
 
 HALF = StreamSettings(0.5, (0.5, 1.0), 0.5, (0.4, 0.6), 0.0, 4.0, 0.8)
@@ -78,15 +78,15 @@ def context(**more):
     return Context("item", Path("."), **more)
 
 
-def speak_then(louder, speak=None, pieces=None, **more):
+def speak_then(louder, speak=None, cut=None, **more):
     speak = speak or Speak()
-    first = Stage(speak, None, {"text": Text("a b c d e")}, context(**more))
-    return chain([first, Stage(louder, None, {}, context(**more), pieces=pieces)])
+    first = ChainNode(speak, None, {"text": Text("a b c d e")}, context(**more))
+    return chain([first, ChainNode(louder, None, {}, context(**more), cut=cut)])
 
 
 def test_a_chain_streams_through_a_node_that_works_in_pieces():
     louder = Louder()
-    chunks = list(speak_then(louder, pieces=Pieces(first=0.1, most=0.1, overlap=0.0)))
+    chunks = list(speak_then(louder, cut=CutSettings(first=0.1, most=0.1, overlap=0.0)))
     assert louder.runs == 5
     np.testing.assert_array_equal(join_audio(chunks).read()[0], np.repeat([2.0, 4.0, 6.0, 8.0, 10.0], 100))
 
@@ -100,7 +100,7 @@ def test_a_node_that_knows_only_whole_sounds_is_given_one():
 
 def test_nothing_is_made_before_it_is_asked_for_and_stopping_closes_everything():
     speak, louder = Speak(), Louder()
-    chunks = speak_then(louder, speak, Pieces(first=0.1, most=0.1, overlap=0.0))
+    chunks = speak_then(louder, speak, CutSettings(first=0.1, most=0.1, overlap=0.0))
     assert louder.runs == 0
     next(chunks)
     assert louder.runs == 1
@@ -110,7 +110,7 @@ def test_nothing_is_made_before_it_is_asked_for_and_stopping_closes_everything()
 
 def test_a_cancelled_task_stops_at_the_next_piece():
     stop = []
-    chunks = speak_then(Louder(), pieces=Pieces(first=0.1, most=0.1, overlap=0.0), cancelled=lambda: bool(stop))
+    chunks = speak_then(Louder(), cut=CutSettings(first=0.1, most=0.1, overlap=0.0), cancelled=lambda: bool(stop))
     next(chunks)
     stop.append(1)
     with pytest.raises(Interrupted):

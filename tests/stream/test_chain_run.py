@@ -13,7 +13,7 @@ from pipelines.schema.config import Footprint, Item
 from pipelines.schema.errors import Interrupted, TaskFailed
 from pipelines.schema.node import Context, Plain, Port
 from pipelines.schema.values import Audio, File, Text
-from pipelines.stream.chain_nodes import Stage, can_continue_chain, can_start_chain, pieces_for
+from pipelines.stream.chain_nodes import ChainNode, can_continue_chain, can_start_chain, cut_settings_for
 from pipelines.stream.chain_run import ChainRun, OutputWriter, Streaming, expected_seconds, real_time_factor
 from pipelines.stream.pacing import StreamSettings
 
@@ -85,15 +85,15 @@ class Keep(Plain):
 def chain_run(tmp_path, words=8, say=None, keep=None, clock=None, paced=False, **more):
     clock = clock or Clock()
     nodes = [say or Say(clock), Twice(clock), keep or Keep()]
-    stages, writers = [], []
+    chain_nodes, writers = [], []
     for node in nodes:
         name = type(node).__name__.lower()
         context = Context("item", tmp_path / name, **more)
         inputs = {"text": Text(" ".join(["word"] * words))} if name == "say" else {}
-        stages.append(Stage(node, None, inputs, context, next(iter(node.inputs)), pieces_for(node)))
+        chain_nodes.append(ChainNode(node, None, inputs, context, next(iter(node.inputs)), cut_settings_for(node)))
         writers.append(OutputWriter(tmp_path / name, next(iter(node.outputs)), name != "keep", clock))
     return ChainRun(
-        stages, writers, Streaming(SETTINGS, paced), words / 2, clock=clock, sleep=clock.sleep, since=clock()
+        chain_nodes, writers, Streaming(SETTINGS, paced), words / 2, clock=clock, sleep=clock.sleep, since=clock()
     )  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def test_an_exception_names_the_stage_it_came_from(tmp_path):
             raise RuntimeError("deaf")
 
     made = chain_run(tmp_path, clock=clock)
-    made.stages[1] = Stage(Deaf(clock), None, {}, made.stages[1].context, "audio", pieces_for(Deaf(clock)))
+    made.nodes[1] = ChainNode(Deaf(clock), None, {}, made.nodes[1].context, "audio", cut_settings_for(Deaf(clock)))
     with pytest.raises(RuntimeError, match="deaf"):
         made.execute()
     assert made.failed_first == 1
@@ -202,9 +202,13 @@ def test_an_exception_names_the_stage_it_came_from(tmp_path):
 
 def test_nodes_say_by_what_they_have_whether_they_stream():
     clock = Clock()
-    assert (can_start_chain(Say(clock)), can_continue_chain(Say(clock)), pieces_for(Say(clock))) == (True, True, None)
+    assert (can_start_chain(Say(clock)), can_continue_chain(Say(clock)), cut_settings_for(Say(clock))) == (
+        True,
+        True,
+        None,
+    )
     assert (can_start_chain(Twice(clock)), can_continue_chain(Twice(clock))) == (False, True)
-    assert pieces_for(Twice(clock)).reach == 0.0
+    assert cut_settings_for(Twice(clock)).reach == 0.0
     assert not can_continue_chain(Plain())
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.schema.values import Audio
-from pipelines.stream.piecewise import Pieces, crossfade, piecewise
+from pipelines.stream.piecewise import CutSettings, crossfade, piecewise
 
 RNG = np.random.default_rng(7)
 
@@ -51,7 +51,7 @@ def smooth(audio):
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=6), st.sampled_from([0.03, 0.1, 0.5]))
 def test_a_node_of_known_reach_works_piece_by_piece_as_in_one(sizes, first):
     samples = RNG.standard_normal((1, sum(sizes))).astype(np.float32)
-    how = Pieces(first=first, growth=1.7, most=0.6, reach=0.010, overlap=0.0)
+    how = CutSettings(first=first, growth=1.7, most=0.6, reach=0.010, overlap=0.0)
     made = list(piecewise(smooth, cut(samples, sizes), how))
     joined = np.concatenate([piece.read() for piece in made], axis=1)
     np.testing.assert_allclose(joined, smooth(Audio.of(samples, 1000)).read(), atol=1e-6)
@@ -60,7 +60,7 @@ def test_a_node_of_known_reach_works_piece_by_piece_as_in_one(sizes, first):
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=6))
 def test_a_node_of_unknown_reach_keeps_the_length_and_what_pieces_agree_on(sizes):
     samples = RNG.standard_normal((2, sum(sizes))).astype(np.float32)
-    how = Pieces(first=0.1, growth=2, most=0.4, overlap=0.05)
+    how = CutSettings(first=0.1, growth=2, most=0.4, overlap=0.05)
     made = list(piecewise(lambda audio: Audio.of(audio.read() * 0.5, audio.rate), cut(samples, sizes), how))
     joined = np.concatenate([piece.read() for piece in made], axis=1)
     np.testing.assert_allclose(joined, samples * 0.5, atol=1e-6)
@@ -74,20 +74,22 @@ def test_the_first_piece_comes_before_the_last_chunk_is_asked_for():
             requested.append(index)
             yield Audio.of(np.zeros((1, 500), np.float32), 1000)
 
-    made = piecewise(smooth, chunks(), Pieces(first=0.5, reach=0.01, overlap=0.0))
+    made = piecewise(smooth, chunks(), CutSettings(first=0.5, reach=0.01, overlap=0.0))
     next(made)
     assert len(requested) == 2
 
 
 def test_no_chunks_give_nothing_and_lost_frames_are_refused():
-    assert list(piecewise(smooth, iter(()), Pieces())) == []
+    assert list(piecewise(smooth, iter(()), CutSettings())) == []
     with pytest.raises(ValueError, match="piece by piece"):
         list(
-            piecewise(lambda audio: Audio.of(audio.read()[:, 1:], audio.rate), cut(np.zeros((1, 100)), [100]), Pieces())
+            piecewise(
+                lambda audio: Audio.of(audio.read()[:, 1:], audio.rate), cut(np.zeros((1, 100)), [100]), CutSettings()
+            )
         )
 
 
 def test_a_change_of_sample_rate_is_refused():
     chunks = [Audio.of(np.zeros((1, 100)), 1000), Audio.of(np.zeros((1, 100)), 2000)]
     with pytest.raises(ValueError, match="2000 Hz"):
-        list(piecewise(smooth, iter(chunks), Pieces()))
+        list(piecewise(smooth, iter(chunks), CutSettings()))

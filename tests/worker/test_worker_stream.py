@@ -10,7 +10,7 @@ import pytest
 from pipelines.schema.errors import Interrupted, TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio, Text
-from pipelines.stream.chain_nodes import can_continue_chain, can_start_chain, pieces_for
+from pipelines.stream.chain_nodes import can_continue_chain, can_start_chain, cut_settings_for
 from pipelines.worker.client import IsolatedNode, Worker
 from tests.run.standins.flowing import Flowing
 from tests.run.standins.known import Known
@@ -113,5 +113,5 @@ def test_a_worker_that_dies_in_a_stream_is_named(tmp_path):
 def test_an_isolated_node_streams_where_the_node_does():
     flowing = IsolatedNode(Flowing(), f"{HERE}.flowing.Flowing", {}, "test/flowing")
     whole = IsolatedNode(Known(), f"{HERE}.known.Known", {}, "test/known")
-    assert (can_start_chain(flowing), can_continue_chain(flowing), pieces_for(flowing)) == (True, True, None)
-    assert (can_start_chain(whole), can_continue_chain(whole), pieces_for(whole)) == (False, False, None)
+    assert (can_start_chain(flowing), can_continue_chain(flowing), cut_settings_for(flowing)) == (True, True, None)
+    assert (can_start_chain(whole), can_continue_chain(whole), cut_settings_for(whole)) == (False, False, None)

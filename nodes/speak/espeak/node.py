@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from nodes.speak.espeak.library import espeak
-from nodes.speak.narrate import Piece, Speaking, language_of, narrate, texts_of
+from nodes.speak.narrate import Speaking, SpokenChunk, language_of, narrate, texts_of
 from pipelines.schema.node import Context, Inputs, Plain
 from pipelines.schema.values import Value
 
@@ -35,7 +35,9 @@ class Espeak(Speaking, Plain):
             raise ValueError(f"speed {speed} must be 80 to 450 words a minute and pitch {pitch} must be 0 to 99.")
         self.speed, self.pitch, self.speaker = speed, pitch, speaker
 
-    def pieces(self, model: None, inputs: Inputs, chunks: Iterator[Value] | None, context: Context) -> Iterator[Piece]:
+    def speak(
+        self, model: None, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
+    ) -> Iterator[SpokenChunk]:
         """A sentence at a time."""
         if "voice" in inputs:
             context.warn("espeak cannot imitate a recording: the voice given to speak was not used.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from nodes.audio.reading import checked_mono, is_silent, voice_of
 from nodes.loading.precision import check_precision, in_half
 from nodes.loading.random_state import own_random
-from nodes.speak.narrate import INPUTS, Piece, Speaking, language_of, narrate, texts_of
+from nodes.speak.narrate import INPUTS, Speaking, SpokenChunk, language_of, narrate, texts_of
 from nodes.text.numbers import spelled
 from nodes.text.sentences import clean, space_of
 from pipelines.schema.errors import TaskFailed
@@ -79,9 +79,9 @@ class F5(Speaking):
         """Let go of both networks."""
         model.network = model.vocoder = None
 
-    def pieces(
+    def speak(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
-    ) -> Iterator[Piece]:
+    ) -> Iterator[SpokenChunk]:
         """A sentence at a time."""
         voice, text = reference(inputs, context), inputs.get("text")
         written = text.text if isinstance(text, Text) and text.text else voice.text

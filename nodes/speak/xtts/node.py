@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nodes.audio.reading import checked_mono, voice_of
 from nodes.loading.precision import check_precision, in_half
-from nodes.speak.narrate import Piece, Speaking, language_of, narrate, texts_of
+from nodes.speak.narrate import Speaking, SpokenChunk, language_of, narrate, texts_of
 from nodes.text.sentences import Sentence
 from pipelines.schema.errors import TaskFailed, did_you_mean
 from pipelines.schema.node import Context, Inputs, Place
@@ -73,9 +73,9 @@ class Xtts(Speaking):
         model.speakers.clear()
         model.network = None
 
-    def pieces(
+    def speak(
         self, model: Loaded, inputs: Inputs, chunks: Iterator[Value] | None, context: Context
-    ) -> Iterator[Piece]:
+    ) -> Iterator[SpokenChunk]:
         """Pieces of a sentence as they are made, the first ones shorter so that sound begins soon."""
         from nodes.speak.xtts.model import Sampling
 

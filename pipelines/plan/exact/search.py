@@ -85,7 +85,7 @@ def solve(instance: Instance, budget: int, incumbent: float | None = None) -> Re
 class _Search:
     def __init__(self, space: Space, incumbent: float | None) -> None:
         self.space = space
-        self.first = space.once(space.used)
+        self.first = space.load_units(space.used)
         self.cap = None if incumbent is None else _units(incumbent, space.unit) - self.first
         self.heap: list[tuple[int, int, int, _Node]] = []
         self.serial = 0
@@ -97,7 +97,7 @@ class _Search:
         space.budget = budget
         while self.heap:
             least, _, _, node = heapq.heappop(self.heap)
-            if _dominated(space, node.done, node.resident, least, again=True):
+            if _dominated(space, node.done, node.resident, least, is_seen=True):
                 continue
             done = space.settle(node.done, node.resident)
             resident = node.resident & space.done[done].needed
@@ -123,7 +123,7 @@ class _Search:
 
     def _enter(self, done: int, resident: int, paid: int) -> bool:
         """Note a state as seen, unless one seen before is no worse."""
-        if _dominated(self.space, done, resident, paid, again=False):
+        if _dominated(self.space, done, resident, paid, is_seen=False):
             return False
         self.space.done[done].seen[resident] = paid
         return True
@@ -134,15 +134,18 @@ def _units(seconds: float, unit: int) -> int:
     return -(-top * unit // bottom)
 
 
-def _dominated(space: Space, done: int, resident: int, paid: int, *, again: bool) -> bool:
-    """Whether a seen state is no worse than this one; `again`: this one is itself among the seen."""
+def _dominated(space: Space, done: int, resident: int, paid: int, *, is_seen: bool) -> bool:
+    """Whether a seen state is no worse than this one; `is_seen`: this one is itself among the seen."""
     seen = space.done[done].seen
-    spiky, drop = space.spiky, space.drop
+    high_load_peak, drop = space.high_load_peak, space.drop
     known = seen.get(resident)
-    if known is not None and (known < paid or (known == paid and not again)):
+    if known is not None and (known < paid or (known == paid and not is_seen)):
         return True
     return any(
-        cost <= paid and other != resident and not resident & ~other & spiky and cost + drop(other & ~resident) <= paid
+        cost <= paid
+        and other != resident
+        and not resident & ~other & high_load_peak
+        and cost + drop(other & ~resident) <= paid
         for other, cost in islice(seen.items(), COMPARED)
     )
 
@@ -155,7 +158,7 @@ def _children(space: Space, node: _Node, done: int, resident: int, cap: int | No
         spare = room - space.base[task]
         if spare < 0:
             continue
-        if space.spiky:
+        if space.high_load_peak:
             for keep, new in space.early(done, resident, task, spare):
                 yield _child(space, node, (done, resident), task, keep, new)
             continue
@@ -174,7 +177,7 @@ def _child(space: Space, node: _Node, state: tuple[int, int], task: int, keep: i
     lost = state[1] & ~keep & (current.needed | new)
     paid = node.paid
     if lost:
-        paid += space.again(lost & current.ever) + space.once(lost & ~current.ever)
+        paid += space.reload_units(lost & current.ever) + space.load_units(lost & ~current.ever)
     return _Node(done, (keep | new) & current.needed, paid, node, task, keep, new)
 
 

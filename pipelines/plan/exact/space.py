@@ -11,7 +11,7 @@ from pipelines.plan.model.instance import Instance
 from pipelines.plan.model.needs import loading_peak
 
 #: With more models than this that it can pay to load early, only pairs of them are tried, and nothing is proved.
-MANY = 5
+MOST_EARLY_MODELS = 5
 
 
 class OutOfWork(Exception):
@@ -61,8 +61,8 @@ class Space:
             for model in models:
                 self.users[model] |= 1 << task
         self.used = sum(1 << m for m, users in enumerate(self.users) if users)
-        self.spiky = self._spiky()
-        self.complete = self.spiky.bit_count() <= MANY
+        self.high_load_peak = self._high_load_peak()  # a mask of models
+        self.complete = self.high_load_peak.bit_count() <= MOST_EARLY_MODELS
         self._weights: dict[int, int] = {0: 0}
         self._reloads: dict[int, int] = {0: 0}
         self._drops: dict[int, int] = {0: 0}
@@ -85,7 +85,7 @@ class Space:
             after[first].append(second)
         return before, [tuple(sorted(set(row))) for row in after]
 
-    def _spiky(self) -> int:
+    def _high_load_peak(self) -> int:
         """Models whose loading may be a higher moment than the run they are loaded for: it can pay to load them early."""
         it, mask = self.instance, 0
         for model, users in enumerate(self.users):
@@ -108,29 +108,29 @@ class Space:
             found = self._weights[mask] = self.weight(mask ^ low) + self.instance.weights[low.bit_length() - 1]
         return found
 
-    def again(self, mask: int) -> int:
+    def reload_units(self, mask: int) -> int:
         """Units to load a set of models once more."""
         found = self._reloads.get(mask)
         if found is None:
             low = mask & -mask
-            found = self._reloads[mask] = self.again(mask ^ low) + self.reload[low.bit_length() - 1]
+            found = self._reloads[mask] = self.reload_units(mask ^ low) + self.reload[low.bit_length() - 1]
         return found
 
     def drop(self, mask: int) -> int:
         """Units it may cost to be without a set of models that another state has; loads not used yet count in full."""
-        if not self.spiky:
-            return self.again(mask)
+        if not self.high_load_peak:
+            return self.reload_units(mask)
         found = self._drops.get(mask)
         if found is None:
             model = mask.bit_length() - 1
             found = self._drops[mask] = self.drop(mask ^ 1 << model) + max(self.reload[model], self.load[model])
         return found
 
-    def once(self, mask: int) -> int:
+    def load_units(self, mask: int) -> int:
         """Units to load a set of models for the first time."""
         return sum(self.load[m] for m in bits(mask))
 
-    def span(self, mask: int) -> int:
+    def load_peak(self, mask: int) -> int:
         """Peak bytes of loading a set of models in the best order."""
         return loading_peak(self.instance, bits(mask))
 
@@ -143,7 +143,7 @@ class Space:
         found = self._stays.get(key)
         if found is None:
             parts = self._maximal(bits(others), spare)
-            found = self._stays[key] = tuple(sorted((self.again(others & ~part), part) for part in parts))
+            found = self._stays[key] = tuple(sorted((self.reload_units(others & ~part), part) for part in parts))
         return found
 
     def _maximal(self, models: list[int], spare: int) -> list[int]:
@@ -160,15 +160,15 @@ class Space:
         """All (keep, new) for `task` that may load models before their time, or unload and load again, so that a high
         load peak passes while there is room."""
         need, room = self.needs[task], self.room - self.done[done].live
-        later = sum(1 << m for m in bits(self.spiky & ~need) if self.users[m] & ~done)
+        later = sum(1 << m for m in bits(self.high_load_peak & ~need) if self.users[m] & ~done)
         for ahead in _parts(later, None if self.complete else 2):
-            for again in _parts(need & resident, None):
-                held, new = need & resident & ~again, (need & ~resident) | again | ahead
-                fits = min(spare - self.weight(ahead), room - self.span(new) - self.weight(held))
+            for reloaded in _parts(need & resident, None):
+                held, new = need & resident & ~reloaded, (need & ~resident) | reloaded | ahead
+                fits = min(spare - self.weight(ahead), room - self.load_peak(new) - self.weight(held))
                 if fits >= 0:
                     for _, stay in self.stays(resident & ~need & ~ahead, fits):
                         yield stay | held, new
-                if self.span(new) <= self.weight(new) + self.base[task] - self.weight(need):
+                if self.load_peak(new) <= self.weight(new) + self.base[task] - self.weight(need):
                     break  # the run is the higher moment: loading again what is there frees nothing
 
     def advance(self, done: int, task: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipelines.schema.plan import Load, Run, Step, Unload
 from pipelines.schema.problem import Problem
 
-Parts = tuple[tuple[str, int], ...]
+BytesByHolder = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class Moment:
 
     step: int | None
     context: int
-    weights: Parts
+    weights: BytesByHolder
     above: int
-    outputs: Parts
-    workspaces: Parts
+    outputs: BytesByHolder
+    workspaces: BytesByHolder
 
     @property
     def total(self) -> int:

@@ -17,8 +17,9 @@ PLANNED = 40_000
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """One load or unload. `kind` is load, reload, prefetch or unload; `reason` is the end of "unload whisper: ...".
+    """A barrier of a plan: one load or unload, which no run of its model may pass.
 
+    kind: load, reload, prefetch or unload. reason: the end of the sentence "unload whisper: ...".
     next_use: index of the next run that uses the model. for_step: the step an unload makes room for.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipelines.plan.explain.moments import Moment, Parts
+from pipelines.plan.explain.moments import BytesByHolder, Moment
 from pipelines.plan.explain.prices import Price, Prices
 from pipelines.plan.explain.reasons import Barrier, Explanation
 from pipelines.schema.units import format_bytes, format_seconds
@@ -42,7 +42,7 @@ def binding_lines(moment: Moment, headroom: int | None) -> Iterator[str]:
     yield from _part("workspace", moment.workspaces)
 
 
-def _part(name: str, parts: Parts) -> Iterator[str]:
+def _part(name: str, parts: BytesByHolder) -> Iterator[str]:
     if parts:
         largest = sorted(parts, key=lambda part: (-part[1], part[0]))
         words = [f"{who} {format_bytes(count)}" for who, count in largest[:6]]

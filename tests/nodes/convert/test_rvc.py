@@ -16,7 +16,7 @@ from nodes.convert.rvc.pitch import coarse
 from pipelines.schema.errors import TaskFailed
 from pipelines.schema.node import Context, Place
 from pipelines.schema.values import Audio
-from pipelines.stream.chain_nodes import pieces_for
+from pipelines.stream.chain_nodes import cut_settings_for
 from pipelines.stream.piecewise import piecewise
 from tests.checkpoints.rvc import make_index, make_rvc
 
@@ -265,7 +265,7 @@ def test_piece_by_piece_it_gives_as_much_sound_as_at_once(model, tmp_path):
     sound, node = tone(3.217, 22050), Rvc(pitch="swift_f0")
     whole = convert(model, Audio.of(sound, 22050), tmp_path, node)
     chunks = (Audio.of(sound[at : at + 15_000], 22050) for at in range(0, len(sound), 15_000))
-    made = list(piecewise(lambda piece: convert(model, piece, tmp_path, node), chunks, pieces_for(node)))
+    made = list(piecewise(lambda piece: convert(model, piece, tmp_path, node), chunks, cut_settings_for(node)))
     assert len(made) > 1
     assert sum(piece.frames for piece in made) == whole.frames
     assert {piece.rate for piece in made} == {whole.rate}
