@@ -39,8 +39,8 @@ def test_every_variable_of_the_documents_is_read():
     assert set(WRONG) == set(VARIABLES)
 
 
-def test_the_page_of_tiers_has_every_variable_with_its_range_and_keys():
-    page = (CONF.parent / "docs" / "tiers.md").read_text(encoding="utf-8")
+def test_the_page_has_every_variable_of_a_setting_with_its_range_and_keys():
+    page = (CONF.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
     right = {
         "VRPG_XTTS_PERFORMANCE_PROFILE": "modest",
         "LOW_VRAM": "true",
