@@ -1,7 +1,7 @@
 """What to try when memory does not behave as planned: a ladder of remedies, of which a pure function names the next one.
 
       free       give caches back                                 (out of memory, another process)
-      retry      execute the same step again, once                (out of memory, another process)
+      retry      execute the same step again; once, twice in the mode `aggressive` (out of memory, another process)
       replan     plan the remaining tasks again, with the bytes that were measured and the limit as it is now
       smaller    the same variant with a smaller batch or segment
       variant    the next variant that the tier allows

@@ -1,4 +1,6 @@
-"""Load seconds that no plan of a large problem can go below, first loads and forced reloads. `loads` takes the higher bound.
+"""Load seconds that no plan can go below, first loads and forced reloads. `loads` takes the higher bound.
+
+Used at any size, where there is a limit and the first guess does not meet the bound of first loads alone.
 
 - `residency_bound`: while a model stays resident, tasks that do not fit beside it cannot run. What such tasks hand to the
   model's own tasks is therefore live when the model is loaded, and what they take from its tasks is live when it is
