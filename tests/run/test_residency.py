@@ -2,12 +2,14 @@
 
 import logging
 import re
+import weakref
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.devices.cpu import CpuDevice
 from pipelines.devices.cuda import CudaDevice
 from pipelines.devices.torch_allocator import AllocatorBytes
 from pipelines.run.residency import Residency, policy_for
@@ -220,3 +222,152 @@ def test_a_use_is_entered_once():
     once = use(residency, shelf, "xtts", XTTS)
     with once, pytest.raises(RuntimeError, match="entered already"):
         once.__enter__()
+
+
+def hold(residency, shelf, *models):
+    """Use models one after another; (name, GiB) of each."""
+    for name, gib in models:
+        with use(residency, shelf, name, round(gib * GIB)):
+            pass
+
+
+def test_what_is_cheap_to_load_again_goes_before_what_is_not():
+    residency, shelf = home("planned", limit=4 * GIB)
+    seconds = iter([0.0, 9.0, 9.0, 10.0, 10.0, 11.0])  # `slow` loads in nine, the others in one
+    residency.clock = lambda: next(seconds)
+    hold(residency, shelf, ("slow", 2), ("quick", 2), ("next", 2))
+    assert residency.held() == ("slow", "next")
+
+
+def test_what_frees_more_goes_first_where_both_load_as_fast_for_their_size():
+    residency, shelf = home("planned", limit=4 * GIB)
+    hold(residency, shelf, ("small", 1), ("large", 3), ("next", 1))
+    assert residency.held() == ("small", "next")
+
+
+def test_what_is_expected_sooner_stays_and_what_nobody_expects_goes_first():
+    residency, shelf = home("planned", limit=3 * GIB)
+    hold(residency, shelf, ("a", 1), ("b", 1), ("c", 1))
+    residency.expect(["d", "c", "a"])
+    hold(residency, shelf, ("d", 1))
+    assert set(residency.held()) == {"a", "c", "d"}
+    residency.expect(["c", "a", "d"])
+    hold(residency, shelf, ("e", 1))  # is not expected itself, and moves nothing in the order
+    assert set(residency.held()) == {"a", "c", "e"}
+
+
+def test_a_use_takes_itself_and_all_before_it_off_what_is_expected():
+    residency, shelf = home("planned", limit=3 * GIB)
+    residency.expect(["a", "b", "c", "a"])
+    hold(residency, shelf, ("b", 1))
+    assert residency._expected == ["c", "a"]
+    hold(residency, shelf, ("a", 1))
+    assert residency._expected == []
+
+
+def test_the_whole_limit_may_be_used_and_not_a_byte_more():
+    residency, shelf = home("planned", limit=3 * GIB)
+    hold(residency, shelf, ("a", 1), ("b", 2))
+    assert residency.held() == ("a", "b")
+    with residency.use("c", shelf.load, "c", size=1, unload=shelf.unload):
+        assert len(residency.held()) == 2
+
+
+def test_a_first_load_that_turns_out_larger_makes_room_after_it():
+    class Measuring(Ledger):
+        real = 0
+
+        def used_bytes(self):
+            return self.real
+
+    device = Measuring(16 * GIB)
+    residency = Residency("planned", device=device, limit_bytes=3 * GIB)
+
+    def load(size):
+        device.real += size
+        return size
+
+    def unload(size):
+        device.real -= size
+
+    for name in ("a", "b"):
+        with residency.use(name, load, GIB, unload=unload):
+            pass
+    with residency.use("c", load, 2 * GIB, unload=unload):
+        assert device.real == 3 * GIB  # one of the idle ones has gone
+        assert len(residency.held()) == 2
+
+
+def test_without_a_device_sizes_are_trusted():
+    residency = Residency("planned", limit_bytes=3 * GIB)
+    for name in ("a", "b"):
+        with residency.use(name, lambda: "model", size=2 * GIB):
+            pass
+    assert residency.held() == ("b",)
+    assert residency.vram_stats() == {
+        "available": False, "low_vram_mode": False, "allocated_gb": 2.0, "reserved_gb": 2.0, "free_gb": 0.0,
+        "total_gb": 0.0, "cached_models": 1,
+    }  # fmt: skip
+    with residency.use("c", lambda: "model", size=2 * GIB):
+        pass
+    assert Residency("planned").use("x", lambda: 1, size=10**15).__enter__() == 1  # nothing limits it
+
+
+def test_stats_without_a_card_are_those_of_ram():
+    stats = Residency("normal", CpuDevice()).vram_stats()
+    assert stats["available"] is False
+    assert 0 < stats["allocated_gb"] == stats["reserved_gb"] <= stats["total_gb"]
+
+
+def test_close_leaves_what_is_in_use():
+    residency, shelf = home("normal")
+    hold(residency, shelf, ("idle", 1))
+    with use(residency, shelf, "busy", GIB):
+        residency.close()
+        assert residency.held() == ("busy",)
+    residency.close()
+    assert (residency.held(), shelf.alive) == ((), set())
+
+
+def test_one_after_the_other_holds_all_that_one_caller_uses_inside_each_other():
+    residency, shelf = home("sequential")
+    with use(residency, shelf, "a", GIB):
+        with use(residency, shelf, "b", GIB):
+            pass
+        assert residency.held() == ("a",)  # b is in use no longer
+
+
+def test_a_model_without_an_unload_is_let_go_of():
+    residency = Residency("sequential", Ledger(16 * GIB))
+    made = type("Model", (), {})()
+    gone = weakref.ref(made)
+    loads = [made]
+    del made
+    with residency.use("a", loads.pop, size=1):
+        assert residency.device.used_bytes() == 1
+    assert gone() is None
+    assert residency.device.used_bytes() == 0
+
+
+def test_a_load_that_gives_none_is_not_unloaded_by_its_function():
+    calls = []
+    residency = Residency("sequential", Ledger(16 * GIB))
+    with residency.use("a", lambda: None, size=1, unload=calls.append) as model:
+        assert model is None
+    assert calls == []
+
+
+def test_a_failed_load_is_not_logged_as_unloaded(caplog):
+    caplog.set_level(logging.INFO, "headroom.residency")
+    residency, _ = home("sequential")
+    with pytest.raises(OSError, match="no"), residency.use("a", lambda: (_ for _ in ()).throw(OSError("no")), size=1):
+        raise AssertionError("the body must not run")
+    assert caplog.records == []
+
+
+def test_how_long_a_load_took_is_logged(caplog):
+    caplog.set_level(logging.INFO, "headroom.residency")
+    residency, shelf = home("normal")
+    with use(residency, shelf, "xtts", XTTS):
+        pass
+    assert [record.getMessage() for record in caplog.records] == ["loaded xtts (2,048 MiB) in 1.0 s"]
