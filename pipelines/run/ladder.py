@@ -105,7 +105,7 @@ class State:
     """Everything that the next rung depends on.
 
     task: whose step it was. limit_bytes: in force now (the plan's, or what others have left). needed_bytes: measured or
-    last predicted peak of the step. alternatives: other ways to do the task that the tier allows, the best first.
+    last predicted peak of the step. alternatives: other ways to do the task that the tier allows, in its order.
     pinned: what the user fixed, of `batch`, `segment`, `variant`, `device`. tried: rungs so far for this task.
     """
 

@@ -52,7 +52,7 @@ class Tier:
     limit_bytes : device bytes that may be used; None for all of the device.
     streams : tasks that may run at once; 0 for everything on the CPU.
     allow : role -> names of the variants that may be chosen; a role that is absent allows all. A plan prefers the higher
-        `quality`; the list's order decides between equal ones, and which the ladder takes next.
+        `quality`, then the faster; the list's order decides what is left equal, and which the ladder takes next.
     residency : when models are loaded and let go.
     cpu_fallback : roles that are planned on the CPU where nothing fits the card, and that the ladder may move there. None:
         no plan moves any, the ladder may move all.

@@ -1,4 +1,4 @@
-"""The variants each node may use here, best first, with the footprints that hold on this machine. A function of the inventory."""
+"""The variants each node may use here, in the tier's order, with the footprints that hold on this machine. A function of the inventory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Candidates:
 
     Attributes
     ----------
-    by_node : for each node with a role, its usable variants, best first; a pinned role has its one.
+    by_node : for each node with a role, its usable variants, in the tier's order; a pinned role has its one.
     margins : by variant name, the share added to its footprint (0.1 is 10 %).
     notes : why other variants were passed over, and what will be fetched.
     """

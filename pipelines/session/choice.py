@@ -37,7 +37,7 @@ class RunChoice:
     Attributes
     ----------
     variants : the chosen variant of each node that has a role.
-    options : what each was chosen from, best first; of a node that had to go to the CPU, all are there.
+    options : what each was chosen from, in the tier's order; of a node that had to go to the CPU, all are there.
     best : whether no set of higher quality fits, proved.
     problem : what is planned, each chain that streams as one task. `apart` has every task by itself.
     chains : nodes that hand their sound on.

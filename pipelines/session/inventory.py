@@ -79,7 +79,7 @@ class Inventory:
     settings : with what depends on the device decided (the tier's residency).
     limit_bytes : bytes in force, the smaller of the tier's and the device's; None for all there is.
     items : what is worked on. `unreadable` holds, by the name it would have had, input that cannot be read.
-    variants : by role of the graph, those the tier allows, best first, or the one the user named.
+    variants : by role of the graph, those the tier allows, in its order (by quality where it allows all), or the one the user named.
     found : by a variant's origin, what of it is here.
     digests : by origin, SHA-256 of the weights, where something was measured that could count for them.
     traits : by target, what the classes of the graph's nodes and of usable variants can do.

@@ -88,6 +88,16 @@ def test_every_page_that_is_named_is_there(page):
     assert [path for path in named if path not in OF_THE_READER and not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(page):
+    columns = None
+    for line in read(page).splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else None
+        if cells is not None and columns is not None:
+            assert cells == columns, line
+        columns = cells
+
+
 def test_the_readme_s_node_is_that_of_the_page():
     def plain(text):
         return [line.strip() for line in text.splitlines() if line.strip()]
