@@ -15,9 +15,11 @@ import json
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from benchmarks.mutants.mutations import Mutation, mutations
 from benchmarks.mutants.trial import Test, Tree, checked_in
@@ -54,7 +56,7 @@ def main() -> None:
     args = _arguments()
     for room in args.room or ROOMS:
         report = _measured(room, args)
-        print(f"{room}: score {report['score']}", flush=True)
+        print(row(room, report), flush=True)
         if not args.file:
             _record(room, report)
 
@@ -64,7 +66,7 @@ def _measured(room: str, args: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Tree(ROOT, checked_in(ROOT), Path(folder) / "0", args.examples)
         chosen, possible = _sample(tree.folder, room, args.file, args.sample, args.seed)
-        tests = tree.tests(room, [f"tests/{room}", *args.tests])
+        tests = tree.tests(room, [f"tests/{room}", *args.tests, *(["-m", "not slow"] if args.quick else [])])
         seconds = sum(test.cpu for test in tests)
         print(f"{room}: {len(tests)} tests, {seconds:.0f} s; {len(chosen)} of {possible} mutants", flush=True)
         copies = (Tree(tree.folder, tree.files, Path(folder) / str(n), args.examples) for n in range(1, args.jobs))
@@ -73,6 +75,7 @@ def _measured(room: str, args: argparse.Namespace) -> dict[str, object]:
             outcomes = [outcome for part in pool.map(_outcomes, parts, chunksize=1) for outcome in part]
     outcomes.sort(key=lambda each: (each.mutation.file, each.mutation.start))
     drawn = {"possible": possible, "sample": len(chosen), "seed": args.seed, "examples": args.examples}
+    drawn |= {"quick": True} if args.quick else {}
     return summary(outcomes, known_equivalent()) | drawn
 
 
@@ -104,6 +107,9 @@ def _arguments() -> argparse.Namespace:
         type=int,
         metavar="N",
         help="most examples of a property test: faster, and the score a lower bound",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="without the tests marked slow: faster, and a lower bound too"
     )
     parser.add_argument("--file", help="only files whose path holds this text; nothing is written")
     parser.add_argument("--tests", nargs="*", default=[], metavar="PATH", help="further tests that speak for the room")
@@ -141,6 +147,15 @@ def summary(outcomes: list[Outcome], equivalent: dict[tuple[str, str, str], str]
     killed = counts["killed"] + counts["timeout"]
     score = round(killed / max(1, len(outcomes) - len(same)), 3)
     return {"score": score, **counts, "survivors": survivors, "equivalent": same}
+
+
+def row(room: str, report: Mapping[str, Any]) -> str:
+    """A line of the table in docs/figures.md."""
+    how = f"seed {report['seed']}" + (f", {report['examples']} examples" if report["examples"] else "")
+    how += ", without slow tests" if report.get("quick") else ""
+    survived, same = len(report["survivors"]), len(report["equivalent"])
+    cells = [f"`pipelines/{room}`", f"{report['sample']} of {report['possible']:,}, {how}", f"{report['score']:.1%}"]
+    return f"| {' | '.join([*cells, str(survived), str(same)])} |".replace("%", " %")
 
 
 def _record(room: str, report: dict[str, object]) -> None:

@@ -112,7 +112,7 @@ class CudaDevice(Device):
         """Processes on the card that are not ours. Where the driver names none, the unexplained rest is one of pid 0."""
         named = {pid: size for pid, size in self.driver.processes(self.index).items() if pid not in self._ours_pids()}
         found = [Process(pid, _process_name(pid), size) for pid, size in named.items()]
-        unnamed = self._card().used - self._ours() - sum(named.values())
+        unnamed = self._card().used - self._ours()
         if not named and unnamed > 0 and not self._listed():
             found.append(Process(0, "other processes", unnamed))
         return tuple(sorted(found, key=lambda process: -process.bytes))

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.mutants.__main__ import Outcome, known_equivalent, summary
+from benchmarks.mutants.__main__ import RESULTS, Outcome, known_equivalent, row, summary
 from benchmarks.mutants.calls import MARK, marked
 from benchmarks.mutants.mutations import mutations
 
@@ -115,3 +115,9 @@ def test_known_equivalents_still_stand_in_the_code() -> None:
     for (file, before, _), reason in known_equivalent().items():
         assert before in [line.strip() for line in (ROOT / file).read_text().splitlines()], (file, before)
         assert reason
+
+
+def test_the_table_of_figures_is_what_the_results_say() -> None:
+    page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    for room, report in json.loads(RESULTS.read_text(encoding="utf-8")).items():
+        assert row(room, report) in page, "python -m benchmarks.mutants prints the line of a room"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.devices.registry import open_device, parse_spec, spec_of
+from pipelines.devices.registry import device_kinds, open_device, parse_spec, spec_of
 from pipelines.schema.errors import SurroundingsFailed, UsageError
 from tests.devices.fakes import MB, FakeCard
 
@@ -61,3 +61,14 @@ def test_a_size_that_the_device_has_just_so_is_taken(monkeypatch: pytest.MonkeyP
     assert open_device("cuda", total=8000 * MB).total_bytes == 8000 * MB
     with pytest.raises(UsageError, match="is more than Fake 8 GB has"):
         open_device("cuda", total=8000 * MB + 1)
+
+
+def test_what_the_kinds_say_of_themselves() -> None:
+    """Where models compute decides what a run measures and what `auto` may be; whose footprints apply, what is planned."""
+    kinds = device_kinds()
+    assert list(kinds) == ["cuda", "cpu", "simulated"]
+    assert {name for name, kind in kinds.items() if kind.computes_on_host} == {"cpu", "simulated"}
+    assert {name for name, kind in kinds.items() if kind.memory == "host"} == {"cpu"}
+    assert {name for name, kind in kinds.items() if kind.virtual} == {"simulated"}
+    assert {name for name, kind in kinds.items() if kind.numbered} == {"cuda"}
+    assert {name for name, kind in kinds.items() if kind.probe is not None} == {"cuda"}

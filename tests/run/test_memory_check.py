@@ -16,6 +16,7 @@ from pipelines.run.outcome import MemoryTrouble, Outcome
 from pipelines.run.progress import Progress
 from pipelines.schema.plan import Load, Run, Unload
 from pipelines.schema.units import MIB
+from tests.run.clock import FakeClock
 
 EXTRA = 30 * MIB
 SIZES = ((100 * MIB, 50 * MIB), (80 * MIB, 20 * MIB))
@@ -107,3 +108,124 @@ def test_more_weights_count_while_the_model_is_there_and_more_workspace_in_its_o
     assert first_broken(job, predicted, 1, "n0", over, loading=True) is not None
     without_limit = replace(job, plan=replace(job.plan, limit_bytes=None))
     assert first_broken(without_limit, predicted, 0, "n0", over, loading=True) is None
+
+
+class Looked(SimulatedDevice):
+    """Counts how often it is asked what is free."""
+
+    looks = 0
+
+    def free_bytes(self):
+        self.looks += 1
+        return super().free_bytes()
+
+
+def test_steps_in_quick_succession_share_one_look_unless_one_needs_more():
+    job, clock = prefetching(), FakeClock()
+    device = Looked(total_bytes=1024 * MIB)
+    progress = Progress(job, Outcome(), lambda kind, **data: None)
+    check = MemoryCheck(progress, device, progress.emit, clock)
+    step = job.plan.steps[0]
+
+    def looks(index=0):
+        before = device.looks
+        check.require_room(index, step)
+        return device.looks - before
+
+    assert [looks(), looks()] == [1, 0]
+    clock.now += 0.049
+    assert looks() == 0
+    clock.now += 0.001
+    assert [looks(), looks()] == [1, 0]
+    check.look_again()
+    assert looks() == 1
+    check._room = check.predicted[0]
+    assert looks() == 0  # just enough
+    check._room -= 1
+    assert looks() == 1
+    unload = next(each for each in job.plan.steps if isinstance(each, Unload))
+    check.look_again()
+    check.require_room(job.plan.steps.index(unload), unload)
+    assert device.looks == 4
+
+
+def test_what_is_used_already_is_room_and_just_enough_will_do():
+    job = prefetching()
+    predicted = predicted_peaks(job.problem, job.plan.steps)[0]
+    for total, enough in ((predicted, True), (predicted - 1, False)):
+        device = SimulatedDevice(total_bytes=total, track=False)
+        device.loaded("something of ours", 10 * MIB)
+        check, _ = checked(job, device)
+        if enough:
+            check.require_room(0, job.plan.steps[0])
+        else:
+            with pytest.raises(MemoryTrouble):
+                check.require_room(0, job.plan.steps[0])
+
+
+def test_a_peak_at_the_limit_is_under_it_and_a_fiftieth_more_than_planned_is_no_drift():
+    job = prefetching()
+    check, events = checked(job)
+    step, predicted, limit = job.plan.steps[0], check.predicted[0], job.plan.limit_bytes
+    assert check.judge(0, step, predicted + predicted // 50, alone=True) is None
+    assert events == []
+    check.judge(0, step, predicted + predicted // 50 + 1, alone=True)
+    assert [data["what"] for _, data in events] == ["drift"]
+    assert check.judge(0, step, limit, alone=False) is None
+    assert len(events) == 1
+    trouble = check.judge(0, step, limit + 1, alone=False)
+    assert trouble.needed_bytes == limit + 1
+    assert events[-1] == ("alert", {"what": "limit", "text": "1 B over the limit in this step"})
+    without = replace(job, plan=replace(job.plan, limit_bytes=None))
+    check, events = checked(without)
+    assert check.judge(0, step, 10 * limit, alone=False) is None
+    assert events == []
+
+
+def test_trouble_is_answered_for_by_the_part_that_has_a_model():
+    job = prefetching()
+    check, _ = checked(job)
+    run = Run(("i0/n0+n1",), 0)
+    assert check.trouble(Trouble.OUT_OF_MEMORY, 0, run, 5).task == "i0/n0"
+    only_second = replace(job, variants={"n1": job.variants["n1"]})
+    check, _ = checked(only_second)
+    found = check.trouble(Trouble.OUT_OF_MEMORY, 0, run, 5, limit=9)
+    assert (found.task, found.subject, found.loading) == ("i0/n1", "n1", False)
+    assert (found.needed_bytes, found.limit_bytes, found.predicted_bytes) == (5, 9, check.predicted[0])
+    check._progress.outcome.done.add("i0/n1")
+    assert check.trouble(Trouble.OUT_OF_MEMORY, 0, run, 5).task == "i0/n0"  # the one that is still open
+    none = replace(job, variants={})
+    check, _ = checked(none)
+    assert (check.trouble(Trouble.DRIFT, 0, run, 5).task, check.trouble(Trouble.DRIFT, 0, run, 5).subject) == (
+        "i0/n0",
+        "n0",
+    )
+
+
+def test_trouble_with_a_load_is_that_of_the_first_who_waits_for_it():
+    job = prefetching()
+    check, _ = checked(job)
+    assert check.trouble(Trouble.DRIFT, 0, Load("n1", 0), 5).task == "i0/n1"
+    check._progress.outcome.done.add("i0/n1")
+    found = check.trouble(Trouble.DRIFT, 0, Load("n1", 0), 5)
+    assert (found.task, found.subject, found.loading) == ("n1", "n1", True)
+    assert not check.trouble(Trouble.DRIFT, 0, Unload("n1", 0), 5).loading
+
+
+def test_more_weights_count_from_the_next_load_to_the_unload():
+    job = prefetching()
+    steps = (
+        Run(("i0/n1",), 0),
+        Load("n0", 0),
+        Run(("i0/n1",), 0),
+        Unload("n0", 0),
+        Run(("i0/n1",), 0),
+        Run(("i0/n0",), 0),
+    )
+    job = replace(job, plan=replace(job.plan, steps=steps, limit_bytes=100))
+    predicted = [90, 10, 90, 200, 90, 10]
+    found = [first_broken(job, predicted, at, "n0", 11, loading=True) for at in range(6)]
+    assert found == [0, 2, 2, None, 4, None]
+    assert first_broken(job, predicted, 0, "n0", 10, loading=True) is None  # at the limit
+    assert [first_broken(job, predicted, at, "n0", 91, loading=False) for at in (0, 4)] == [5, 5]
+    assert first_broken(job, predicted, 3, "n0", 11, loading=True) is None
