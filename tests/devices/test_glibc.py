@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from types import SimpleNamespace
+
+import pytest
 
 from pipelines.devices import glibc
 
@@ -71,3 +74,30 @@ print((held - LinuxMemory().resident_bytes(os.getpid())) >> 20)
 def test_pages_that_are_free_inside_the_heap_are_given_back() -> None:
     done = subprocess.run([sys.executable, "-c", _TRIM], capture_output=True, text=True, check=True)
     assert int(done.stdout) >= 40
+
+
+def test_what_the_c_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[tuple[object, ...]]()
+
+    def library(taken: int) -> SimpleNamespace:
+        return SimpleNamespace(
+            malloc_trim=lambda *given: told.append(("trim", *given)),
+            mallopt=lambda *given: (told.append(given), taken)[1],
+        )
+
+    monkeypatch.setattr(glibc.ctypes, "CDLL", lambda name: library(1))
+    glibc.trim()
+    assert glibc.fix_thresholds({}) is True
+    assert told == [("trim", 0), (-3, glibc.MAPPED_FROM), (-1, glibc.MAPPED_FROM)]  # malloc.h's numbers
+    monkeypatch.setattr(glibc.ctypes, "CDLL", lambda name: library(0))
+    assert glibc.fix_thresholds({}) is False
+    monkeypatch.setattr(glibc.ctypes, "CDLL", lambda name: SimpleNamespace())  # another C library
+    glibc.trim()
+    assert glibc.fix_thresholds({}) is False
+
+
+def test_a_process_yet_to_start_is_told_the_same() -> None:
+    assert glibc.threshold_variables() == {
+        "MALLOC_MMAP_THRESHOLD_": str(glibc.MAPPED_FROM),
+        "MALLOC_TRIM_THRESHOLD_": str(glibc.MAPPED_FROM),
+    }

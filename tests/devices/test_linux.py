@@ -122,3 +122,8 @@ def test_a_status_without_the_line_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "proc" / "7").mkdir()
     (tmp_path / "proc" / "7" / "status").write_text("Name:\tVmRSS: 5 kB\nState:\tZ (zombie)\n")
     assert (system.resident_bytes(7), system.peak_bytes(7)) == (0, None)
+
+
+def test_a_group_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
+    system = system_with(tmp_path, "0::/a:b\n", {"a:b/memory.max": f"{GIB}", "a:b/memory.current": "0"})
+    assert system.total_bytes() == GIB
