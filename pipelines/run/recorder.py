@@ -16,7 +16,7 @@ import pipelines
 from pipelines.files import file_lock, write_atomic
 from pipelines.libraries import installed_versions
 from pipelines.schema.errors import ExitCode, SurroundingsFailed
-from pipelines.schema.record import SCHEMA, Event, StepRecord
+from pipelines.schema.record import KINDS, SCHEMA, Event, StepRecord
 
 
 @dataclass
@@ -49,15 +49,12 @@ class Recorder:
         self._write({"status": "running", "exit_code": None})
 
     def __call__(self, event: Event) -> None:
-        """Write an event; the finished steps are also kept for `run.json`."""
-        if event.kind == "sample":
-            return self._line(event)
+        """Write an event whose kind is written; the finished steps are also kept for `run.json`."""
         if event.kind == "step_finished":
             known = StepRecord.__dataclass_fields__
             self.steps.append(StepRecord(**{key: value for key, value in event.data.items() if key in known}))
-        if event.kind != "progress":
+        if KINDS[event.kind].written:
             self._line(event)
-        return None
 
     def log(self, line: str) -> None:
         """A line a person saw, or a traceback they did not, into `run.log`."""

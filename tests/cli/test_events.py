@@ -1,5 +1,6 @@
 """Every line of `events.jsonl` and every note of a task has the fields that docs/formats.md says, and no others."""
 
+import ast
 import json
 from pathlib import Path
 
@@ -56,3 +57,21 @@ def test_progress_is_for_observers_only(headroom, tmp_path):
     assert progress
     assert not KINDS["progress"].written
     assert {name for event in progress for name in event.data} == set(KINDS["progress"].always)
+
+
+def emitted():
+    """(file and line, kind, names of its fields) of every call of `emit` with a kind written out."""
+    for path in sorted((Path(__file__).parents[2] / "pipelines").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = getattr(node, "func", None)
+            name = getattr(called, "attr", None) or getattr(called, "id", None)
+            if name in ("emit", "_emit") and isinstance(node.args[0], ast.Constant):
+                yield f"{path.name}:{node.lineno}", node.args[0].value, {word.arg for word in node.keywords if word.arg}
+
+
+def test_every_event_that_the_code_emits_is_of_a_kind_and_says_no_more_than_it():
+    calls = list(emitted())
+    assert len(calls) > 15
+    assert {kind for _, kind, _ in calls} == set(KINDS) - {"run_finished"}, "which is made after the last step"
+    for place, kind, fields in calls:
+        assert fields <= set(KINDS[kind].always) | set(KINDS[kind].sometimes), place
