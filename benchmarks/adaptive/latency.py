@@ -1,4 +1,4 @@
-"""000's latency table on a fake clock: a stand-in voice of known speed and jitter, the real pacing, the real listener.
+"""The latency table of document 000 (docs/seeds.md) on a fake clock: a stand-in voice, real pacing, the real listener.
 
 A gap is avoidable when the same chunks, made at the same pace without a rest and played from the last moment the tier's time to first
 audio permits, would have had none: then a larger permitted prebuffer would have covered it. Seeds: even ones are reported, odd ones were

@@ -1,4 +1,6 @@
-"""LOW_VRAM on the voice service of 001: XTTS, F5 and RVC. Peaks by tracked tensors on a simulated card, load time by the planner.
+"""LOW_VRAM on the voice service of document 001 (docs/seeds.md): XTTS, F5 and RVC.
+
+Peaks by tracked tensors on a simulated card, load time by the planner.
 
 The models are tensors of the real sizes filled with random numbers, in place of networks nobody may download here; workspaces are
 tensors too. Sizes: XTTS v2 fp32 1870 MB (published file), F5 v1 fp16 with Vocos 705 MB, RVC fp32 with HuBERT and RMVPE 821 MB;

@@ -32,7 +32,7 @@ from pipelines.schema.settings import EXCESSES, RESIDENCIES, MusicTier, Tier
 def read_tier(name: str, data: Any, where: str = "tier") -> Tier:
     """One file of `conf/tier/`, composed or as it stands. where: its place, for messages. Raises `UsageError`."""
     values = read_fields(data, TIER, where)
-    values.pop("auto", None)
+    values.pop("auto", None)  # a mark for readers of conf/tier/auto.yaml; nothing depends on it
     return Tier(name, limit_bytes=values.pop("limit", None), **values)
 
 

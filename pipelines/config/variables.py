@@ -48,7 +48,7 @@ def _limit(mebibytes: int) -> Keys:
 
 
 def _utilisation(value: float) -> Keys:
-    # 000's ranges reach a tenth to each side of their targets, so a target of one's own brings such a range with it.
+    # The ranges of document 000 (docs/seeds.md) reach a tenth to each side of their targets; so does that of one's own.
     around = [round(max(0.3, value - 0.1), 3), round(min(0.95, value + 0.1), 3)]
     return {"tier.utilisation": value, "tier.utilisation_range": around}
 
@@ -70,8 +70,8 @@ def _duration(seconds: float) -> Keys:
 _MEBIBYTES = whole(0, 8 * 1024 * 1024, "a whole number of MiB, 0 for no limit")
 _PROFILES = choice("auto", "high_performance", "balanced", "modest")
 #: Every variable that stands for config keys: what its text must be, and the keys it sets. Others say where folders are and
-#: how libraries behave; docs/command-line.md has them all. Names are 000's, 001's and 003's. What the `ACESTEP_` ones set is
-#: read by nothing yet.
+#: how libraries behave; docs/command-line.md has them all. Names are those of documents 000, 001 and 003. What the
+#: `ACESTEP_` ones set is read by nothing yet.
 VARIABLES: Mapping[str, Kind[Keys]] = {
     "VRPG_XTTS_GPU_STREAMS": _variable(STREAMS, "tier.streams"),
     "VRPG_XTTS_GPU_VRAM_LIMIT_MB": _variable(_MEBIBYTES, _limit),

@@ -1,4 +1,4 @@
-"""Refusals: the certificate that one task alone does not fit, found before any search, and the answer where a search failed."""
+"""Refusals: the proof that one task alone does not fit, found before any search, and the answer where a search failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.schema.units import MIB, format_bytes
 
 
 def refusal(instance: Instance) -> Refusal | None:
-    """The certificate that no plan exists because one task alone is too large, or None.
+    """The proof that no plan exists because one task alone is too large, or None.
 
     The task named is the one with the largest need, the first of equals.
     """

@@ -1,6 +1,6 @@
 """From a problem to a plan: methods from cheap to thorough, until one proves its plan optimal or the budget ends.
 
-certificate -> bound -> first guess -> exact search -> heuristics -> polish, join runs, prefetch -> plan
+refusal? -> bound -> first guess -> exact search -> heuristics -> polish, join runs, prefetch -> plan
 (feasibility)  (bounds)  (heuristics)     (exact)                      (finish)
 """
 

@@ -31,8 +31,8 @@ class Rule:
     compute: tuple[int, int]
 
 
-#: 000's table, best first, read half-open ("4-8", "8-16"). Its last two numbers are ours: the table writes "32GB+" for high_end but names
-#: the RTX 4090, which has 24; and 16 to 24 GB, the hole that is left, is `upper_mid`.
+#: The table of document 000 (docs/seeds.md), best first, read half-open ("4-8", "8-16"). The first two rows are ours: it
+#: writes "32GB+" for high_end but names the RTX 4090, which has 24; and 16 to 24 GB, the hole that is left, is `upper_mid`.
 RULES = (
     Rule("high_end", 24, (8, 0)),
     Rule("upper_mid", 16, (7, 0)),
@@ -40,7 +40,7 @@ RULES = (
     Rule("modest", 4, (6, 0)),
 )
 
-#: Cards that 000's table puts lower than their memory does: name as a pattern -> (tier at most, why).
+#: Cards that the table puts lower than their memory does: name as a pattern -> (tier at most, why).
 CEILINGS: Mapping[str, tuple[str, str]] = {
     r"\bRTX 3050\b": (
         "modest",

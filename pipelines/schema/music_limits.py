@@ -84,11 +84,11 @@ def music_limits(
     row = next(
         r for r in rows if r["up_to"] is None or (limit_bytes is not None and limit_bytes <= parse_bytes(r["up_to"]))
     )
-    rung = MusicLimits(**{**{key: value for key, value in row.items() if key != "up_to"}, "lm": tuple(row["lm"])})
+    limits = MusicLimits(**{**{key: value for key, value in row.items() if key != "up_to"}, "lm": tuple(row["lm"])})
     over: dict[str, Any] = {key: value for key, value in asdict(music).items() if value is not None} if music else {}
-    if rung.duration_with_lm is None:
+    if limits.duration_with_lm is None:
         over.pop("duration_with_lm", None)  # a length does not bring the model that needs the memory
-    return replace(rung, **over)
+    return replace(limits, **over)
 
 
 def within(
@@ -120,8 +120,8 @@ def limited(
 
     Values the function defaults to are held too: a default may be more than a small card can do.
 
-    >>> rung = MusicLimits(duration=180, duration_with_lm=None, batch=1)
-    >>> @limited(rung)
+    >>> limits = MusicLimits(duration=180, duration_with_lm=None, batch=1)
+    >>> @limited(limits)
     ... def generate(text, duration=240, batch=2):
     ...     return duration, batch
     >>> generate("a waltz")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from pipelines.schema.settings import Tier
 
-#: Memory use, as a part of the limit, above which the prebuffer shrinks to the least of its range. Source: 000, `vram_limit_mb * 0.9`.
+#: Memory use, as a part of the limit, above which the prebuffer shrinks to the least of its range. From document 000
+#: (docs/seeds.md): `vram_limit_mb * 0.9`.
 PRESSURE = 0.9
 #: How many standard deviations of the sum of chunk times are provided for. Four would do for one moment of a normal sum; five, because
 #: the deviation itself is estimated from few chunks and every chunk of an utterance is such a moment.

@@ -71,7 +71,7 @@ def test_allowed_variants_keep_one_order_and_exist(name):
 
 @pytest.mark.parametrize("name", TIERS)
 def test_the_documents_numbers(name):
-    """000: limits in MiB, utilisation, prebuffer, yield, as its code has them; None for the hole it leaves."""
+    """Limits in MiB, utilisation, prebuffer, yield as document 000 (docs/seeds.md) has them; None for its hole."""
     message = {"low_end": (2048, 0.40, 0.75, 0.01), "modest": (3072, 0.50, 1.25, 0.01), "mid_range": (6144, 0.70, 1.75, 0),
             "upper_mid": None, "high_end": (None, 0.85, 2.5, 0)}[name]  # fmt: skip
     if message is None:

@@ -174,7 +174,7 @@ def test_no_card_is_cpu_without_a_word_of_trouble():
 
 
 def test_the_documents_blackwell_card_with_cuda_12_2_cannot_work():
-    """002 pairs an RTX 5060 Ti with CUDA 12.2 and driver 546.33: torch has code for the card only from CUDA 12.8."""
+    """Document 002 (docs/seeds.md) pairs an RTX 5060 Ti with CUDA 12.2; torch has code for it only from 12.8."""
     assert "ends at 9.0" in why_unusable(CU126, BLACKWELL, "570.1", (12, 8))
     found = decide(machine(BLACKWELL, driver="546.33", cuda=(12, 3)), CU130)
     assert found.tier == "cpu"

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from pipelines.schema.hardware import TIERS, Card, choose, classify, sold_as
 from pipelines.schema.units import GIB, MIB
 
-# What `nvidia-smi` tells of each card (name, MiB, compute capability), and the tier by 000's table with its hole filled.
+# What `nvidia-smi` tells of each card (name, MiB, compute capability), and the tier by the table of
+# document 000 (docs/seeds.md) with its hole filled.
 CARDS = [
     # Named by the documents.
     ("NVIDIA GeForce RTX 5090", 32607, (12, 0), "high_end"),
@@ -84,7 +85,7 @@ def test_each_boundary_belongs_to_the_upper_tier(below, at, gigabytes, compute):
 
 
 def test_what_the_documents_code_gets_wrong():
-    """000's `vram_gb >= 32` puts its own first two examples into mid_range: they report 31.8 and 24.0 GiB."""
+    """Its `vram_gb >= 32` puts its own first two examples into mid_range: they report 31.8 and 24.0 GiB."""
     assert 32607 / 1024 < 32
     assert classify(Card("NVIDIA GeForce RTX 5090", 32607 * MIB, (12, 0)))[0] == "high_end"
 

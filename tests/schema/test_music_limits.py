@@ -19,8 +19,8 @@ ROWS = load_yaml((conf_dir() / "ladder" / "music.yaml").read_text())["rows"]
      (24, 600, 600, 8, ("4B", "1.7B", "0.6B"))],
 )  # fmt: skip
 def test_the_ladder_by_the_limit_in_force(gib, duration, with_lm, batch, lm):
-    rung = music_limits(ROWS, int(gib * GIB))
-    assert (rung.duration, rung.duration_with_lm, rung.batch, rung.lm) == (duration, with_lm, batch, lm)
+    limits = music_limits(ROWS, int(gib * GIB))
+    assert (limits.duration, limits.duration_with_lm, limits.batch, limits.lm) == (duration, with_lm, batch, lm)
 
 
 def test_no_limit_is_the_last_rung():
@@ -38,26 +38,26 @@ def test_no_rung_allows_more_than_the_one_above_it(gib, more):
 
 
 def test_what_is_said_outranks_the_ladder_but_brings_no_language_model():
-    rung = music_limits(ROWS, 4 * GIB, MusicTier(duration=120, duration_with_lm=120, offload=False))
-    assert rung == MusicLimits(120, None, 1, (), False, False, True)
+    limits = music_limits(ROWS, 4 * GIB, MusicTier(duration=120, duration_with_lm=120, offload=False))
+    assert limits == MusicLimits(120, None, 1, (), False, False, True)
 
 
 def test_with_the_language_model_a_request_may_be_shorter():
-    rung = music_limits(ROWS, 8 * GIB)
+    limits = music_limits(ROWS, 8 * GIB)
     request = {"duration": 300, "batch": 1, "lm": "0.6B"}
-    held, notes = within(request, rung.bounds(request))
+    held, notes = within(request, limits.bounds(request))
     assert held["duration"] == 240
     assert len(notes) == 1
     assert "at most 240" in notes[0]
     without = {**request, "lm": None}
-    assert within(without, rung.bounds(without)) == (without, ())
+    assert within(without, limits.bounds(without)) == (without, ())
 
 
 def test_refusing_names_every_value_over_its_bound():
-    rung = music_limits(ROWS, 4 * GIB)
+    limits = music_limits(ROWS, 4 * GIB)
     request = {"duration": 200, "batch": 2, "lm": "4B"}
     with pytest.raises(UsageError) as caught:
-        within(request, rung.bounds(request), "refuse")
+        within(request, limits.bounds(request), "refuse")
     assert all(name in str(caught.value) for name in ("duration=200", "batch=2", "lm='4B'"))
 
 

@@ -26,7 +26,7 @@ What keeps it small:
 - Symmetry: exchangeable tasks are ordered beforehand (`symmetry`), so that equal items become counts.
 - The incumbent: nothing that costs as much as a plan already known is kept.
 
-The search ends with the optimum, with the proof that no plan exists, or at its budget with a certified bound: the least
+The search ends with the optimum, with the proof that no plan exists, or at its budget with a proved bound: the least
 `paid` still open.
 """
 
