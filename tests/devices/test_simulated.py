@@ -128,3 +128,7 @@ def test_a_garbage_cycle_is_collected() -> None:
     gone = weakref.ref(Ring())
     SimulatedDevice(total_bytes=1).reclaim()
     assert gone() is None
+
+
+def test_what_was_measured_on_one_simulated_card_holds_on_every_other() -> None:
+    assert SimulatedDevice(1, name="a").footprint_key == SimulatedDevice(2, name="b").footprint_key == "simulated"

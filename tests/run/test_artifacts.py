@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pipelines.run.artifacts import DONE, Artifacts, _still_clock, read_note
+from pipelines.run.artifacts import _WAV_LIMIT, DONE, Artifacts, _still_clock, read_note
 from pipelines.schema.errors import InvalidError, SurroundingsFailed
 from pipelines.schema.values import Audio, Contour, File, Note, Notes, Text, Word, Words
 
@@ -203,3 +203,7 @@ def test_only_what_the_disk_refuses_is_called_that(tmp_path, monkeypatch):
     with pytest.raises(SurroundingsFailed, match=r"cannot be written \(No space left on device\)"):
         Artifacts(tmp_path).save("i", "n", {"text": Text("x")}, ABOUT)
     assert not Artifacts(tmp_path).is_done("i", "n", ABOUT)
+
+
+def test_a_plain_header_is_used_only_where_its_32_bits_can_say_the_length():
+    assert _WAV_LIMIT + 4096 < 2**32

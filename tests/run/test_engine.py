@@ -290,3 +290,24 @@ def test_the_fields_that_name_a_step() -> None:
     assert step_fields(L0) == {"op": "load", "model": "n0"}
     assert step_fields(P1) == {"op": "load", "model": "n1", "during": "i0/n0"}
     assert step_fields(U0) == {"op": "unload", "model": "n0"}
+
+
+def test_a_model_that_the_device_has_no_room_for_is_let_go_of_and_loaded_again(bed: Any) -> None:
+    class Small(SimulatedDevice):
+        """Has no room for what was loaded, the first time."""
+
+        refusals = 1
+
+        def loaded(self, key: str, declared_bytes: int, made: Any = None) -> None:
+            self.refusals -= 1
+            if self.refusals == 0:
+                raise MemoryError("no room")
+            super().loaded(key, declared_bytes, made)
+
+    run = bed((L0, R0, U0), Small(total_bytes=1000 * MIB, track=False))
+    with pytest.raises(MemoryTrouble):
+        run.engine.execute()
+    assert run.calls == [("load", "n0"), ("unload", "n0")]
+    run.engine.execute()
+    assert run.calls[2:] == [("load", "n0"), ("run", "n0"), ("unload", "n0")]
+    assert run.engine.observed[-1].start_bytes == 80 * MIB, "it is counted"

@@ -229,3 +229,20 @@ def test_more_weights_count_from_the_next_load_to_the_unload():
     assert first_broken(job, predicted, 0, "n0", 10, loading=True) is None  # at the limit
     assert [first_broken(job, predicted, at, "n0", 91, loading=False) for at in (0, 4)] == [5, 5]
     assert first_broken(job, predicted, 3, "n0", 11, loading=True) is None
+
+
+def test_drift_is_trouble_where_only_the_very_next_step_would_pass_the_limit():
+    job = Bench(SIZES, 300 * MIB, items=2).job()
+    tasks = tuple(replace(task, workspace_bytes=70 * MIB) if task.id == "i1/n0" else task for task in job.problem.tasks)
+    steps = (Load("n0", 0), Run(("i0/n0",), 0), Run(("i1/n0",), 0), Unload("n0", 0))
+    problem = replace(job.problem, tasks=tasks)
+    job = replace(job, problem=problem, plan=replace(job.plan, steps=steps))
+    check, events = checked(job)
+    ordinary, largest = check.predicted[1:3]
+    assert largest - ordinary == 20 * MIB
+    job = replace(job, plan=replace(job.plan, limit_bytes=largest + 4 * MIB))
+    check, events = checked(job)
+    assert check.judge(1, steps[1], ordinary + 4 * MIB, alone=True) is None
+    assert "the plan still holds" in events[-1][1]["text"]
+    trouble = check.judge(1, steps[1], ordinary + 5 * MIB, alone=True)
+    assert (trouble.kind, trouble.task, trouble.needed_bytes) == (Trouble.DRIFT, "i0/n0", ordinary + 5 * MIB)
