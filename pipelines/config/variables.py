@@ -142,11 +142,11 @@ def _refuse_contradictions(keys: Mapping[str, Any]) -> None:
 
 def in_force(variables: Mapping[str, Keys], given: Sequence[str]) -> dict[str, Keys]:
     """Variables without the keys that the command line gives; one whose first key is given goes whole, for its others belong to that."""
-    mine = {key for key, _ in parsed_overrides(given)}
+    given_keys = {key for key, _ in parsed_overrides(given)}
     return {
-        name: {key: value for key, value in keys.items() if key not in mine}
+        name: {key: value for key, value in keys.items() if key not in given_keys}
         for name, keys in variables.items()
-        if next(iter(keys)) not in mine
+        if next(iter(keys)) not in given_keys
     }
 
 

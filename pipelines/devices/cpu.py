@@ -84,11 +84,11 @@ class CpuDevice(Device):
         """Processes outside this one's tree that hold 64 MiB or more, at most eight."""
         import psutil
 
-        ours = {*self._pids(), *(child.pid for child in psutil.Process(self.pid).children(recursive=True))}
+        own = {*self._pids(), *(child.pid for child in psutil.Process(self.pid).children(recursive=True))}
         found = []
         for process in psutil.process_iter(["pid", "name", "memory_info"]):
             memory = process.info["memory_info"]
-            if memory is not None and memory.rss >= _WORTH_NAMING and process.info["pid"] not in ours:
+            if memory is not None and memory.rss >= _WORTH_NAMING and process.info["pid"] not in own:
                 found.append(Process(process.info["pid"], process.info["name"] or "?", memory.rss))
         return tuple(sorted(found, key=lambda process: -process.bytes)[:8])
 

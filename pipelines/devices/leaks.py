@@ -25,27 +25,27 @@ _FIRST_PAUSE, _LONGER = 0.05, 1.5
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """What an unload gave back. held_bytes: what the model's load had taken. kept_bytes: what of it was not returned
+    """What an unload gave back. held_bytes: what the model's load had taken. unreturned_bytes: what of it was not returned
     after `seconds`."""
 
     model: str
     held_bytes: int
-    kept_bytes: int
+    unreturned_bytes: int
     seconds: float
 
     @property
     def clean(self) -> bool:
         """Whether enough came back to go on as planned."""
-        return self.kept_bytes <= max(RETURN_NOISE, (1 - RETURN_SHARE) * self.held_bytes)
+        return self.unreturned_bytes <= max(RETURN_NOISE, (1 - RETURN_SHARE) * self.held_bytes)
 
     @property
     def sentence(self) -> str:
         """For the record and the screen."""
-        held, kept = f"{self.held_bytes / MIB:,.0f} MiB", f"{self.kept_bytes / MIB:,.0f} MiB"
+        held, unreturned = f"{self.held_bytes / MIB:,.0f} MiB", f"{self.unreturned_bytes / MIB:,.0f} MiB"
         if self.clean:
             return f"{self.model} gave its {held} back."
         return (
-            f"{self.model} keeps {kept} of {held} {self.seconds:.1f} s after its unload: it leaks. "
+            f"{self.model} keeps {unreturned} of {held} {self.seconds:.1f} s after its unload: it leaks. "
             "It will run in a process of its own next time."
         )
 
@@ -62,8 +62,8 @@ def await_return(
     begun, pause = clock(), _FIRST_PAUSE
     while True:
         device.reclaim()
-        kept = max(0, device.used_bytes() - (used_before - held_bytes))
-        found = Return(model, held_bytes, min(kept, held_bytes), clock() - begun)
+        unreturned = max(0, device.used_bytes() - (used_before - held_bytes))
+        found = Return(model, held_bytes, min(unreturned, held_bytes), clock() - begun)
         if found.clean or found.seconds >= within_seconds:
             return found
         sleep(pause)

@@ -76,9 +76,9 @@ class _Search:
         return self.known[ran]
 
     def still_to_load(self, state: _State) -> float:
-        """Seconds at the very least: models still needed that are away are loaded once more."""
-        away = self.after(state.ran)[0] & ~state.resident
-        return sum(self.seconds(state, index) for index in range(len(self.models)) if away >> index & 1)
+        """Seconds at the very least: models still needed that are missing are loaded once more."""
+        missing = self.after(state.ran)[0] & ~state.resident
+        return sum(self.seconds(state, index) for index in range(len(self.models)) if missing >> index & 1)
 
     def seconds(self, state: _State, index: int) -> float:
         model = self.models[index]

@@ -106,7 +106,7 @@ class Engine:
         """The unloads that did not give their memory back."""
         return self._models.returns
 
-    def wanted_beside(self, task: str) -> list[str]:
+    def next_tasks_of_others(self, task: str) -> list[str]:
         """The next task of every other model that is loaded, or that is prefetched in this step, the largest model first."""
         coming = [step.model for step in with_prefetches(self.job.plan.steps, self._at) if isinstance(step, Load)]
         others = {*self._models, *coming} - {self._progress.model_of(task)}
@@ -125,11 +125,11 @@ class Engine:
         loads = [(index, load) for index, load in enumerate(group[:-1], first) if not self._is_needless(index, load)]
         if self._is_needless(last, step):
             for index, load in loads:  # beside nothing, a prefetch is a plain load
-                self._measure(index, load, alone=True)
+                self._measure(index, load, undisturbed=True)
             return
         waiting = [self._in_lane(index, load) for index, load in loads]
         try:
-            self._measure(last, step, alone=not waiting)
+            self._measure(last, step, undisturbed=not waiting)
         finally:
             errors = [future.exception() for future in waiting]
         for error in errors:
@@ -139,7 +139,7 @@ class Engine:
     def _in_lane(self, index: int, load: Step) -> Future[None]:
         if self._lane is None:
             self._lane = ThreadPoolExecutor(1, thread_name_prefix="load-lane")
-        return self._lane.submit(self._measure, index, load, alone=False)
+        return self._lane.submit(self._measure, index, load, undisturbed=False)
 
     def _is_needless(self, index: int, step: Step) -> bool:
         """Whether a step has nothing to do, because tasks failed or models were unloaded after trouble."""
@@ -161,7 +161,7 @@ class Engine:
                 return True
         return False
 
-    def _measure(self, index: int, step: Step, *, alone: bool) -> None:
+    def _measure(self, index: int, step: Step, *, undisturbed: bool) -> None:
         """Do one step while the device watches. alone: no other step is done beside it."""
         predicted = self._memory.predicted[index]
         self.emit("step_started", index=index, **step_fields(step), predicted_peak_bytes=predicted)
@@ -174,7 +174,7 @@ class Engine:
         except Exception as error:
             self._failed(index, step, max(reading.peak_bytes, predicted + predicted // 20), error)
             return
-        self._finished(index, step, reading, self._clock() - begun, alone)
+        self._finished(index, step, reading, self._clock() - begun, undisturbed)
 
     def _planned_growth(self, step: Step) -> int:
         """Bytes that the plan allows a step above what the device holds when it begins."""
@@ -222,7 +222,7 @@ class Engine:
             return
         raise error
 
-    def _finished(self, index: int, step: Step, reading: Reading, seconds: float, alone: bool) -> None:
+    def _finished(self, index: int, step: Step, reading: Reading, seconds: float, undisturbed: bool) -> None:
         """Record a step, and compare what it took with the plan."""
         self.outcome.measured_peak_bytes = max(self.outcome.measured_peak_bytes, reading.peak_bytes)
         self.observed.append(
@@ -233,7 +233,7 @@ class Engine:
                 reading.end_bytes,
                 seconds,
                 reading.source,
-                alone,
+                undisturbed,
                 self.job,
             )
         )
@@ -244,7 +244,9 @@ class Engine:
             measured_peak_bytes=reading.peak_bytes, source=reading.source, seconds=seconds,
         )  # fmt: skip
         if not isinstance(step, Unload):
-            self._trouble = self._memory.judge(index, step, reading.peak_bytes, alone=alone) or self._trouble
+            self._trouble = (
+                self._memory.judge(index, step, reading.peak_bytes, undisturbed=undisturbed) or self._trouble
+            )
 
 
 def with_prefetches(steps: Sequence[Step], index: int) -> Sequence[Step]:

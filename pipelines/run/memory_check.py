@@ -51,17 +51,17 @@ class MemoryCheck:
         if wanted > self._room:
             raise self.trouble(Trouble.FOREIGN, index, step, wanted, limit=self._room)
 
-    def judge(self, index: int, step: Load | Run, peak: int, *, alone: bool) -> MemoryTrouble | None:
+    def judge(self, index: int, step: Load | Run, peak: int, *, undisturbed: bool) -> MemoryTrouble | None:
         """After a step with a measured `peak`: trouble if it passed the limit, or if a later step will.
 
-        alone: no prefetch ran beside it, so that the bytes are its own.
+        undisturbed: no other step ran beside it, so that the bytes are its own.
         """
         predicted, limit = self.predicted[index], self._job.plan.limit_bytes
         if limit is not None and peak > limit:
             self._emit("alert", what="limit", text=f"{format_bytes(peak - limit)} over the limit in this step")
             is_last = index == len(self._job.plan.steps) - 1
             return None if is_last else self.trouble(Trouble.DRIFT, index, step, peak)
-        if alone and peak > predicted + predicted // SLACK:
+        if undisturbed and peak > predicted + predicted // SLACK:
             return self._drifted(index, step, peak)
         return None
 

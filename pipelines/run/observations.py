@@ -30,7 +30,7 @@ def keep_observations(
     kept = 0
     for seen, task, level in _with_levels(observed):
         variant = seen.job.variants.get(task.node)
-        if variant is None or not seen.alone or seen.source not in MEASURED or seen.peak_bytes < level:
+        if variant is None or not seen.undisturbed or seen.source not in MEASURED or seen.peak_bytes < level:
             continue
         if str(task) in failed or (task.node in broken and is_isolated(variant)):
             continue

@@ -41,7 +41,7 @@ class Outcome:
 class Observed:
     """One step as measured: bytes at its start, its highest and its end. source: what measured them.
 
-    alone: no prefetch ran beside it. job: the job it was a step of; later jobs of the run may use other variants.
+    undisturbed: no other step ran beside it. job: the job it was a step of; later jobs of the run may use other variants.
     """
 
     step: Step
@@ -50,7 +50,7 @@ class Observed:
     end_bytes: int
     seconds: float
     source: str
-    alone: bool
+    undisturbed: bool
     job: Job
 
 

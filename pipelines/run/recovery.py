@@ -110,14 +110,14 @@ class Recovery:
         where a plan fails because of another task, that one has to. What the first changed to is kept.
         """
         self._learn(trouble)
-        beside = self.engine.wanted_beside(trouble.task)
+        others = self.engine.next_tasks_of_others(trouble.task)
         variants, mode, useless = dict(self.engine.job.variants), self.mode, list[Rung]()
         while True:
             rung, variant = self._next_rung(trouble, mode, useless)
-            if rung.action is Action.STOP and not beside:
+            if rung.action is Action.STOP and not others:
                 return self._stop(rung, trouble)
             if rung.action is Action.STOP:
-                blamed, variants = beside.pop(0), dict(self.engine.job.variants)
+                blamed, variants = others.pop(0), dict(self.engine.job.variants)
             else:
                 self._tell(rung, trouble.task)
                 in_the_way = self._apply(rung, variant, trouble, variants)

@@ -51,7 +51,8 @@ class SessionReplanner:
         if self._may_go_to_cpu(now):
             ways.append((on_cpu(now), frozenset({"device"})))
         return tuple(
-            (Alternative(made.name, changes, self._need(job, node, made, corrections)), made) for made, changes in ways
+            (Alternative(made.name, changes, self._needed_bytes(job, node, made, corrections)), made)
+            for made, changes in ways
         )
 
     def pinned(self, node: str) -> frozenset[str]:
@@ -88,7 +89,7 @@ class SessionReplanner:
         )
         return problem_of(self.prepared.inventory, variants, sizing)
 
-    def _need(self, job: Job, node: str, variant: Variant, corrections: Corrections) -> int:
+    def _needed_bytes(self, job: Job, node: str, variant: Variant, corrections: Corrections) -> int:
         """Device bytes of `node`'s hungriest task under `variant`, alone with the context."""
         problem = self._problem({**job.variants, node: variant}, replace(corrections, limit_bytes=None))
         weights = problem.models[variant.name].weights_bytes if variant.name in problem.models else 0

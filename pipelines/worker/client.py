@@ -67,14 +67,14 @@ class Worker:
     def start(self, limit_bytes: int | None) -> None:
         """Start the process; once more after `close`, where a node must be loaded again."""
         name, python = self.name, self._python
-        self._channel, theirs = socket.socketpair()
+        self._channel, child_end = socket.socketpair()
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as the worker
         self._oom_kills = self._system.oom_kills()
         limit = [] if limit_bytes is None else [str(limit_bytes)]
         try:
             self._process = subprocess.Popen(
-                [str(python), "-P", "-m", "pipelines.worker.child", str(theirs.fileno()), *limit],
-                pass_fds=[theirs.fileno()],
+                [str(python), "-P", "-m", "pipelines.worker.child", str(child_end.fileno()), *limit],
+                pass_fds=[child_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
@@ -86,7 +86,7 @@ class Worker:
             self._output.close()
             raise SurroundingsFailed(f"{name}: its own process cannot start: {error}.") from error
         finally:
-            theirs.close()
+            child_end.close()
 
     @property
     def pid(self) -> int:

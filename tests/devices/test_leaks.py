@@ -34,7 +34,7 @@ def test_a_leak_is_what_does_not_come_back_in_time(share: float, clean: bool) ->
     clock = FakeClock()
     found = unload(SimulatedDevice(8 * GIB, track=False), share, 1.0, clock)
     assert found.clean is clean
-    assert found.kept_bytes == pytest.approx(GIB * (1 - share), abs=2)
+    assert found.unreturned_bytes == pytest.approx(GIB * (1 - share), abs=2)
     if not clean:
         assert found.seconds >= 5
         assert "demucs keeps" in found.sentence
@@ -61,7 +61,7 @@ def test_what_others_took_meanwhile_is_not_more_than_the_model_held() -> None:
     device.loaded("other", 3 * GIB)
     clock = FakeClock()
     found = await_return(device, "demucs", GIB, before, within_seconds=1, clock=clock, sleep=clock.sleep)
-    assert found.kept_bytes == GIB
+    assert found.unreturned_bytes == GIB
     assert found.sentence.startswith("demucs keeps 1,024 MiB of 1,024 MiB 1.")
 
 
@@ -72,7 +72,7 @@ def test_the_first_look_comes_at_once_and_is_enough_for_a_clean_return() -> None
     device.unloaded("demucs")
     clock = FakeClock()
     found = await_return(device, "demucs", GIB, before, clock=clock, sleep=clock.sleep)
-    assert (found.kept_bytes, found.seconds, clock.now) == (0, 0, 0)
+    assert (found.unreturned_bytes, found.seconds, clock.now) == (0, 0, 0)
     assert found.sentence == "demucs gave its 1,024 MiB back."
 
 
@@ -113,7 +113,7 @@ def test_without_time_to_wait_there_is_one_look() -> None:
     device, clock = SimulatedDevice(8 * GIB, track=False), FakeClock()
     device.loaded("demucs", GIB)
     found = await_return(device, "demucs", GIB, device.used_bytes(), within_seconds=0, clock=clock, sleep=clock.sleep)
-    assert (found.clean, found.kept_bytes, clock.now) == (False, GIB, 0)
+    assert (found.clean, found.unreturned_bytes, clock.now) == (False, GIB, 0)
 
 
 def test_what_stays_on_the_device_beside_the_model_is_not_kept_by_it() -> None:
@@ -123,7 +123,7 @@ def test_what_stays_on_the_device_beside_the_model_is_not_kept_by_it() -> None:
     before = device.used_bytes()
     device.unloaded("demucs")
     found = await_return(device, "demucs", GIB, before, clock=clock, sleep=clock.sleep)
-    assert (found.kept_bytes, found.clean) == (0, True)
+    assert (found.unreturned_bytes, found.clean) == (0, True)
 
 
 def test_a_file_of_leaks_that_is_no_table_counts_as_empty(tmp_path: Path) -> None:

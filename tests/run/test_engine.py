@@ -103,15 +103,15 @@ def test_what_a_step_was_measured_to_take_is_kept_with_its_job(bed: Any) -> None
     assert [(each.start_bytes, each.peak_bytes, each.end_bytes) for each in seen[:3]] == [
         (0, 80 * MIB, 0), (80 * MIB, 85 * MIB, 80 * MIB), (80 * MIB, 80 * MIB, 0),
     ]  # fmt: skip
-    assert all(each.alone and each.job is run.engine.job and each.source == "declared" for each in seen)
+    assert all(each.undisturbed and each.job is run.engine.job and each.source == "declared" for each in seen)
     assert outcome.measured_peak_bytes == 85 * MIB
 
 
 def test_a_prefetch_loads_beside_the_step_that_follows_it(bed: Any) -> None:
     run = bed((L0, P1, R0, U0, R1, U1))
     run.engine.execute()
-    alone = {each.step: each.alone for each in run.engine.observed}
-    assert alone == {L0: True, P1: False, R0: False, U0: True, R1: True, U1: True}
+    undisturbed = {each.step: each.undisturbed for each in run.engine.observed}
+    assert undisturbed == {L0: True, P1: False, R0: False, U0: True, R1: True, U1: True}
     assert [step.get("during") for step in run.told("step_started") if step["op"] == "load"] == [None, "i0/n0"]
 
 
@@ -121,7 +121,7 @@ def test_a_prefetch_beside_a_step_with_nothing_to_do_is_a_plain_load(bed: Any) -
     run.engine.artifacts.save("i0", "n0", {"text": run.engine._tasks.inputs._of_item("i0", "text")}, {})
     run.engine.execute()
     assert run.calls == [("load", "n1"), ("run", "n1"), ("unload", "n1")]
-    assert [each.alone for each in run.engine.observed] == [True, True, True]
+    assert [each.undisturbed for each in run.engine.observed] == [True, True, True]
 
 
 def test_an_error_of_a_prefetch_ends_its_step(bed: Any) -> None:
@@ -253,8 +253,12 @@ def test_more_than_planned_is_trouble_after_the_step_and_what_it_made_is_kept(be
 
 def test_those_who_may_give_way_are_the_users_of_other_models_the_largest_first(bed: Any) -> None:
     run = bed((L0, P1, R0, U0, R1, U1))
-    assert run.engine.wanted_beside("i0/n0") == []  # nothing is loaded yet, and the first step prefetches nothing
-    run.engine.before_step = lambda: seen.append((run.engine.wanted_beside("i0/n0"), run.engine.wanted_beside("i0/n1")))
+    assert (
+        run.engine.next_tasks_of_others("i0/n0") == []
+    )  # nothing is loaded yet, and the first step prefetches nothing
+    run.engine.before_step = lambda: seen.append(
+        (run.engine.next_tasks_of_others("i0/n0"), run.engine.next_tasks_of_others("i0/n1"))
+    )
     seen: list[tuple[list[str], list[str]]] = []
     run.engine.execute()
     assert seen[0] == ([], ["i0/n0"])

@@ -76,16 +76,16 @@ def test_drift_is_trouble_only_where_a_later_step_would_pass_the_limit():
     check, events = checked(job)
     at = next(index for index, step in enumerate(job.plan.steps) if isinstance(step, Load))
     step, predicted = job.plan.steps[at], check.predicted[at]
-    assert check.judge(at, step, predicted + predicted // 50, alone=True) is None
+    assert check.judge(at, step, predicted + predicted // 50, undisturbed=True) is None
     assert events == []
-    assert check.judge(at, step, predicted + 10 * MIB, alone=False) is None
+    assert check.judge(at, step, predicted + 10 * MIB, undisturbed=False) is None
     assert events == []
     room = job.plan.limit_bytes - job.plan.peak_bytes
-    assert check.judge(at, step, predicted + room, alone=True) is None
+    assert check.judge(at, step, predicted + room, undisturbed=True) is None
     assert "the plan still holds" in events[-1][1]["text"]
-    trouble = check.judge(at, step, predicted + room + MIB, alone=True)
+    trouble = check.judge(at, step, predicted + room + MIB, undisturbed=True)
     assert (trouble.kind, trouble.subject, trouble.loading) == (Trouble.DRIFT, step.model, True)
-    assert check.judge(at, step, predicted + room + MIB, alone=True) is None, "as many bytes again are no news"
+    assert check.judge(at, step, predicted + room + MIB, undisturbed=True) is None, "as many bytes again are no news"
 
 
 def test_over_the_limit_is_trouble_but_after_the_last_step():
@@ -93,8 +93,8 @@ def test_over_the_limit_is_trouble_but_after_the_last_step():
     check, events = checked(job)
     last = len(job.plan.steps) - 1
     run = next(step for step in reversed(job.plan.steps) if isinstance(step, Run))
-    assert check.judge(0, job.plan.steps[0], job.plan.limit_bytes + 1, alone=True).kind is Trouble.DRIFT
-    assert check.judge(last, run, job.plan.limit_bytes + 1, alone=True) is None
+    assert check.judge(0, job.plan.steps[0], job.plan.limit_bytes + 1, undisturbed=True).kind is Trouble.DRIFT
+    assert check.judge(last, run, job.plan.limit_bytes + 1, undisturbed=True) is None
     assert [data["what"] for _, data in events] == ["limit", "limit"]
 
 
@@ -167,18 +167,18 @@ def test_a_peak_at_the_limit_is_under_it_and_a_fiftieth_more_than_planned_is_no_
     job = prefetching()
     check, events = checked(job)
     step, predicted, limit = job.plan.steps[0], check.predicted[0], job.plan.limit_bytes
-    assert check.judge(0, step, predicted + predicted // 50, alone=True) is None
+    assert check.judge(0, step, predicted + predicted // 50, undisturbed=True) is None
     assert events == []
-    check.judge(0, step, predicted + predicted // 50 + 1, alone=True)
+    check.judge(0, step, predicted + predicted // 50 + 1, undisturbed=True)
     assert [data["what"] for _, data in events] == ["drift"]
-    assert check.judge(0, step, limit, alone=False) is None
+    assert check.judge(0, step, limit, undisturbed=False) is None
     assert len(events) == 1
-    trouble = check.judge(0, step, limit + 1, alone=False)
+    trouble = check.judge(0, step, limit + 1, undisturbed=False)
     assert trouble.needed_bytes == limit + 1
     assert events[-1] == ("alert", {"what": "limit", "text": "1 B over the limit in this step"})
     without = replace(job, plan=replace(job.plan, limit_bytes=None))
     check, events = checked(without)
-    assert check.judge(0, step, 10 * limit, alone=False) is None
+    assert check.judge(0, step, 10 * limit, undisturbed=False) is None
     assert events == []
 
 
@@ -242,7 +242,7 @@ def test_drift_is_trouble_where_only_the_very_next_step_would_pass_the_limit():
     assert largest - ordinary == 20 * MIB
     job = replace(job, plan=replace(job.plan, limit_bytes=largest + 4 * MIB))
     check, events = checked(job)
-    assert check.judge(1, steps[1], ordinary + 4 * MIB, alone=True) is None
+    assert check.judge(1, steps[1], ordinary + 4 * MIB, undisturbed=True) is None
     assert "the plan still holds" in events[-1][1]["text"]
-    trouble = check.judge(1, steps[1], ordinary + 5 * MIB, alone=True)
+    trouble = check.judge(1, steps[1], ordinary + 5 * MIB, undisturbed=True)
     assert (trouble.kind, trouble.task, trouble.needed_bytes) == (Trouble.DRIFT, "i0/n0", ordinary + 5 * MIB)

@@ -14,8 +14,8 @@ JOB = Bench(((8 * MIB, MIB), (4 * MIB, MIB)), None, items=3).job()
 DEVICE = CpuDevice()
 
 
-def step(kind, start, peak, end, *, alone=True, source="kernel", job=JOB):
-    return Observed(kind, start * MIB, peak * MIB, end * MIB, 0.1, source, alone, job)
+def step(kind, start, peak, end, *, undisturbed=True, source="kernel", job=JOB):
+    return Observed(kind, start * MIB, peak * MIB, end * MIB, 0.1, source, undisturbed, job)
 
 
 def run(item, node):
@@ -74,7 +74,7 @@ def test_what_one_variant_took_is_not_remembered_of_the_one_that_replaced_it(tmp
 
 def test_guesses_and_shared_steps_teach_nothing(tmp_path):
     observed = [
-        step(run(0, 0), 100, 110, 100, alone=False),
+        step(run(0, 0), 100, 110, 100, undisturbed=False),
         step(run(1, 0), 100, 110, 100, source="declared"),
         step(run(2, 0), 100, 110, 100, source="sampled"),
     ]

@@ -42,7 +42,7 @@ class Engine:
             self.before_step()
         return self.outcome
 
-    def wanted_beside(self, task: str) -> list[str]:
+    def next_tasks_of_others(self, task: str) -> list[str]:
         return [other for other in self.beside if other != task]
 
     def unload_all(self) -> None:

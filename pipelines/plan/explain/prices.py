@@ -124,10 +124,10 @@ def useful_limits(problem: Problem, plan: Plan, bytes_at: Sequence[int]) -> list
         found.add(max(bytes_at[start:stop], default=0) + weights)
         extra[start] += weights
         extra[stop] -= weights
-    away, everything = 0, 0
+    added, everything = 0, 0
     for height, change in zip(bytes_at, extra, strict=False):
-        away += change
-        everything = max(everything, height + away)
+        added += change
+        everything = max(everything, height + added)
     return [
         *_spread(sorted(height for height in found if height > limit), 4),
         *([everything] if everything > limit else []),

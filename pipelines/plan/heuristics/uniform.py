@@ -20,7 +20,7 @@ from pipelines.plan.heuristics.task_groups import TaskGroups
 
 
 class UniformEvaluator:
-    """Reloads of groups whose models all weigh and cost the same. Costs are whole numbers of loads kept from happening."""
+    """Reloads of groups whose models all weigh and cost the same. Costs are whole numbers of loads."""
 
     def __init__(self, groups: TaskGroups) -> None:
         weight = max((groups.instance.weights[m] for row in groups.lists for m in row), default=1)
@@ -34,7 +34,7 @@ class UniformEvaluator:
         uses = sum(len(row) for row in groups.lists)
         self._avoidable = uses - sum(1 for m in range(models) if any(mask >> m & 1 for mask in groups.masks))
         self._free: list[list[int]] = []
-        self._kept: list[int] = []
+        self._saved: list[int] = []
 
     @staticmethod
     def applies(groups: TaskGroups) -> bool:
@@ -46,29 +46,29 @@ class UniformEvaluator:
 
     def accept(self, order: Sequence[int], start: int) -> None:
         """Make `order` the one later trials are compared with; it is as the last one before position `start`."""
-        del self._free[start + 1 :], self._kept[start + 1 :]
+        del self._free[start + 1 :], self._saved[start + 1 :]
         if not self._free:
-            self._free, self._kept = [[]], [0]
+            self._free, self._saved = [[]], [0]
         masks = [self._masks[group] for group in order]
-        free, kept = list(self._free[-1]), self._kept[-1]
+        free, saved = list(self._free[-1]), self._saved[-1]
         for end in range(len(self._free) - 1, len(order)):
-            kept += _packed(masks, free, end)
+            saved += _packed(masks, free, end)
             free.append(self._slots[order[end]])
             self._free.append(list(free))
-            self._kept.append(kept)
+            self._saved.append(saved)
 
     def cost(self, order: Sequence[int], start: int, end: int) -> tuple[float, int]:
         """(reload seconds, positions evaluated) of an order that is as the accepted one before `start` and from `end`."""
         masks = [self._masks[group] for group in order]
-        free, kept, slots = list(self._free[start]), self._kept[start], self._slots
+        free, saved, slots = list(self._free[start]), self._saved[start], self._slots
         for place in range(start, len(order)):
-            kept += _packed(masks, free, place)
+            saved += _packed(masks, free, place)
             free.append(slots[order[place]])
-        return (self._avoidable - kept) * self.unit, len(order) - start
+        return (self._avoidable - saved) * self.unit, len(order) - start
 
     def accepted(self) -> float:
         """Reload seconds of the order accepted last."""
-        return (self._avoidable - self._kept[-1]) * self.unit
+        return (self._avoidable - self._saved[-1]) * self.unit
 
     def accept_cost(self, order: Sequence[int], start: int) -> int:
         """Expansions that accepting an order took."""
@@ -81,7 +81,7 @@ def _packed(masks: Sequence[int], free: list[int], end: int) -> int:
         return 0
     before = masks[end - 1]
     here = masks[end]
-    kept = (here & before).bit_count()
+    saved = (here & before).bit_count()
     rest = here & ~before
     place = end - 1
     slack = free[place]
@@ -94,7 +94,7 @@ def _packed(masks: Sequence[int], free: list[int], end: int) -> int:
             count = found.bit_count()
             if count > slack:  # noqa: PLR1730 - the builtin is three times slower, and this is the innermost loop
                 count = slack
-            kept += count
+            saved += count
             slack -= count
             taken.append((place, count))
         slack = min(slack, free[place])
@@ -105,4 +105,4 @@ def _packed(masks: Sequence[int], free: list[int], end: int) -> int:
             free[inner] -= total
         total -= count
         top = place + 1
-    return kept
+    return saved

@@ -25,7 +25,7 @@ def waves(groups: TaskGroups, parts: Components, share: float) -> list[list[tupl
             wave = open_waves[shape] = _Wave([0] * len(order), [0] * len(order))
             made.append(wave)
         wave.add(order, loads, own)
-    return [wave.members for wave in made]
+    return [wave.orders for wave in made]
 
 
 class _Wave:
@@ -33,7 +33,7 @@ class _Wave:
 
     def __init__(self, kept: list[int], own: list[int]) -> None:
         self.kept, self.own = kept, own
-        self.members: list[tuple[int, ...]] = []
+        self.orders: list[tuple[int, ...]] = []
 
     def takes(self, loads: list[int], own: list[int], room: int, share: float) -> bool:
         return all(
@@ -44,7 +44,7 @@ class _Wave:
     def add(self, order: tuple[int, ...], loads: list[int], own: list[int]) -> None:
         self.kept = [kept + load for kept, load in zip(self.kept, loads, strict=True)]
         self.own = [max(most, need) for most, need in zip(self.own, own, strict=True)]
-        self.members.append(order)
+        self.orders.append(order)
 
 
 def _shape(groups: TaskGroups, order: tuple[int, ...]) -> tuple[object, ...]:
