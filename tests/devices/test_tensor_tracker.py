@@ -177,3 +177,11 @@ def test_it_is_looked_for_no_deeper_than_models_are(depth: int, found: int) -> N
 def test_a_table_of_very_many_objects_is_not_gone_through() -> None:
     assert tensors_in([[object() for _ in range(20_001)], [[torch.zeros(1)]]]) == []
     assert len(tensors_in([[object() for _ in range(19_000)], [[torch.zeros(1)]]])) == 1
+
+
+def test_a_bare_ledger_counts_what_is_declared_though_there_are_tensors() -> None:
+    device = SimulatedDevice(total_bytes=10**9, track=False)
+    device.loaded("net", 7000, torch.zeros(1024))
+    with device.watch(500) as reading:
+        torch.zeros(1024)
+    assert (device.used_bytes(), reading.peak_bytes, reading.source) == (7000, 7500, "declared")

@@ -93,6 +93,9 @@ class Subject:
         assert isinstance(text, Text)
         assert model == "model"
         self.log.append(("run", audio.seconds, audio.channels, len(text.text), context.device))
+        if self.knobs.get("gives"):
+            self.device.used -= self.knobs["gives"]
+            return {}
         workspace = BASE + round(SLOPE * audio.seconds) * self.knobs.get("batch", 1)
         self.device.take(workspace + RESULT)
         self.device.used -= workspace
@@ -182,6 +185,11 @@ def test_what_earlier_runs_keep_counts_in_every_later_one(measured: Any) -> None
     answer, _, _, _ = measured([{"seconds": 1.0}, {"seconds": 1.0}], keeps=10)
     # The run of the largest size came before both.
     assert [run["bytes"] for run in answer["runs"]] == [10 + BASE + SLOPE + RESULT, 20 + BASE + SLOPE + RESULT]
+
+
+def test_a_run_that_takes_nothing_takes_nothing(measured: Any) -> None:
+    answer, _, _, _ = measured([{"seconds": 1.0}], gives=10)
+    assert (answer["runs"][0]["bytes"], answer["runs"][0]["held"]) == (0, 0)
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **request: Any) -> Any:

@@ -123,6 +123,7 @@ def test_each_of_three_is_predicted_by_a_line_that_has_not_seen_it() -> None:
 def test_of_two_none_can_be_left_out() -> None:
     found = regress([sample(100 * MIB, 1), sample(200 * MIB, 2)])
     assert found.errors == (pytest.approx(-4 / 104, abs=1e-3), pytest.approx(-4 / 204, abs=1e-3))
+    assert found.worst == pytest.approx(4 / 104, abs=1e-3)
     assert found.predict(Item("y", seconds=4), {}) == pytest.approx(404 * MIB, rel=1e-3)
 
 

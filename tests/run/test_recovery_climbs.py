@@ -178,6 +178,7 @@ def test_drift_that_no_other_plan_fits_goes_on_below_the_limit_and_stops_above_i
     found = recovery(engine, planner)
     assert found.execute() is engine.outcome
     warnings = [data["text"] for kind, data in engine.events if kind == "warning"]
+    assert warnings[0] == "no plan for the rest that way: too much"
     assert warnings[-1] == "i0/n0 took more than planned; the plan is kept, for no other fits."
     assert actions(found) == ["replan", "stop"]
     with pytest.raises(OutOfMemory):

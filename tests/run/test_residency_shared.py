@@ -320,3 +320,29 @@ def test_a_coroutine_loads_though_every_thread_of_its_loop_is_taken():
 
     asyncio.run(main())
     assert shelf.loads == ["xtts"]
+
+
+def test_room_that_a_load_under_way_will_take_is_taken():
+    residency, shelf = home("planned", limit=3 * GIB)
+    slow, loading, go = held_back(shelf)
+    loaded_meanwhile = []
+
+    def first():
+        with residency.use("a", slow, "a", size=2 * GIB, unload=shelf.unload):
+            pass
+
+    def second():
+        loading.wait(10)
+        with use(residency, shelf, "b", 2 * GIB):
+            assert residency.device.used_bytes() <= 3 * GIB
+
+    def third():
+        loading.wait(10)
+        while not residency._waiting and "b" not in shelf.loads:
+            time.sleep(0.001)
+        loaded_meanwhile.extend(shelf.loads)
+        go.set()
+
+    assert run_threads(first, second, third) == []
+    assert loaded_meanwhile == []
+    assert residency.held() == ("b",)
