@@ -13,11 +13,10 @@ from pipelines.schema.errors import InvalidError
 
 #: Names of a chain's nodes, the first one first.
 Chain = tuple[str, ...]
+Able = Callable[[str], bool]
 
 
-def find_stream_chains(
-    graph: Graph, can_start: Callable[[str], bool], can_continue: Callable[[str], bool]
-) -> tuple[Chain, ...]:
+def find_stream_chains(graph: Graph, can_start: Able, can_continue: Able) -> tuple[Chain, ...]:
     """The longest chains of two nodes or more, in the order of the graph.
 
     can_start: whether a node can give its sound chunk by chunk. can_continue: whether it can take its input that way.

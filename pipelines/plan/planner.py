@@ -93,9 +93,8 @@ def _least_loads(instance: Instance, effort: int) -> _Found:
     best = _Found(None, compulsory.loads(instance), "")
     count = len(instance.task_ids)
     small = count <= MOST_EXACT_TASKS and symmetry.distinct(instance) <= MOST_DISTINCT_TASKS
-    best = _improve_by_heuristics(
-        instance, best, min(effort, GUESS_EXPANSIONS_PER_TASK * max(1, count)) if small else effort
-    )
+    guess = min(effort, GUESS_EXPANSIONS_PER_TASK * max(1, count))
+    best = _improve_by_heuristics(instance, best, guess if small else effort)
     if instance.room is None or best.proved:
         return best
     best = replace(best, bound=max(best.bound, forced_reloads.loads(instance)))

@@ -244,9 +244,8 @@ class Engine:
             measured_peak_bytes=reading.peak_bytes, source=reading.source, seconds=seconds,
         )  # fmt: skip
         if not isinstance(step, Unload):
-            self._trouble = (
-                self._memory.judge(index, step, reading.peak_bytes, undisturbed=undisturbed) or self._trouble
-            )
+            trouble = self._memory.judge(index, step, reading.peak_bytes, undisturbed=undisturbed)
+            self._trouble = trouble or self._trouble
 
 
 def with_prefetches(steps: Sequence[Step], index: int) -> Sequence[Step]:

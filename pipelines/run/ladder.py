@@ -132,7 +132,7 @@ def next_rung(state: State) -> Rung:
 
 
 def restore_placement(first: Alternative, free_bytes: int, held_bytes: int, margin: float, waited: bool) -> Rung | None:
-    """The rung back to the `first` alternative of a displaced task, if its bytes, and `margin` of them more, are there again.
+    """The rung back to the `first` choice of a displaced task, if its bytes, and `margin` of them more, are there again.
 
     held_bytes: what of the need is on the device already. waited: whether the room was there at the last check too, so
     that another process that comes and goes does not move our tasks back and forth.
@@ -184,15 +184,10 @@ def _since_restored(tried: Sequence[Rung]) -> Sequence[Rung]:
 
 def _next_alternative(action: Action, state: State) -> Alternative | None:
     used = {rung.alternative.name for rung in _since_restored(state.tried) if rung.alternative is not None}
-    for alternative in state.alternatives:
-        fits = alternative.needed_bytes <= state.limit_bytes
-        if (
-            _kind(alternative) is action
-            and alternative.name not in used
-            and not alternative.changes & state.pinned
-            and fits
-        ):
-            return alternative
+    for other in state.alternatives:
+        fits = other.needed_bytes <= state.limit_bytes
+        if _kind(other) is action and other.name not in used and not other.changes & state.pinned and fits:
+            return other
     return None
 
 

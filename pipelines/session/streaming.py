@@ -34,9 +34,7 @@ def find_chains(inventory: Inventory, variants: Mapping[str, Variant]) -> tuple[
         target = variants[name].target if name in variants else graph.node(name).target
         return inventory.traits[str(target)]
 
-    found = find_stream_chains(
-        graph, lambda name: traits(name).can_start_chain, lambda name: traits(name).can_continue_chain
-    )
+    found = find_stream_chains(graph, lambda n: traits(n).can_start_chain, lambda n: traits(n).can_continue_chain)
     if not settings.options.stream.use:
         return (), ()
     joined = {name for chain in found for name in chain[1:]}

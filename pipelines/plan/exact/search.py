@@ -137,15 +137,12 @@ def _units(seconds: float, unit: int) -> int:
 def _dominated(space: Space, done: int, resident: int, paid: int, *, is_seen: bool) -> bool:
     """Whether a seen state is no worse than this one; `is_seen`: this one is itself among the seen."""
     seen = space.done[done].seen
-    high_load_peak, drop = space.high_load_peak, space.drop
+    early, drop = space.high_load_peak, space.drop
     known = seen.get(resident)
     if known is not None and (known < paid or (known == paid and not is_seen)):
         return True
     return any(
-        cost <= paid
-        and other != resident
-        and not resident & ~other & high_load_peak
-        and cost + drop(other & ~resident) <= paid
+        cost <= paid and other != resident and not resident & ~other & early and cost + drop(other & ~resident) <= paid
         for other, cost in islice(seen.items(), COMPARED)
     )
 

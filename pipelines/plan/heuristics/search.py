@@ -43,14 +43,15 @@ WAVE_POLICIES = (
     SchedulingPolicy(closing=False, open_limit=64),
     SchedulingPolicy(open_limit=8),
 )
-SCHEDULING = (
-    8  # a group placed by list scheduling, and by writing out, costs about as much as this many in local search
-)
+SCHEDULING = 8  # a group placed by list scheduling and written out costs about as much as this many in local search
 CHEAP = 4  # trials of uniform models for the price of one
 WORTH_IMPROVING = 12  # trial orders local search should be able to afford
 SETS = 2  # blocks placed for the price of one group
 WRITTEN = 2  # trials written out in full
 RESTARTS = 6  # of the greedy
+
+
+_Grouping = tuple[TaskGroups, Components, tuple[SchedulingPolicy, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,7 @@ def _baseline_trials(groups: TaskGroups, parts: Components, draw: Random, expans
             yield _costed(groups, found)
 
 
-def _groupings(
-    groups: TaskGroups, parts: Components
-) -> Iterator[tuple[TaskGroups, Components, tuple[SchedulingPolicy, ...]]]:
+def _groupings(groups: TaskGroups, parts: Components) -> Iterator[_Grouping]:
     """Ways of putting tasks together, each with its components and the policies to schedule it by."""
     if not keeps_outputs(groups.instance):
         grouped = contract(groups.instance)

@@ -51,12 +51,11 @@ class _SetTable:
 
     def _served(self, mask: int) -> list[int]:
         """Groups that run where `mask` is resident, predecessors first."""
-        room = self.groups.room - sum(self.weights[model] for model in self.lists[mask])
+        room, masks = self.groups.room - sum(self.weights[model] for model in self.lists[mask]), self.groups.masks
         return [
             group
-            for group in range(len(self.groups))
-            if self.groups.masks[group] == mask
-            or (self.groups.masks[group] & ~mask == 0 and self.groups.space[group] <= room)
+            for group, space in enumerate(self.groups.space)
+            if masks[group] == mask or (masks[group] & ~mask == 0 and space <= room)
         ]
 
     def blocks(self, base: _SetSequence, start: int, masks: Sequence[int]) -> _SetSequence:
@@ -66,9 +65,7 @@ class _SetTable:
             self._add(made, mask)
         while made.done[-1] != self.full:
             done = made.done[-1]
-            group = next(
-                group for group, behind in enumerate(self.before) if not done >> group & 1 and not behind & ~done
-            )
+            group = next(i for i, behind in enumerate(self.before) if not done >> i & 1 and not behind & ~done)
             self._add(made, self.groups.masks[group])
         self._price(made)
         return made

@@ -81,14 +81,8 @@ def contract(instance: Instance) -> TaskGroups:
     before: list[frozenset[int]] = []
     for task in instance.topological:
         mask, behind = instance.needs[task], frozenset(group_of[pred] for pred in instance.preds[task])
-        host = next(
-            (
-                group
-                for group in sorted(behind)
-                if instance.needs[tasks_of[group][0]] == mask and behind - {group} <= before[group]
-            ),
-            None,
-        )
+        alike = (pred for pred in sorted(behind) if instance.needs[tasks_of[pred][0]] == mask)
+        host = next((pred for pred in alike if behind - {pred} <= before[pred]), None)
         group = number.setdefault((mask, behind), len(tasks_of)) if host is None else host
         if group == len(tasks_of):
             tasks_of.append([])
