@@ -37,7 +37,11 @@ def test_torch_takes_the_setting_of_every_tier():
 
 
 def test_the_name_changed_with_torch_2_9():
-    for version, name in (("2.9.0", "PYTORCH_ALLOC_CONF"), ("2.8.9", "PYTORCH_CUDA_ALLOC_CONF")):
+    for version, name in (
+        ("2.9", "PYTORCH_ALLOC_CONF"),
+        ("2.9.0", "PYTORCH_ALLOC_CONF"),
+        ("2.8.9", "PYTORCH_CUDA_ALLOC_CONF"),
+    ):
         assert name in torch_variables(SETTINGS, TorchBuild(version, None), {})
 
 

@@ -199,6 +199,18 @@ def test_batch_and_segment_are_no_part_of_a_key_and_other_knobs_are() -> None:
 
     assert key(batch=1) == key(batch=64, segment=7.8) == key() == KEY
     assert len({key(), key(model="full"), key(fp16=True)}) == 3
+    one, other = ({"a": 1, "model": "tiny"}, {"model": "tiny", "a": 1})
+    assert (
+        len({replace(KEY, knobs=Key.of(replace(VARIANT, knobs=each), "", "", "x").knobs) for each in (one, other)}) == 1
+    )
+
+
+def test_an_observation_is_fitted_with_the_size_and_the_knobs_it_was_made_with() -> None:
+    seen = Observation("run", 5, 0.1, item_seconds=3.0, channels=2, characters=7, batch=4.0, segment=7.8)
+    sample = seen.sample()
+    assert (sample.item.seconds, sample.item.channels, sample.item.characters, sample.value) == (3.0, 2, 7, 5.0)
+    assert sample.knobs == {"batch": 4.0, "segment": 7.8}
+    assert replace(seen, segment=None).sample().knobs == {"batch": 4.0}
 
 
 def test_a_key_has_the_versions_of_the_installed_libraries(monkeypatch: pytest.MonkeyPatch) -> None:

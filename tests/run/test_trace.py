@@ -58,10 +58,13 @@ def test_the_file_is_json(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("events", [EVENTS, []])
-def test_the_picture_is_drawn(tmp_path: Path, events: list[Event]) -> None:
+def test_the_picture_is_drawn(tmp_path: Path, events: list[Event], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
+    limits, real = list[float](), module._limit_line
+    monkeypatch.setattr(module, "_limit_line", lambda axes, limit: (limits.append(limit), real(axes, limit))[1])
     write_memory_png(tmp_path / "memory.png", events, 400 * MIB, "ultrasinger")
     assert (tmp_path / "memory.png").read_bytes().startswith(b"\x89PNG")
+    assert limits == [400]  # MiB, as the axis
 
 
 def test_lanes_have_names_and_a_step_that_is_measured_nowhere_has_no_counter() -> None:
