@@ -276,7 +276,7 @@ RUN = Format(record.SCHEMA, Record("The whole file", (
     Field("failed", mapping(ANY_TEXT), "why tasks failed, by task", required=False),
     Field("skipped", mapping(ANY_TEXT), "tasks that were not begun, by task: the failed task they needed", required=False),
     Field("rungs", mapping(TEXTS), "remedies that were tried when memory ran short, by task", required=False),
-    Field("stream", mapping(OBJECT), "how sound handed on piece by piece reached a listener, by task", required=False),
+    Field("stream", mapping(OBJECT), "how sound handed on chunk by chunk reached a listener, by task", required=False),
     Field("error", ANY_TEXT, "what ended the run, where it did not end by itself", required=False),
     Field("refusal", OBJECT, "of a run that does not fit: a `headroom/refusal/1`", required=False),
 )), (STEP_RECORD, _VARIANT))  # fmt: skip

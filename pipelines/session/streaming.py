@@ -1,4 +1,4 @@
-"""Which nodes of a run hand their sound on piece by piece, and its problem with each such chain as one task; and why one is not."""
+"""Which nodes of a run hand their sound on chunk by chunk, and its problem with each such chain as one task; and why one is not."""
 
 from __future__ import annotations
 

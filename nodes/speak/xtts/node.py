@@ -32,7 +32,7 @@ class Xtts(Speaking):
     top_k, top_p: what a next sound is drawn from, at most so many of the likeliest (at least 1), and of those as many as together
     have this share (above 0, up to 1).
     repetition_penalty: against stammering, above 0 (1: none).
-    chunk: latents (of 46 ms) between two pieces of a stream, at least 1; it changes when sound is given, not which.
+    chunk: latents (of 46 ms) between two chunks of a stream, at least 1; it changes when sound is given, not which.
     precision: `float32` or, on a card, `float16` for the language model.
     speaker: a name from the weights, used where there is no recording; the item's setting `speaker` outranks it.
     """
