@@ -53,7 +53,7 @@ def test_a_run_leaves_a_record_and_says_where_everything_is(capfd):
     assert (record["status"], record["measured_peak_bytes"]) == ("ok", result.peak_bytes)
     assert set(result.artifacts) == {"x/tone", "x/separate", "x/slow", "x/save"}
     assert api.check(result.folder).ok
-    assert detected[0] == "run_started"
+    assert (detected[0], detected[-1]) == ("run_started", "run_finished")
     assert detected.count("step_finished") == len(result.plan.steps)
     assert capfd.readouterr() == ("", "")
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     from pipelines.cli.screen.show import console, table
     from pipelines.devices.torch_environment import set_torch_variables
     from pipelines.node_classes import trusted_packages
-    from pipelines.session.availability import Terms, look_up
+    from pipelines.session.availability import WeightsPolicy, look_up
     from pipelines.session.device import find_device
     from pipelines.session.learn import measure_variant
 
@@ -42,7 +42,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if settings is None:
         return 0
     set_torch_variables(settings.tier.allocator)  # what its children measure is what a run will see
-    terms, (device, _) = Terms.of(settings, trusted_packages(args.trust)), find_device(settings)
+    terms, (device, _) = WeightsPolicy.of(settings, trusted_packages(args.trust)), find_device(settings)
     made = table("variant", "weights MiB", "load s", "workspace", "error", "source", right=(1, 2))
     for variant in _wanted(settings, names, args.all):
         found = look_up(variant, terms)

@@ -24,7 +24,7 @@ from pipelines.schema.config import Variant
 from pipelines.schema.errors import Differs, TaskFailed, UsageError, did_you_mean
 from pipelines.schema.settings import Settings
 from pipelines.schema.units import format_bytes
-from pipelines.session.availability import Terms, look_up
+from pipelines.session.availability import WeightsPolicy, look_up
 from pipelines.session.fetching import fetch_variant
 from pipelines.weights import WeightsLocation
 from pipelines.weights.environments import environments
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     if settings is None:
         return 0
     variants = named_variants(settings, names)
-    terms = Terms.of(settings)
+    terms = WeightsPolicy.of(settings)
     if args.action == "list":
         _list(console(), variants or all_variants(settings), terms)
     elif args.action == "fetch":
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def _list(out: Console, variants: Sequence[Variant], terms: Terms) -> None:
+def _list(out: Console, variants: Sequence[Variant], terms: WeightsPolicy) -> None:
     made = table("variant", "size", "licence", "state", right=(1,))
     made.columns[2].no_wrap = True
     for variant in variants:
@@ -96,7 +96,7 @@ def _short(missing: str) -> str:
     return short.replace("its own environment is not built", "environment not built")
 
 
-def _fetch(out: Console, variants: Sequence[Variant], terms: Terms, settings: Settings) -> None:
+def _fetch(out: Console, variants: Sequence[Variant], terms: WeightsPolicy, settings: Settings) -> None:
     if not variants:
         known = [variant.name for variant in all_variants(settings) if look_up(variant, terms).weights.fetchable]
         raise UsageError(
@@ -112,7 +112,7 @@ def _fetch(out: Console, variants: Sequence[Variant], terms: Terms, settings: Se
         )
 
 
-def _verify(out: Console, named: Sequence[Variant], variants: Sequence[Variant], terms: Terms) -> None:
+def _verify(out: Console, named: Sequence[Variant], variants: Sequence[Variant], terms: WeightsPolicy) -> None:
     made = table("variant", "file", "SHA-256", "state")
     wrong: list[str] = []
     for variant in variants:

@@ -51,7 +51,7 @@ class Return:
 
 
 def await_return(
-    device: Device, model: str, held_bytes: int, used_before: int, within_seconds: float = 5.0,
+    device: Device, model: str, held_bytes: int, used_before: int, within_seconds: float,
     clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
 ) -> Return:  # fmt: skip
     """Reclaim what an unload has freed, and look until enough of it has left the device, for at most `within_seconds`.

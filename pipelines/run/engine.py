@@ -162,7 +162,7 @@ class Engine:
         return False
 
     def _measure(self, index: int, step: Step, *, undisturbed: bool) -> None:
-        """Do one step while the device watches. alone: no other step is done beside it."""
+        """Do one step while the device watches. undisturbed: no other step is done beside it."""
         predicted = self._memory.predicted[index]
         self.emit("step_started", index=index, **step_fields(step), predicted_peak_bytes=predicted)
         begun, reading = self._clock(), Reading()
@@ -194,7 +194,7 @@ class Engine:
     def _run(self, step: Run) -> None:
         """The tasks of a run, several at once where the plan has them so."""
         chains = [left for task in step.tasks if (left := self._progress.open_parts([task]))]
-        with ThreadPoolExecutor(max(1, len(chains) - 1), thread_name_prefix="stream") as pool:
+        with ThreadPoolExecutor(max(1, len(chains) - 1), thread_name_prefix="parallel-task") as pool:
             others = [pool.submit(self._attempt, chain) for chain in chains[1:]]
             ended = self._attempt(chains[0]) if chains else {}
             for future in others:

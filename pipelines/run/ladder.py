@@ -32,7 +32,7 @@ class Trouble(Enum):
 
 
 class Action(Enum):
-    """A rung's kind, in the order in which they are tried. The value is the name in events."""
+    """A rung's kind, in the order in which they are tried, to STOP; BACK undoes one. The value is the name in events."""
 
     FREE = "free"
     RETRY = "retry"

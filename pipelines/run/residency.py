@@ -1,4 +1,6 @@
-"""For programs that import Headroom: models loaded when used, unloaded by a policy, shared by threads and coroutines. Needs no plan.
+"""Models loaded when used, unloaded by a policy, shared by threads and coroutines; needs no plan.
+
+For programs that import Headroom: its own runs do not use it.
 
     residency = Residency("sequential", device=device)
     with residency.use("xtts", load_xtts) as model:          # or `async with`, inside a coroutine

@@ -131,7 +131,7 @@ def _kind(value: Fragment) -> str:
 def _container(value: Fragment) -> str:
     """Lists and objects whose entries are all of one kind, in words; "" for anything else."""
     if value.get("type") == "array":
-        return f"list of {_kind(value['items'])}"
+        return f"list of {_kind(value['items'])}" if value["items"].keys() - {"oneOf"} else "list of object"
     inner = value.get("additionalProperties")
     return f"object of {_kind(inner)}" if isinstance(inner, Mapping) else ""
 
@@ -165,7 +165,7 @@ PROBLEM = Format(problem.SCHEMA, Record("The whole file", (
     _tag(problem.SCHEMA),
     Field("objective", one_of(*problem.OBJECTIVES), _OBJECTIVE, required=False, default="load"),
     Field("limit_bytes", nullable(BYTES), _LIMIT),
-    Field("context_bytes", BYTES, "bytes that libraries hold in every moment", required=False, default=0),
+    Field("context_bytes", BYTES, "bytes that the process and its libraries hold in every moment", required=False, default=0),
     Field("streams", {"type": "integer", "minimum": 1, "maximum": 64}, "how many tasks may run in one step", required=False, default=1),
     Field("seed", COUNT, "seed of the planner's randomised passes", required=False, default=0),
     Field("models", mapping(MODEL.schema()), "models by name: see Models"),

@@ -22,7 +22,7 @@ from pipelines.weights.locations import fetch_command
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class WeightsPolicy:
     """What the settings say about using weights.
 
     Attributes
@@ -41,10 +41,10 @@ class Terms:
     trusted: tuple[str, ...] = ("nodes",)
 
     @staticmethod
-    def of(settings: Settings, trusted: tuple[str, ...] | None = None) -> Terms:
+    def of(settings: Settings, trusted: tuple[str, ...] | None = None) -> WeightsPolicy:
         """From the settings. trusted: what may be named in all, ours and installed plugins' unless given."""
         options = settings.options
-        return Terms(
+        return WeightsPolicy(
             home=user_folders(options.weights_dir).weights,
             accepted=frozenset(options.accept_licence),
             offline=options.offline,
@@ -76,7 +76,7 @@ class Availability:
         return not self.weights.missing and not self.consent and self.may_install
 
 
-def look_up(variant: Variant, terms: Terms) -> Availability:
+def look_up(variant: Variant, terms: WeightsPolicy) -> Availability:
     """Ask the disk about one variant. Reads no weights and needs no network."""
     return Availability(
         weights=locate(variant, terms.home),
@@ -144,14 +144,14 @@ _NO_WEIGHTS = "no weights here"
 _UNTRUSTED = "its environment: would install packages, which only the shipped config or a file in the folder given with -cd may ask for"
 
 
-def _consent_lacking(variant: Variant, terms: Terms) -> str:
+def _consent_lacking(variant: Variant, terms: WeightsPolicy) -> str:
     if not _needs_consent(variant, terms) or {variant.name, variant.stem, variant.origin} & terms.accepted:
         return ""
     licence = variant.licence or "terms that must be accepted"
     return f"its licence ({licence}) must be accepted first with accept_licence=[{variant.stem}]"
 
 
-def _needs_consent(variant: Variant, terms: Terms) -> bool:
+def _needs_consent(variant: Variant, terms: WeightsPolicy) -> bool:
     """Whether its file or its node class says that its licence must be accepted."""
     if variant.needs_consent:
         return True
@@ -161,7 +161,7 @@ def _needs_consent(variant: Variant, terms: Terms) -> bool:
         return False  # it cannot be used either way, and whoever makes it says so
 
 
-def _may_install(variant: Variant, terms: Terms) -> bool:
+def _may_install(variant: Variant, terms: WeightsPolicy) -> bool:
     """Whether its `environment:` is word for word that of its file in the shipped tree or in the `-cd` folder."""
     if not variant.environment:
         return True

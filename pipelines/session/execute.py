@@ -81,7 +81,9 @@ def execute_run(
     watcher.planned(prepared, job.plan, len(done))
     outcome = _execute(prepared, job, record, artifacts, watcher, cancel)
     outcome.failed = {**inventory.unreadable, **outcome.failed}
-    return _finish(prepared, record, job.plan, outcome, artifacts, done)
+    result = _result(prepared, record, job.plan, outcome, artifacts, done)
+    _close(record, watcher, result)
+    return result
 
 
 def finished_result(prepared: Prepared, folder: Path, done: Set[str]) -> RunResult:
@@ -158,11 +160,11 @@ def _write_plan(record: Recorder, job: Job, *, anew: bool = False) -> None:
         raise cannot_write(record.folder, error) from error
 
 
-def _finish(
+def _result(
     prepared: Prepared, record: Recorder, plan: Plan, outcome: Outcome, artifacts: Artifacts, before: Set[str]
 ) -> RunResult:
     outputs = outputs_of(artifacts, sorted(outcome.done | before))
-    result = RunResult(
+    return RunResult(
         folder=record.folder,
         status="failed" if outcome.failed else "ok",
         artifacts=_paths(record.folder, outputs),
@@ -174,14 +176,20 @@ def _finish(
         skipped=dict(outcome.skipped),
         streams=record.fields.get("stream") or {},
     )
-    record(Event("run_finished", record.elapsed(), {"status": result.status, "exit_code": int(result.exit_code),
-                                                    "measured_peak_bytes": result.peak_bytes}))  # fmt: skip
+
+
+def _close(record: Recorder, watcher: Watcher, result: RunResult) -> None:
+    """The last event, and the record's end."""
+    fields = {"status": result.status, "exit_code": int(result.exit_code), "measured_peak_bytes": result.peak_bytes}
+    event, root = Event("run_finished", record.elapsed(), fields), result.folder / "artifacts"
+    record(event)
+    watcher(event)
     record.close(
-        result.status, result.exit_code, predicted_peak_bytes=plan.peak_bytes, measured_peak_bytes=result.peak_bytes,
-        artifacts={name: sha256_of(artifacts.root / name) for names in outputs.values() for name in names},
+        result.status, result.exit_code, measured_peak_bytes=result.peak_bytes,
+        predicted_peak_bytes=result.plan.peak_bytes if result.plan else None,
+        artifacts={file.relative_to(root).as_posix(): sha256_of(file) for files in result.artifacts.values() for file in files},
         failed=dict(result.failed), skipped=dict(result.skipped),
     )  # fmt: skip
-    return result
 
 
 def _paths(folder: Path, outputs: Mapping[str, Sequence[str]]) -> dict[str, tuple[Path, ...]]:

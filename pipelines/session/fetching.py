@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.schema.config import Variant
 from pipelines.schema.errors import UsageError
-from pipelines.session.availability import Terms, check_environment, look_up
+from pipelines.session.availability import WeightsPolicy, check_environment, look_up
 from pipelines.session.prepare import Prepared
 from pipelines.session.watcher import Watcher
 from pipelines.weights.environments import environment_for
@@ -15,7 +15,7 @@ from pipelines.weights.fetch import fetch
 from pipelines.weights.hub import Hub
 
 
-def fetch_variant(variant: Variant, terms: Terms, watcher: Watcher, hub: Hub | None = None) -> Path | None:
+def fetch_variant(variant: Variant, terms: WeightsPolicy, watcher: Watcher, hub: Hub | None = None) -> Path | None:
     """Weights and environment of a variant, fetched or built where they are not here. Returns where the weights lie.
 
     Raises `UsageError` where its licence was not accepted or its environment may not be installed, and as `fetch` does.
@@ -41,7 +41,7 @@ def with_fetched(prepared: Prepared, watcher: Watcher) -> Prepared:
     if not prepared.absent:
         return prepared
     inventory = prepared.inventory
-    terms = Terms.of(inventory.settings, trusted=inventory.trusted)
+    terms = WeightsPolicy.of(inventory.settings, trusted=inventory.trusted)
     found = dict(inventory.found)
     for variant in prepared.absent:
         fetch_variant(variant, terms, watcher)

@@ -29,7 +29,7 @@ from pipelines.schema.hardware import MemoryKind
 from pipelines.schema.node import Plain
 from pipelines.schema.roles import ROLES
 from pipelines.schema.settings import Settings
-from pipelines.session.availability import Availability, Terms, look_up
+from pipelines.session.availability import Availability, WeightsPolicy, look_up
 from pipelines.session.device import limit_of
 from pipelines.session.pipeline_part import EVERYTHING, Selection, make_graph
 from pipelines.stream.chain_nodes import can_continue_chain, can_start_chain
@@ -126,7 +126,7 @@ def take_inventory(
     limit = limit_of(settings, device)
     graph = make_graph(settings, selection)
     found_items = _items(settings, keep_going=keep_going)
-    terms = Terms.of(settings, trusted_packages(selection.trust))
+    terms = WeightsPolicy.of(settings, trusted_packages(selection.trust))
     variants = {role: _variants(settings, role) for role in _roles(graph)}
     known = {variant.origin: variant for each in variants.values() for variant in each}
     found = {origin: look_up(variant, terms) for origin, variant in known.items()}

@@ -71,7 +71,7 @@ def test_the_first_look_comes_at_once_and_is_enough_for_a_clean_return() -> None
     before = device.used_bytes()
     device.unloaded("demucs")
     clock = FakeClock()
-    found = await_return(device, "demucs", GIB, before, clock=clock, sleep=clock.sleep)
+    found = await_return(device, "demucs", GIB, before, within_seconds=5, clock=clock, sleep=clock.sleep)
     assert (found.unreturned_bytes, found.seconds, clock.now) == (0, 0, 0)
     assert found.sentence == "demucs gave its 1,024 MiB back."
 
@@ -103,7 +103,7 @@ def test_looks_become_rarer_and_each_of_them_reclaims() -> None:
         pauses.append(seconds)
         clock.sleep(seconds)
 
-    found = await_return(device, "demucs", GIB, before, clock=clock, sleep=sleep)
+    found = await_return(device, "demucs", GIB, before, within_seconds=5, clock=clock, sleep=sleep)
     assert found.clean
     assert pauses == pytest.approx([0.05, 0.075, 0.1125])
     assert found.seconds == pytest.approx(sum(pauses))
@@ -122,7 +122,7 @@ def test_what_stays_on_the_device_beside_the_model_is_not_kept_by_it() -> None:
     device.loaded("demucs", GIB)
     before = device.used_bytes()
     device.unloaded("demucs")
-    found = await_return(device, "demucs", GIB, before, clock=clock, sleep=clock.sleep)
+    found = await_return(device, "demucs", GIB, before, within_seconds=5, clock=clock, sleep=clock.sleep)
     assert (found.unreturned_bytes, found.clean) == (0, True)
 
 

@@ -1,4 +1,7 @@
-"""The state space of the exact search: sets of done tasks, free moves, and the sets of models that may stay resident."""
+"""The state space of the exact search: sets of done tasks, moves that cost nothing, and which models may be evicted.
+
+Where room is short, `stays` gives every largest set of models that may stay resident, with the reloads that evicting the rest costs.
+"""
 
 from __future__ import annotations
 
