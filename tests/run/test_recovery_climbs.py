@@ -281,3 +281,14 @@ def test_what_moved_because_it_was_too_large_itself_does_not_go_back() -> None:
 def test_lines_of_several_tasks() -> None:
     rung = Rung(Action.FREE, "why")
     assert rung_lines({"a": [rung, rung], "b": []}) == {"a": ["why; freeing caches"] * 2, "b": []}
+
+
+def test_only_another_process_is_waited_for_and_for_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = list[tuple[int, float]]()
+    monkeypatch.setattr("pipelines.run.recovery.room_for", lambda device, needed, wait: waits.append((needed, wait)))
+    engine = Engine(full(), trouble(Trouble.FOREIGN, 85, task="i0/n1", limit=150))
+    engine.device.loaded("n0", 80 * MIB)
+    found = recovery(engine)
+    found.patience = 7.0
+    found.execute()
+    assert waits == [(5 * MIB, 0.0), (5 * MIB, 7.0)]
