@@ -190,7 +190,6 @@ class Recovery:
         """Plan the remaining tasks again and give them to the engine. Raises `DoesNotFit` and leaves the engine as it was."""
         job = self.replanner.replan(self.engine.job, variants, self.corrections, self.engine.outcome.closed)
         self.engine.unload_all()
-        self.engine.device.reclaim()
         self.engine.adopt(job)
         self._planned = self.corrections
         plan = job.plan
