@@ -21,3 +21,15 @@ def test_a_context_above_the_limit_is_refused_even_without_tasks():
     found = refusal(Instance.of(Problem.of([], [], 5, context_bytes=6)))
     assert found is not None
     assert found.proved
+
+
+def test_outputs_on_the_device_are_named_as_a_way_out_exactly_where_there_are_any():
+    def suggestions(*tasks):
+        found = refusal(Instance.of(Problem.of([], tasks, 10)))
+        assert found is not None
+        return " ".join(found.suggestions)
+
+    assert "output" not in suggestions(Task("a", workspace_bytes=11))
+    assert "the output of 'a', 'b' leave" in suggestions(
+        Task("a", output_bytes=6), Task("b", output_bytes=6, after=("a",))
+    )
