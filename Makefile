@@ -9,7 +9,7 @@ UV       := UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(BIN)/uv pip install --quiet --py
 # The tests start hundreds of processes: what they import is compiled once, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
-# For one's own loop: the rooms whose tests are quick, and of the others what is broken most easily.
+# For one's own loop: the packages whose tests are quick, and of the others what is broken most easily.
 FAST := tests/schema tests/graph tests/plan tests/run tests/devices tests/footprints tests/inputs tests/stream tests/docs/test_pages.py \
 	tests/cli/test_pages.py tests/nodes/ultrastar tests/nodes/test_wav.py
 
@@ -47,8 +47,8 @@ test-pythons:    ## `make check` on every Python from 3.11 to 3.13 that is on th
 coverage: $(STAMP)  ## which lines the tests do not reach (the fast ones; SLOW=1 for all), in full under build/coverage
 	$(PYTEST) -q --cov --cov-report=term:skip-covered --cov-report=html $(if $(SLOW),,-m "not slow")
 
-mutants: $(STAMP)  ## how many small changes of the planner and the memory rooms no test notices (hours)
-	for room in plan devices footprints run; do nice $(BIN)/python -m benchmarks.mutants --room $$room || exit 1; done
+mutants: $(STAMP)  ## how many small changes of the planner and the memory packages no test notices (hours)
+	for package in plan devices footprints run; do nice $(BIN)/python -m benchmarks.mutants --package $$package || exit 1; done
 
 lint: $(STAMP)   ## style, types, layers, and nothing that nothing uses
 	$(BIN)/ruff check .

@@ -1,11 +1,11 @@
-"""python -m benchmarks.mutants --room plan --sample 150 --seed 0 --jobs 2: how many small faults of a room its tests notice.
+"""python -m benchmarks.mutants --package plan --sample 150 --seed 0 --jobs 2: how many small faults of a package its tests notice.
 
-Mutants are drawn by the seed from all of `pipelines/ROOM`, tried one at a time in a copy of the tree, never in the checkout,
-each against the tests of `tests/ROOM` (and `--tests`) that call the changed function. A mutant is killed when a test fails
+Mutants are drawn by the seed from all of `pipelines/PACKAGE`, tried one at a time in a copy of the tree, never in the checkout,
+each against the tests of `tests/PACKAGE` (and `--tests`) that call the changed function. A mutant is killed when a test fails
 or takes far longer than it did. The score is the killed ones' share of those that are not equivalent; equivalent mutants,
 which no test can notice, stand in `benchmarks/mutants/equivalent.json` with the reason.
 
-Writes benchmarks/results/mutants.json, one entry a room: counts, score, and every survivor. Low priority: `nice` it.
+Writes benchmarks/results/mutants.json, one entry a package: counts, score, and every survivor. Low priority: `nice` it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.mutants.trial import Test, Tree, checked_in
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
 #: Rooms whose faults would cost most: what is planned, and what counts and frees memory.
-ROOMS = ("plan", "devices", "run")
+PACKAGES = ("plan", "devices", "run")
 EQUIVALENT = Path(__file__).parent / "equivalent.json"
 
 
@@ -54,21 +54,21 @@ class Outcome:
 
 def main() -> None:
     args = _arguments()
-    for room in args.room or ROOMS:
-        report = _measured(room, args)
-        print(row(room, report), flush=True)
+    for package in args.package or PACKAGES:
+        report = _measured(package, args)
+        print(row(package, report), flush=True)
         if not args.file:
-            _record(room, report)
+            _record(package, report)
 
 
-def _measured(room: str, args: argparse.Namespace) -> dict[str, object]:
-    """Try the mutants of one room."""
+def _measured(package: str, args: argparse.Namespace) -> dict[str, object]:
+    """Try the mutants of one package."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Tree(ROOT, checked_in(ROOT), Path(folder) / "0", args.examples)
-        chosen, possible = _sample(tree.folder, room, args.file, args.sample, args.seed)
-        tests = tree.tests(room, [f"tests/{room}", *args.tests, *(["-m", "not slow"] if args.quick else [])])
+        chosen, possible = _sample(tree.folder, package, args.file, args.sample, args.seed)
+        tests = tree.tests(package, [f"tests/{package}", *args.tests, *(["-m", "not slow"] if args.quick else [])])
         seconds = sum(test.cpu for test in tests)
-        print(f"{room}: {len(tests)} tests, {seconds:.0f} s; {len(chosen)} of {possible} mutants", flush=True)
+        print(f"{package}: {len(tests)} tests, {seconds:.0f} s; {len(chosen)} of {possible} mutants", flush=True)
         copies = (Tree(tree.folder, tree.files, Path(folder) / str(n), args.examples) for n in range(1, args.jobs))
         parts = [(each, chosen[n :: args.jobs], tests) for n, each in enumerate((tree, *copies))]
         with get_context("fork").Pool(args.jobs) as pool:
@@ -95,9 +95,9 @@ def _outcomes(part: tuple[Tree, list[Mutation], list[Test]]) -> list[Outcome]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
     parser.add_argument(
-        "--room",
+        "--package",
         action="append",
-        help=f"a folder of pipelines/, with its tests in tests/ (default: {', '.join(ROOMS)})",
+        help=f"a folder of pipelines/, with its tests in tests/ (default: {', '.join(PACKAGES)})",
     )
     parser.add_argument("--sample", type=int, default=150, metavar="N", help="mutants tried; 0 for all")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
@@ -112,20 +112,22 @@ def _arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="without the tests marked slow: faster, and a lower bound too"
     )
     parser.add_argument("--file", help="only files whose path holds this text; nothing is written")
-    parser.add_argument("--tests", nargs="*", default=[], metavar="PATH", help="further tests that speak for the room")
+    parser.add_argument(
+        "--tests", nargs="*", default=[], metavar="PATH", help="further tests that speak for the package"
+    )
     return parser.parse_args()
 
 
-def _sample(root: Path, room: str, only: str | None, count: int, seed: int) -> tuple[list[Mutation], int]:
+def _sample(root: Path, package: str, only: str | None, count: int, seed: int) -> tuple[list[Mutation], int]:
     """(the mutants drawn, how many there are)."""
     every = [
         mutation
-        for path in sorted((root / "pipelines" / room).rglob("*.py"))
+        for path in sorted((root / "pipelines" / package).rglob("*.py"))
         if only is None or only in str(path.relative_to(root))
         for mutation in mutations(str(path.relative_to(root)), path.read_text())
     ]
     if not every:
-        raise SystemExit(f"Nothing to mutate in pipelines/{room}. The rooms are the folders of pipelines/.")
+        raise SystemExit(f"Nothing to mutate in pipelines/{package}. The packages are the folders of pipelines/.")
     drawn = every if count == 0 else random.Random(seed).sample(every, min(count, len(every)))
     return sorted(drawn, key=lambda m: (m.file, m.start, m.new)), len(every)
 
@@ -149,18 +151,18 @@ def summary(outcomes: list[Outcome], equivalent: dict[tuple[str, str, str], str]
     return {"score": score, **counts, "survivors": survivors, "equivalent": same}
 
 
-def row(room: str, report: Mapping[str, Any]) -> str:
+def row(package: str, report: Mapping[str, Any]) -> str:
     """A line of the table in docs/figures.md."""
     how = f"seed {report['seed']}" + (f", {report['examples']} examples" if report["examples"] else "")
     how += ", without slow tests" if report.get("quick") else ""
     survived, same = len(report["survivors"]), len(report["equivalent"])
-    cells = [f"`pipelines/{room}`", f"{report['sample']} of {report['possible']:,}, {how}", f"{report['score']:.1%}"]
+    cells = [f"`pipelines/{package}`", f"{report['sample']} of {report['possible']:,}, {how}", f"{report['score']:.1%}"]
     return f"| {' | '.join([*cells, str(survived), str(same)])} |".replace("%", " %")
 
 
-def _record(room: str, report: dict[str, object]) -> None:
+def _record(package: str, report: dict[str, object]) -> None:
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(dict(sorted((known | {room: report}).items())), indent=1) + "\n")
+    RESULTS.write_text(json.dumps(dict(sorted((known | {package: report}).items())), indent=1) + "\n")
 
 
 if __name__ == "__main__":

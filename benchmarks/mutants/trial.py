@@ -57,11 +57,11 @@ class Tree:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, folder / name)
 
-    def tests(self, room: str, paths: Sequence[str]) -> list[Test]:
+    def tests(self, package: str, paths: Sequence[str]) -> list[Test]:
         """Run the unchanged tests once and note what each calls. Raises `RuntimeError` where one fails."""
         notes = self.folder / "mutants_calls.json"
         os.environ["MUTANTS_CALLS"] = str(notes)
-        originals = {path: path.read_text() for path in (self.folder / "pipelines" / room).rglob("*.py")}
+        originals = {path: path.read_text() for path in (self.folder / "pipelines" / package).rglob("*.py")}
         marks = self.folder / "sitecustomize.py"
         setattr(builtins, MARK, set())
         marks.write_text(f"import builtins\n\nbuiltins.{MARK} = set()\n")  # for the processes that tests start

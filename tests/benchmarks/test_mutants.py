@@ -119,5 +119,5 @@ def test_known_equivalents_still_stand_in_the_code() -> None:
 
 def test_the_table_of_figures_is_what_the_results_say() -> None:
     page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
-    for room, report in json.loads(RESULTS.read_text(encoding="utf-8")).items():
-        assert row(room, report) in page, "python -m benchmarks.mutants prints the line of a room"
+    for package, report in json.loads(RESULTS.read_text(encoding="utf-8")).items():
+        assert row(package, report) in page, "python -m benchmarks.mutants prints the line of a package"

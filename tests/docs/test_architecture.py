@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md draws the house as it stands: every room is in the drawing, and every module it names is there."""
+"""ARCHITECTURE.md draws the house as it stands: every package is in the drawing, and every module it names is there."""
 
 from __future__ import annotations
 
