@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from pipelines.schema.settings import Tier
 
+#: What a tier that says nothing of streaming has.
+_TIER = Tier("default")
 #: Memory use, as a part of the limit, above which the prebuffer shrinks to the least of its range. From document 000
 #: (docs/seeds.md): `vram_limit_mb * 0.9`.
 PRESSURE = 0.9
@@ -28,13 +30,13 @@ _PRIOR, _BELIEVED = 0.4 / math.sqrt(3), 2.0
 class StreamSettings:
     """A tier's streaming settings. Times are seconds, utilisations parts of one. first_audio: the latest time to first audio."""
 
-    prebuffer: float = 1.25
-    prebuffer_range: tuple[float, float] = (1.0, 1.5)
-    utilisation: float = 0.5
-    utilisation_range: tuple[float, float] = (0.4, 0.6)
-    yield_seconds: float = 0.0
-    first_audio: float = 5.0
-    real_time_factor: float = 1.0
+    prebuffer: float = _TIER.prebuffer
+    prebuffer_range: tuple[float, float] = _TIER.prebuffer_range
+    utilisation: float = _TIER.utilisation
+    utilisation_range: tuple[float, float] = _TIER.utilisation_range
+    yield_seconds: float = _TIER.yield_seconds
+    first_audio: float = _TIER.first_audio
+    real_time_factor: float = _TIER.real_time_factor
 
     @staticmethod
     def of(tier: Tier) -> StreamSettings:

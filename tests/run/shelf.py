@@ -36,6 +36,15 @@ class Ledger(SimulatedDevice):
         pass
 
 
+class Measuring(Ledger):
+    """One whose `real` bytes a test sets, whatever is registered."""
+
+    real = 0
+
+    def used_bytes(self):
+        return self.real
+
+
 def home(policy, limit=None, total=16 * GIB):
     every_load_takes_a_second = itertools.count().__next__
     return Residency(policy, Ledger(total), limit, every_load_takes_a_second), Shelf()

@@ -16,7 +16,7 @@ from pipelines.run.residency import Residency, policy_for
 from pipelines.schema.errors import OutOfMemory, UsageError
 from pipelines.schema.units import GIB
 from tests.devices.fakes import FakeCard
-from tests.run.shelf import F5, RVC, XTTS, Ledger, home, use
+from tests.run.shelf import F5, RVC, XTTS, Ledger, Measuring, home, use
 
 
 def test_the_page_s_example_does_what_it_says():
@@ -141,12 +141,6 @@ def test_loads_and_unloads_are_logged_with_sizes(caplog):
 
 
 def test_a_model_of_unknown_size_is_measured_at_its_first_load():
-    class Measuring(Ledger):
-        real = 0
-
-        def used_bytes(self):
-            return self.real
-
     device = Measuring(16 * GIB)
     residency = Residency("planned", device=device, limit_bytes=3 * GIB)
 
@@ -274,12 +268,6 @@ def test_the_whole_limit_may_be_used_and_not_a_byte_more():
 
 
 def test_a_first_load_that_turns_out_larger_makes_room_after_it():
-    class Measuring(Ledger):
-        real = 0
-
-        def used_bytes(self):
-            return self.real
-
     device = Measuring(16 * GIB)
     residency = Residency("planned", device=device, limit_bytes=3 * GIB)
 

@@ -11,7 +11,7 @@ import pytest
 from pipelines.run.residency import Residency
 from pipelines.schema.errors import OutOfMemory, UsageError
 from pipelines.schema.units import GIB
-from tests.run.shelf import F5, RVC, XTTS, Ledger, held_back, home, run_threads, use
+from tests.run.shelf import F5, RVC, XTTS, Ledger, Measuring, held_back, home, run_threads, use
 
 
 class Failing(Ledger):
@@ -55,12 +55,6 @@ def test_a_device_that_fails_keeps_nobody_waiting(fails):
 
 
 def test_sizes_measured_while_others_load_are_not_believed():
-    class Measuring(Ledger):
-        real = 0
-
-        def used_bytes(self):
-            return self.real
-
     device, both = Measuring(16 * GIB), threading.Barrier(2)
     residency = Residency("planned", device=device, limit_bytes=3 * GIB)
 

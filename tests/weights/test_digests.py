@@ -9,19 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.paths import user_folders
-from pipelines.schema.config import Variant
-from pipelines.weights import digests, read_spec
+from pipelines.weights import digests
 from pipelines.weights.digests import digest_of, file_digest
-
-
-def variant(name: str = "speak/toy", requires: tuple[str, ...] = (), **weights: object) -> Variant:
-    return Variant(name, name.partition("/")[0], "x", weights=read_spec(weights, name), requires=requires)
-
-
-def put(path: Path, data: bytes = b"x") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
+from tests.weights.toys import put, variant
 
 
 def test_a_digest_is_of_names_and_bytes_wherever_they_lie(tmp_path: Path) -> None:

@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.schema.config import Variant
-from pipelines.weights import extras, locate, read_spec
+from pipelines.weights import extras, locate
 from pipelines.weights.extras import extras_for
-
-
-def variant(name: str = "speak/toy", requires: tuple[str, ...] = (), **weights: object) -> Variant:
-    return Variant(name, name.partition("/")[0], "x", weights=read_spec(weights, name), requires=requires)
-
+from tests.weights.toys import variant
 
 EXTRAS = [
     "numpy>=1.26",

@@ -5,19 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipelines.schema.config import Variant
-from pipelines.weights import locate, read_spec
+from pipelines.weights import locate
 from pipelines.weights.digests import digest_of
-
-
-def variant(name: str = "speak/toy", requires: tuple[str, ...] = (), **weights: object) -> Variant:
-    return Variant(name, name.partition("/")[0], "x", weights=read_spec(weights, name), requires=requires)
-
-
-def put(path: Path, data: bytes = b"x") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
+from tests.weights.toys import put, variant
 
 
 def test_nearer_places_outrank_farther_ones(tmp_path: Path) -> None:
